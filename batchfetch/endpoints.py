@@ -1,0 +1,50 @@
+"""
+The service's addresses: short names for users, paths for the wire.
+
+Source: the service's API reference and release notes 23.5.0, which deprecated the first two and
+named their replacements.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+TOKEN_PATH = "/connect/token"  # noqa: S105 - an address, not a secret
+
+ENDPOINTS: Mapping[str, str] = MappingProxyType(
+    {
+        "task": "/v5.0/ocr/ImageProcessing/GetResultTask",
+        "file": "/v5.0/ocr/ImageProcessing/GetResultFile",
+        "deskew": "/v5.0/ocr/DeskewImage",
+        "dewarp": "/v5.0/ocr/DewarpImage",
+        "upscale": "/v5.0/ocr/UpscaleImage",
+        "binarize": "/v5.0/ocr/BinarizeImage",
+    }
+)
+
+_MAX_PATH = 1000
+
+
+def endpoint_path(endpoint: str) -> str:
+    """
+    Return the path below the service's root for *endpoint*: a short name, or a path itself.
+
+    Raises `ValueError` with a sentence for the user if it is neither.
+    """
+    if endpoint in ENDPOINTS:
+        return ENDPOINTS[endpoint]
+    if not endpoint.startswith("/"):
+        names = ", ".join(ENDPOINTS)
+        raise ValueError(f"{endpoint!r} is no endpoint; use {names} or a path beginning with /")
+    plain = endpoint.isascii() and endpoint.isprintable() and len(endpoint) <= _MAX_PATH
+    if not plain or any(character in endpoint for character in " ?#\\"):
+        raise ValueError(f"{endpoint[:80]!r} is no path; leave out blanks, ?, # and backslashes")
+    return endpoint
+
+
+def answers_with_file(endpoint: str) -> bool:
+    """
+    Whether *endpoint* answers with the image itself instead of JSON around it.
+
+    The service takes paths without regard to case.
+    """
+    return endpoint_path(endpoint).lower() == ENDPOINTS["file"].lower()

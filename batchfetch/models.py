@@ -1,0 +1,208 @@
+"""
+The values that travel through the pipeline: jobs in, answers between, outcomes out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+
+STORED_FOR = 24 * 3600.0
+"""Seconds the service keeps a result, counted from its submission."""
+
+
+class TaskStatus(StrEnum):
+    """
+    Where the service says a task stands.
+    """
+
+    PENDING = "Pending"
+    PROCESSING = "Processing"
+    COMPLETED = "Completed"
+    ERROR = "Error"
+    NOT_EXIST = "NotExist"
+
+    @property
+    def is_terminal(self) -> bool:
+        """
+        Whether the service will say the same for ever.
+        """
+        return self not in {TaskStatus.PENDING, TaskStatus.PROCESSING}
+
+
+class OutcomeStatus(StrEnum):
+    """
+    What became of a job.  The first three are the service's words.
+    """
+
+    COMPLETED = "Completed"
+    ERROR = "Error"
+    NOT_EXIST = "NotExist"
+    TIMED_OUT = "TimedOut"
+    FAILED = "Failed"
+    INVALID = "Invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """
+    One usable row of a manifest: a task to ask for and where its image goes.
+    """
+
+    task_id: str
+
+    filename: str
+    """The image's place below the output, `/` between folders, ending in `.png`."""
+
+    name: str | None = None
+    """The manifest's own words for it, if it had any."""
+
+    submitted_at: datetime | None = None
+    """When the image was handed to the service (aware)."""
+
+    endpoint: str | None = None
+    """Overrides the setting for this task."""
+
+    manifest: str | None = None
+    line: int | None = None
+
+    extra: Mapping[str, JsonValue] = field(default_factory=dict)
+    """The manifest's other columns."""
+
+    def is_expired(self, now: datetime) -> bool:
+        """
+        Whether the service must have deleted the result by *now*, as far as the manifest tells.
+        """
+        if self.submitted_at is None:
+            return False
+        return (now - self.submitted_at).total_seconds() >= STORED_FOR
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """
+    One row of a manifest that cannot be used, and why.
+    """
+
+    reason: str
+    """`bad_row` or `bad_name`."""
+
+    detail: str
+    task_id: str | None = None
+    manifest: str | None = None
+    line: int | None = None
+    extra: Mapping[str, JsonValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """
+    What the service said of a task, around the image.
+    """
+
+    status: TaskStatus
+    response_status_code: str | None = None
+    messages: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """
+    An image that was checked and is in its place.
+    """
+
+    size: int
+    """Bytes."""
+
+    sha256: str | None
+    """Hexadecimal; None if no checksum was asked for."""
+
+
+@dataclass(slots=True)
+class Inquiry:
+    """
+    A job and what has been asked about it so far: the one mutable record while it is unsettled.
+    """
+
+    job: Job
+
+    ordinal: int = 0
+    """The job's place in the manifest, from 0."""
+
+    calls: int = 0
+    """API calls so far, in this run."""
+
+    faults: int = 0
+    """Questions in a row that got no usable answer."""
+
+    first_asked: float | None = None
+    """Seconds on the run's monotonic clock."""
+
+    first_call_at: datetime | None = None
+
+    answer: Answer | None = None
+    """The last usable one."""
+
+
+class Outcome(BaseModel):
+    """
+    What became of one job: a line of the report.
+
+    The report's documentation is the documentation of these fields; `status` is its key `outcome`.
+    """
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True, extra="ignore")
+
+    task_id: str | None
+    status: OutcomeStatus = Field(alias="outcome")
+    reason: str | None = None
+    detail: str | None = None
+    messages: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    path: str | None = None
+    bytes: int | None = None
+    sha256: str | None = None
+    calls: int = 0
+    task_status: str | None = None
+    response_status_code: str | None = None
+    first_call_at: AwareDatetime | None = None
+    finished_at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
+    manifest: str | None = None
+    line: int | None = None
+    name: str | None = None
+    submitted_at: AwareDatetime | None = None
+    endpoint: str | None = None
+    extra: Mapping[str, JsonValue] = Field(default_factory=dict)
+
+
+class Summary(BaseModel):
+    """
+    What a run came to.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    tasks: int
+    """Tasks of the manifest: usable and unusable rows, repeated ids counted once."""
+
+    outcomes: Mapping[OutcomeStatus, int]
+    """Decided in this run, by outcome."""
+
+    already: int
+    """Settled by earlier runs."""
+
+    left: int
+    """Undecided: the run stopped before their turn."""
+
+    calls: int
+    token_requests: int
+    bytes: int
+    """Of the images fetched or adopted in this run."""
+
+    seconds: float
+    exit_code: int
+    stopped_by: str | None = None
+    """`max-calls`, `max-runtime`, `SIGINT`, `SIGTERM`, `credentials`, `storage` or None."""

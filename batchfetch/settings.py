@@ -1,0 +1,253 @@
+"""
+What can be set, what it means, and what it is unless set.
+
+Every field is an option of `batchfetch fetch`; the command line takes names, defaults and words
+from here.
+"""
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+
+from batchfetch.endpoints import endpoint_path
+from batchfetch.models import OutcomeStatus
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", re.IGNORECASE)
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b)?", re.IGNORECASE)
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:/\s*(s|m|h))?", re.IGNORECASE)
+
+
+def parse_duration(text: object) -> object:
+    """
+    Return seconds for `90`, `90s`, `15m`, `2h`; leave alone what is not text.
+    """
+    if not isinstance(text, str):
+        return text
+    if (match := _DURATION.fullmatch(text.strip())) is None:
+        raise ValueError("is no duration; write 90, 90s, 15m or 2h")
+    return float(match[1]) * _SECONDS[(match[2] or "s").lower()]
+
+
+def parse_size(text: object) -> object:
+    """
+    Return bytes for `1000`, `64KiB`, `1GiB`, `5MB`; leave alone what is not text.
+    """
+    if not isinstance(text, str):
+        return text
+    if (match := _SIZE.fullmatch(text.strip())) is None:
+        raise ValueError("is no size; write 1000, 64KiB or 1GiB")
+    step = 1024 if match[3] else 1000
+    power = "kmgt".index(match[2].lower()) + 1 if match[2] else 0
+    return int(float(match[1]) * step**power)
+
+
+def parse_rate(text: object) -> object:
+    """
+    Return requests per second for `20`, `20/s`, `600/m`; leave alone what is not text.
+    """
+    if not isinstance(text, str):
+        return text
+    if (match := _RATE.fullmatch(text.strip())) is None:
+        raise ValueError("is no rate; write 20, 20/s or 600/m")
+    return float(match[1]) / _SECONDS[(match[2] or "s").lower()]
+
+
+def _split_outcomes(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    known = {status.value.lower(): status for status in OutcomeStatus}
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    for word in words:
+        if word.lower() not in known:
+            raise ValueError(f"{word!r} is no outcome; use {', '.join(OutcomeStatus)}")
+    return frozenset(known[word.lower()] for word in words)
+
+
+# `allow_inf_nan` is off because "never" is written by leaving the option out.
+Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, allow_inf_nan=False)]
+Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
+Rate = Annotated[float, BeforeValidator(parse_rate), Field(gt=0, allow_inf_nan=False)]
+Outcomes = Annotated[frozenset[OutcomeStatus], BeforeValidator(_split_outcomes)]
+
+
+class Polling(StrEnum):
+    """
+    When unfinished tasks are asked again.
+    """
+
+    THRIFTY = "thrifty"
+    PROMPT = "prompt"
+
+
+class Checksum(StrEnum):
+    """
+    What the report records of an image besides its size.
+    """
+
+    SHA256 = "sha256"
+    NONE = "none"
+
+
+class Durability(StrEnum):
+    """
+    What survives a power cut: nothing promised, the images, or images, folders and report.
+    """
+
+    NONE = "none"
+    FILE = "file"
+    FULL = "full"
+
+
+class Settings(BaseModel):
+    """
+    How a batch is run.  Frozen; a misspelt name is an error.
+
+    Durations are seconds, sizes are bytes, a rate is requests per second; each also takes the
+    command line's text (`"15m"`, `"64KiB"`, `"600/m"`).
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        # An error must not echo what was typed: it may be a credential in the wrong place.
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+        # Defaults are checked too: a wrong one is our defect, not the first user's.
+        validate_default=True,
+    )
+
+    output: Path = Path("images")
+    """Where images go; made if missing."""
+
+    report: Path | None = None
+    """The report and ledger [default: OUTPUT/report.jsonl]."""
+
+    base_url: str = "https://api.aspose.cloud"
+    """The service's root; plain http only for loopback addresses."""
+
+    endpoint: str = "task"
+    """task, file, deskew, dewarp, upscale, binarize, or a path beginning with /."""
+
+    concurrency: Annotated[PositiveInt, Field(le=10_000)] = 32
+    """Requests in flight."""
+
+    rate: Rate | None = None
+    """Requests per second over the whole run: 20, 20/s, 600/m."""
+
+    attempts: PositiveInt = 5
+    """Tries of one request before a passing fault becomes Failed."""
+
+    patience: Duration = 30 * 60
+    """How long a task may stay unfinished, from its first poll."""
+
+    polling: Polling = Polling.THRIFTY
+    """When unfinished tasks are asked again: few calls, or little waiting."""
+
+    price_per_call: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """Adds money to --dry-run and the summary."""
+
+    connect_timeout: Duration = 10
+    """The longest wait for a connection."""
+
+    read_timeout: Duration = 30
+    """The longest silence on an open response."""
+
+    max_image_bytes: Size = 2**30
+    """Larger results are Failed, too_large."""
+
+    checksum: Checksum = Checksum.SHA256
+    """What the report records of an image besides its size."""
+
+    durability: Durability = Durability.FILE
+    """fsync nothing; each image before its report line; folder and report too."""
+
+    compressed: bool = False
+    """Accept gzip from the service: less on the wire, more CPU."""
+
+    ca_file: Path | None = None
+    """Root certificates to trust instead of the system's."""
+
+    max_calls: Annotated[int, Field(ge=0)] | None = None
+    """Stop cleanly before one API call more than this."""
+
+    max_runtime: Duration | None = None
+    """Stop cleanly when it has passed."""
+
+    overwrite: bool = False
+    """Fetch also what is already there."""
+
+    retry: Outcomes = frozenset(
+        {OutcomeStatus.TIMED_OUT, OutcomeStatus.FAILED, OutcomeStatus.INVALID}
+    )
+    """Which outcomes of earlier runs to try again; Error, NotExist may be added."""
+
+    @property
+    def report_path(self) -> Path:
+        """
+        Where the report is, given or not.
+        """
+        return self.report or self.output / "report.jsonl"
+
+    @field_validator("base_url")
+    @classmethod
+    def _safe_root(cls, url: str) -> str:
+        try:
+            parts = urlsplit(url)
+            _ = parts.port
+        except ValueError:
+            raise ValueError("is no URL; write https://host[:port]") from None
+        if parts.scheme not in {"https", "http"} or not parts.hostname:
+            raise ValueError("is no URL; write https://host[:port]")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("holds credentials; give them in the environment instead")
+        if parts.query or parts.fragment:
+            raise ValueError("must not have a query or a fragment")
+        if parts.scheme == "http" and not is_loopback(parts.hostname):
+            raise ValueError("must be https: plain http would show the token to the network")
+        return url.rstrip("/")
+
+    @field_validator("endpoint")
+    @classmethod
+    def _known_endpoint(cls, endpoint: str) -> str:
+        endpoint_path(endpoint)
+        return endpoint
+
+    @field_validator("retry")
+    @classmethod
+    def _completed_is_done(cls, retry: frozenset[OutcomeStatus]) -> frozenset[OutcomeStatus]:
+        if OutcomeStatus.COMPLETED in retry:
+            raise ValueError("Completed is not retried; use --overwrite")
+        return retry
+
+    @model_validator(mode="after")
+    def _report_is_not_the_output(self) -> Self:
+        if self.report is not None and self.report == self.output:
+            raise ValueError("report and output are the same path")
+        return self
+
+
+def is_loopback(host: str) -> bool:
+    """
+    Whether *host*, as written in a URL, can only mean this machine.
+    """
+    import ipaddress  # noqa: PLC0415 - 5 ms that --help need not pay
+
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
