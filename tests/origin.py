@@ -1,0 +1,192 @@
+"""
+A server that says exactly what it is told to, and remembers what it was asked.
+
+Raw asyncio: an HTTP library would refuse to send most of what is needed here.
+"""
+
+import asyncio
+import contextlib
+import json
+import socket
+import ssl
+import struct
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import parse_qs, urlsplit
+
+import anyio.from_thread
+from replies import Ending, Reply, Step, http, ready, status
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+@dataclass(frozen=True)
+class Request:
+    """
+    One request as it came in.
+    """
+
+    at: float
+    """Seconds on the monotonic clock."""
+
+    connection: int
+    method: str
+    path: str
+    task_id: str
+    """Of the query; empty if it has none."""
+
+    headers: Mapping[str, str]
+    """Names in lower case."""
+
+    body: bytes
+
+
+class Origin:
+    """
+    The scripted service.  An async context manager; `serving()` is the same from another thread.
+    """
+
+    def __init__(
+        self,
+        script: Mapping[str, Sequence[Step]] | None = None,
+        *,
+        default: Step = ready,
+        tokens: Sequence[Step] = (),
+        token_life: float = 3600.0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.script = dict(script or {})
+        self.default = default
+        self.tokens = list(tokens)
+        """Said to token requests, in order; afterwards (or if empty) a token is granted."""
+
+        self.token_life = token_life
+        self.tls = tls
+        self.valid: set[str] = set()
+        """Tokens the service honours; while empty, every one is."""
+
+        self.calls: list[Request] = []
+        self.token_requests: list[Request] = []
+        self.sent: Counter[str] = Counter()
+        """Bytes said about each task."""
+
+        self.most_in_flight = 0
+        self.base_url = ""
+        self._in_flight = 0
+        self._asked: Counter[str] = Counter()
+        self._connections = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def calls_of(self, task_id: str) -> int:
+        """
+        How often this task was asked about.
+        """
+        return self._asked[task_id]
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(
+            self._connected, "127.0.0.1", 0, ssl=self.tls, backlog=1000
+        )
+        port = self._server.sockets[0].getsockname()[1]
+        self.base_url = f"{'https' if self.tls else 'http'}://127.0.0.1:{port}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections += 1
+        task = asyncio.ensure_future(self._serve(reader, writer, self._connections))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: int
+    ) -> None:
+        try:
+            ending = Ending.KEEP
+            while ending is Ending.KEEP:
+                request = await _read_request(reader, connection)
+                self._in_flight += 1
+                self.most_in_flight = max(self.most_in_flight, self._in_flight)
+                try:
+                    ending = await self._reply(request, reader, writer)
+                finally:
+                    self._in_flight -= 1
+        except (OSError, EOFError):
+            pass  # The client has gone, as clients do.
+        finally:
+            writer.transport.abort()
+
+    async def _reply(
+        self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> Ending:
+        reply = self._next(request)
+        for piece in reply.pieces():
+            await asyncio.sleep(reply.interval)
+            writer.write(piece)
+            self.sent[request.task_id] += len(piece)
+            await writer.drain()
+        if reply.ending is Ending.HANG:
+            await reader.read()
+        if reply.ending is Ending.RESET:
+            await asyncio.sleep(0.005)  # What was written is to arrive before the reset.
+            connection: socket.socket = writer.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        if reply.ending is Ending.CLOSE:
+            writer.close()
+            await writer.wait_closed()
+        return reply.ending
+
+    def _next(self, request: Request) -> Reply:
+        if request.path == "/connect/token":
+            self.token_requests.append(request)
+            return self._grant()
+        self.calls.append(request)
+        turn = self._asked[request.task_id]
+        self._asked[request.task_id] += 1
+        token = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if self.valid and token not in self.valid:
+            return status(401)
+        steps = self.script.get(request.task_id) or [self.default]
+        step = steps[min(turn, len(steps) - 1)]
+        return step if isinstance(step, Reply) else step(request.task_id)
+
+    def _grant(self) -> Reply:
+        turn = len(self.token_requests) - 1
+        if turn < len(self.tokens):
+            step = self.tokens[turn]
+            return step if isinstance(step, Reply) else step("")
+        token = f"granted-token-{turn + 1}"
+        self.valid = {token}
+        fields = {"access_token": token, "expires_in": self.token_life, "token_type": "Bearer"}
+        return http(json.dumps(fields).encode(), 200, "Content-Type: application/json")
+
+
+async def _read_request(reader: asyncio.StreamReader, connection: int) -> Request:
+    text = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    first, *lines = text.rstrip().split("\r\n")
+    method, target, _ = first.split(" ")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    body = await reader.readexactly(int(headers.get("content-length", "0")))
+    url = urlsplit(target)
+    task_id = parse_qs(url.query).get("id", [""])[0]
+    return Request(time.monotonic(), connection, method, url.path, task_id, headers, body)
+
+
+@contextlib.contextmanager
+def serving(origin: Origin) -> Iterator[Origin]:
+    """
+    Serve from a thread of its own, for tests that wait for other processes.
+    """
+    with (
+        anyio.from_thread.start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(origin),
+    ):
+        yield origin
