@@ -154,7 +154,8 @@ class Outcome(BaseModel):
     The report's documentation is the documentation of these fields; `status` is its key `outcome`.
     """
 
-    model_config = ConfigDict(frozen=True, populate_by_name=True, extra="ignore")
+    # Built on first use: `--help`, which imports this, should not pay for it.
+    model_config = ConfigDict(frozen=True, populate_by_name=True, extra="ignore", defer_build=True)
 
     task_id: str | None
     status: OutcomeStatus = Field(alias="outcome")
@@ -183,7 +184,7 @@ class Summary(BaseModel):
     What a run came to.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     tasks: int
     """Tasks of the manifest: usable and unusable rows, repeated ids counted once."""

@@ -127,6 +127,8 @@ class Settings(BaseModel):
         use_attribute_docstrings=True,
         # Defaults are checked too: a wrong one is our defect, not the first user's.
         validate_default=True,
+        # Built on first use: `--help` reads the fields and validates nothing.
+        defer_build=True,
     )
 
     output: Path = Path("images")
