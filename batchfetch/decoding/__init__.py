@@ -1,0 +1,9 @@
+"""
+Bytes in, meaning out: no I/O and no await.
+"""
+
+from batchfetch.decoding.image import ImageDecoder
+from batchfetch.decoding.png import PngChecker
+from batchfetch.decoding.response import RESULT_DATA_LOST, FileDecoder, ResultDecoder
+
+__all__ = ["RESULT_DATA_LOST", "FileDecoder", "ImageDecoder", "PngChecker", "ResultDecoder"]

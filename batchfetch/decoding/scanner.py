@@ -1,0 +1,226 @@
+"""
+JSON bytes in pieces → the image's text as it arrives, and everything around it.
+
+The scanner knows just enough JSON to find its way: where strings begin and end, and which key or
+index a value hangs on.  It does not judge the grammar.  What it read, with the image's text left
+out, is a small JSON document of its own, the *envelope*; whoever parses that checks the grammar of
+the whole.
+"""
+
+import re
+from enum import Enum, auto
+
+from pydantic_core import from_json
+
+from batchfetch.errors import (
+    MalformedBase64Error,
+    MalformedBodyError,
+    TooLargeError,
+    TruncatedBodyError,
+)
+
+MAX_ENVELOPE = 2**20
+"""Bytes of a body besides the image's text."""
+
+MAX_DEPTH = 32
+
+# An open container: the index reached in an array; the current key of an object, None before it.
+_Step = int | bytes | None
+
+_TARGET: list[_Step] = [b"results", 0, b"data"]
+
+_BOM = b"\xef\xbb\xbf"
+_NOT_BLANK = re.compile(rb"[^ \t\r\n]")
+_NOT_LEADING = re.compile(rb"[^ \t\r\n\xef\xbb\xbf]")
+_QUOTE_OR_BACKSLASH = re.compile(rb'["\\]')
+
+# Structure, and strings: a short plain one whole (keys and words are), else its opening quote.
+# The bound keeps a long string from being searched twice.
+_TOKENS = re.compile(rb'[\[\]{},]|"(?:[^"\\]{0,64}+")?')
+
+_CUT_ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?\Z")
+_LONGEST_CUT_ESCAPE = len(rb"\u002")
+
+
+class _State(Enum):
+    BEFORE = auto()
+    BETWEEN_STRINGS = auto()
+    IN_STRING = auto()
+    IN_TARGET = auto()
+    AFTER = auto()
+
+
+class JsonScanner:
+    """
+    Split a body, fed in pieces of any size, into the string at `results[0].data` and the rest.
+
+    The time taken is linear in the body's length, however it is cut.
+    """
+
+    def __init__(self) -> None:
+        self.has_data = False
+        """Whether the string at `results[0].data` was met and is not empty."""
+
+        self._state = _State.BEFORE
+        self._path: list[_Step] = []
+        self._envelope = bytearray()
+        # Where the string being read began, if it goes over the end of a piece.
+        self._string_start = 0
+        # What was fed and cannot be read yet: an escape sequence cut in two, at most five bytes.
+        self._held = b""
+        self._keys_met: set[int] = set()
+
+    def feed(self, chunk: bytes) -> list[bytes | memoryview]:
+        """
+        Return what *chunk* holds of the image's text, unescaped; most often nothing or one piece.
+
+        A piece without escape sequences is a view of *chunk*, not a copy.  Raw control characters
+        are left in: they are no base64, and the base64 decoder says so.
+
+        Raises `MalformedBodyError`, `MalformedBase64Error` or `TooLargeError`.
+        """
+        if self._held:
+            chunk, self._held = self._held + chunk, b""
+        pieces: list[bytes | memoryview] = []
+        pos = 0
+        while pos < len(chunk):
+            match self._state:
+                case _State.BETWEEN_STRINGS:
+                    pos = self._scan_structure(chunk, pos)
+                case _State.IN_STRING:
+                    pos = self._scan_string(chunk, pos)
+                case _State.IN_TARGET:
+                    pos = self._scan_target(chunk, pos, pieces)
+                case _State.BEFORE:
+                    pos = self._scan_before(chunk, pos)
+                case _State.AFTER:
+                    pos = self._scan_after(chunk, pos)
+        return pieces
+
+    def close(self) -> bytes:
+        """
+        Declare the end of the body and return the envelope: the body, the image's text left empty.
+
+        Raises `TruncatedBodyError` or `MalformedBodyError`.
+        """
+        if self._state is _State.BEFORE:
+            raise MalformedBodyError("the body is empty")
+        if self._state is not _State.AFTER:
+            raise TruncatedBodyError("the body ends before its JSON does")
+        return bytes(self._envelope).removeprefix(_BOM)
+
+    def _scan_before(self, chunk: bytes, pos: int) -> int:
+        first = _NOT_LEADING.search(chunk, pos)
+        if first is None:
+            return self._keep(chunk, pos, len(chunk))
+        if first[0] != b"{":
+            raise MalformedBodyError("the body is not a JSON object")
+        self._state = _State.BETWEEN_STRINGS
+        return self._keep(chunk, pos, first.start())
+
+    def _scan_structure(self, chunk: bytes, pos: int) -> int:
+        path = self._path
+        for match in _TOKENS.finditer(chunk, pos):
+            token = match[0]
+            if token == b",":
+                path[-1] = path[-1] + 1 if isinstance(path[-1], int) else None
+            elif token == b"{":
+                self._open(None)
+            elif token == b"[":
+                self._open(0)
+            elif token in b"]}":
+                path.pop()
+                if not path:
+                    self._state = _State.AFTER
+                    return self._keep(chunk, pos, match.end())
+            elif path == _TARGET:
+                self._state = _State.IN_TARGET
+                return self._keep(chunk, pos, match.start() + 1)
+            elif token == b'"':
+                self._state = _State.IN_STRING
+                self._keep(chunk, pos, match.end())
+                self._string_start = len(self._envelope)
+                return match.end()
+            elif path[-1] is None:
+                self._enter_key(token[1:-1])
+        return self._keep(chunk, pos, len(chunk))
+
+    def _scan_string(self, chunk: bytes, start: int) -> int:
+        pos = start
+        while match := _QUOTE_OR_BACKSLASH.search(chunk, pos):
+            pos = match.end()
+            if match[0] == b'"':
+                self._keep(chunk, start, pos)
+                self._state = _State.BETWEEN_STRINGS
+                if self._path[-1] is None:
+                    self._enter_key(bytes(self._envelope[self._string_start : -1]))
+                return pos
+            if pos == len(chunk):
+                self._held = chunk[-1:]
+                self._keep(chunk, start, pos - 1)
+                return pos
+            pos += 1  # Whatever is escaped, it does not end the string.
+        return self._keep(chunk, start, len(chunk))
+
+    def _scan_target(self, chunk: bytes, pos: int, pieces: list[bytes | memoryview]) -> int:
+        # The first quote ends the string.  If a backslash escapes it, unescaping fails: such a
+        # text is no base64 anyway.
+        quote = chunk.find(b'"', pos)
+        end = quote if quote >= 0 else len(chunk)
+        if chunk.find(b"\\", pos, end) < 0:
+            piece: bytes | memoryview = memoryview(chunk)[pos:end]
+        else:
+            if quote < 0 and (
+                cut := _CUT_ESCAPE.search(chunk, max(pos, end - _LONGEST_CUT_ESCAPE))
+            ):
+                end = cut.start()
+                self._held = cut[0]
+            piece = _unescape(chunk[pos:end])
+        if piece:
+            self.has_data = True
+            pieces.append(piece)
+        if quote < 0:
+            return len(chunk)
+        self._state = _State.BETWEEN_STRINGS
+        return self._keep(chunk, quote, quote + 1)
+
+    def _scan_after(self, chunk: bytes, pos: int) -> int:
+        if _NOT_BLANK.search(chunk, pos):
+            raise MalformedBodyError("something follows the JSON")
+        return self._keep(chunk, pos, len(chunk))
+
+    def _open(self, step: _Step) -> None:
+        if len(self._path) == MAX_DEPTH:
+            raise MalformedBodyError(f"the JSON is nested more than {MAX_DEPTH} deep")
+        self._path.append(step)
+
+    def _enter_key(self, key: bytes) -> None:
+        if b"\\" in key:
+            key = _unescape_key(key)
+        path = self._path
+        path[-1] = key
+        # Which of two would count is a matter of taste among parsers, and one image is gone by now.
+        if path == _TARGET[: len(path)]:
+            if len(path) in self._keys_met:
+                raise MalformedBodyError(f"the JSON has the key {key.decode()} twice")
+            self._keys_met.add(len(path))
+
+    def _keep(self, chunk: bytes, start: int, end: int) -> int:
+        if len(self._envelope) + end - start > MAX_ENVELOPE:
+            raise TooLargeError(f"the answer holds over {MAX_ENVELOPE} bytes besides the image")
+        self._envelope += memoryview(chunk)[start:end]
+        return end
+
+
+def _unescape(text: bytes) -> bytes:
+    try:
+        return str(from_json(b'"%b"' % text)).encode()
+    except ValueError as exc:
+        raise MalformedBase64Error("the image's text holds a broken escape sequence") from exc
+
+
+def _unescape_key(key: bytes) -> bytes:
+    try:
+        return str(from_json(b'"%b"' % key)).encode()
+    except ValueError as exc:
+        raise MalformedBodyError("the JSON has a key with a broken escape sequence") from exc

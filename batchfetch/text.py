@@ -1,0 +1,36 @@
+"""
+Text from outside, made fit to be shown.
+"""
+
+MAX_LENGTH = 1000
+"""Characters kept of any one text the service sends."""
+
+_REPLACEMENT = "\ufffd"
+
+# What could move a terminal, forge a line of a log, turn text around, or not be encoded at all:
+# C0 and C1 controls, the bidirectional controls, line and paragraph separators, lone surrogates.
+_HARMFUL = (
+    *range(0x20),
+    *range(0x7F, 0xA0),
+    0x061C,
+    *range(0x200E, 0x2010),
+    *range(0x2028, 0x202F),
+    *range(0x2066, 0x206A),
+    0xFEFF,
+    *range(0xD800, 0xE000),
+)
+_HARMLESS = dict.fromkeys(_HARMFUL, _REPLACEMENT) | dict.fromkeys(map(ord, "\t\n\r"), " ")
+
+
+def plain_text(text: str, limit: int = MAX_LENGTH) -> str:
+    """
+    Return *text* on one line, without control characters, in at most *limit* characters.
+
+    Tabs and line ends become blanks, every other control character U+FFFD.  A text that was cut
+    ends in an ellipsis.
+    """
+    if len(text) > limit:
+        text = text[: limit - 1] + "…"
+    if text.isascii() and text.isprintable():
+        return text
+    return text.translate(_HARMLESS)
