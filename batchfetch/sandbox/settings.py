@@ -1,0 +1,120 @@
+"""
+What of the stand-in can be set, what it means, and what it is unless set.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    field_validator,
+)
+
+from batchfetch.settings import Duration, Size, is_loopback, parse_duration
+
+
+class Fault(StrEnum):
+    """
+    A way an answer can go wrong on purpose.
+    """
+
+    TOO_MANY_REQUESTS = "429"
+    SERVER_ERROR = "500"
+    RESET = "reset"
+    TRUNCATE = "truncate"
+    CORRUPT = "corrupt"
+    SLOW = "slow"
+
+
+def parse_faults(text: object) -> object:
+    """
+    Return shares between 0 and 1 for `429=0.1,reset=5%`; leave alone what is not text.
+    """
+    if not isinstance(text, str):
+        return text
+    shares: dict[Fault, float] = {}
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        kind, _, share = (word.strip() for word in item.partition("="))
+        if kind not in set(Fault):
+            raise ValueError(f"{kind!r} is no fault; use {', '.join(Fault)}")
+        if Fault(kind) in shares:
+            raise ValueError(f"{kind} is given twice")
+        try:
+            shares[Fault(kind)] = float(share.removesuffix("%")) / (100 if "%" in share else 1)
+        except ValueError:
+            raise ValueError(f"{item!r} has no share; write {kind}=0.1 or {kind}=10%") from None
+    return shares
+
+
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Faults = Annotated[Mapping[Fault, Share], BeforeValidator(parse_faults)]
+
+
+class SandboxSettings(BaseModel):
+    """
+    How the stand-in behaves.  Frozen; a misspelt name is an error.
+
+    Durations are seconds; each also takes the command line's text (`"15m"`).
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+        validate_default=True,
+    )
+
+    host: str = "127.0.0.1"
+    """The loopback address to listen on."""
+
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """The port to listen on; 0 picks a free one."""
+
+    seed: int = 0
+    """Pages, tokens, ids and faults are the same for the same seed."""
+
+    workers: PositiveInt = 16
+    """Tasks processed at once."""
+
+    processing_time: Annotated[
+        float, BeforeValidator(parse_duration), Field(ge=0, allow_inf_nan=False)
+    ] = 0.5
+    """How long one task is worked on; 0 completes a task as soon as a worker is free."""
+
+    expire_after: Duration = 24 * 3600
+    """How long a result is kept, from its submission."""
+
+    token_life: Duration = 3600
+    """How long a token is valid."""
+
+    faults: Faults = {}
+    """The share of API calls that go wrong: 429=0.1,500=1%,reset,truncate,corrupt,slow."""
+
+    slow_time: Duration = 2
+    """How long a slow answer's body takes."""
+
+    largest_image: Size = 2 * 2**20
+    """The largest page drawn for an id that is not well known."""
+
+    filters: bool = True
+    """Apply filters to submitted images, if Pillow is installed."""
+
+    @field_validator("host")
+    @classmethod
+    def _only_this_machine(cls, host: str) -> str:
+        if not is_loopback(host):
+            raise ValueError("must be a loopback address: the stand-in takes any credentials")
+        return host
+
+    @field_validator("faults")
+    @classmethod
+    def _no_more_than_all(cls, faults: Mapping[Fault, float]) -> Mapping[Fault, float]:
+        if sum(faults.values()) > 1:
+            raise ValueError("are more than all calls: an answer goes wrong in one way only")
+        return faults

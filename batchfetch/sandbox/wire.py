@@ -1,0 +1,82 @@
+"""
+How an answer goes out: whole, or as a fault has it.
+"""
+
+import asyncio
+import socket
+import struct
+from collections.abc import Iterator
+
+from aiohttp import web
+
+from batchfetch.sandbox.replies import Reply
+from batchfetch.sandbox.settings import Fault
+
+_DRIPS = 20
+
+
+async def send(
+    request: web.Request, reply: Reply, fault: Fault | None = None, *, slow_time: float = 0
+) -> web.StreamResponse:
+    """
+    Send *reply*, unless *fault* is one that happens to a connection.
+    """
+    response = web.StreamResponse(status=reply.status, headers=reply.headers)
+    if fault is Fault.RESET:
+        _reset(request)
+        return response
+    if reply.content_type is not None:
+        response.content_type = reply.content_type
+        response.content_length = reply.length
+    try:
+        await response.prepare(request)
+        match fault:
+            case Fault.TRUNCATE:
+                await _send_some(request, response, reply)
+            case Fault.SLOW:
+                await _drip(response, reply, slow_time)
+            case _:
+                for piece in reply.pieces():
+                    await response.write(piece)
+        await response.write_eof()
+    except ConnectionError:
+        # The client has left; what it does not read is not our failure.
+        response.force_close()
+    return response
+
+
+async def _send_some(request: web.Request, response: web.StreamResponse, reply: Reply) -> None:
+    for piece in _start_of(reply, reply.length // 2):
+        await response.write(piece)
+    if request.transport is not None:
+        request.transport.close()
+
+
+async def _drip(response: web.StreamResponse, reply: Reply, slow_time: float) -> None:
+    size = max(reply.length // _DRIPS, 1)
+    for piece in reply.pieces():
+        for start in range(0, len(piece), size):
+            await response.write(piece[start : start + size])
+            await asyncio.sleep(slow_time / _DRIPS)
+
+
+def _start_of(reply: Reply, length: int) -> Iterator[bytes]:
+    for piece in reply.pieces():
+        yield piece[:length]
+        length -= len(piece)
+        if length <= 0:
+            return
+
+
+def _reset(request: web.Request) -> None:
+    """
+    Drop the connection the hard way: the client sees a reset, not an end.
+    """
+    transport = request.transport
+    if transport is None:
+        return
+    # Closing with a linger of zero seconds sends RST.  The option belongs to the connection, so
+    # it may be set through a duplicate; not every event loop lends out the socket itself.
+    with socket.socket(fileno=socket.dup(transport.get_extra_info("socket").fileno())) as twin:
+        twin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
