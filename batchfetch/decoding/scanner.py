@@ -29,6 +29,7 @@ _Step = int | bytes | None
 
 _TARGET: list[_Step] = [b"results", 0, b"data"]
 
+_QUOTE = ord('"')
 _BOM = b"\xef\xbb\xbf"
 _NOT_BLANK = re.compile(rb"[^ \t\r\n]")
 _NOT_LEADING = re.compile(rb"[^ \t\r\n\xef\xbb\xbf]")
@@ -122,27 +123,29 @@ class JsonScanner:
         path = self._path
         for match in _TOKENS.finditer(chunk, pos):
             token = match[0]
-            if token == b",":
-                path[-1] = path[-1] + 1 if isinstance(path[-1], int) else None
+            if token[0] == _QUOTE:
+                if path[-1] is not None and path == _TARGET:
+                    self._state = _State.IN_TARGET
+                    return self._keep(chunk, pos, match.start() + 1)
+                if len(token) == 1:
+                    self._state = _State.IN_STRING
+                    self._keep(chunk, pos, match.end())
+                    self._string_start = len(self._envelope)
+                    return match.end()
+                if path[-1] is None:
+                    self._enter_key(token[1:-1])
+            elif token == b",":
+                step = path[-1]
+                path[-1] = step + 1 if isinstance(step, int) else None
             elif token == b"{":
                 self._open(None)
             elif token == b"[":
                 self._open(0)
-            elif token in b"]}":
+            else:
                 path.pop()
                 if not path:
                     self._state = _State.AFTER
                     return self._keep(chunk, pos, match.end())
-            elif path == _TARGET:
-                self._state = _State.IN_TARGET
-                return self._keep(chunk, pos, match.start() + 1)
-            elif token == b'"':
-                self._state = _State.IN_STRING
-                self._keep(chunk, pos, match.end())
-                self._string_start = len(self._envelope)
-                return match.end()
-            elif path[-1] is None:
-                self._enter_key(token[1:-1])
         return self._keep(chunk, pos, len(chunk))
 
     def _scan_string(self, chunk: bytes, start: int) -> int:
@@ -199,6 +202,8 @@ class JsonScanner:
             key = _unescape_key(key)
         path = self._path
         path[-1] = key
+        if key not in _TARGET:
+            return
         # Which of two would count is a matter of taste among parsers, and one image is gone by now.
         if path == _TARGET[: len(path)]:
             if len(path) in self._keys_met:
