@@ -1,0 +1,113 @@
+"""
+One row of a manifest, whatever its format, made into a Job or into the reason why not.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from pydantic import JsonValue
+
+from batchfetch.endpoints import endpoint_path
+from batchfetch.manifest.names import default_filename, image_filename
+from batchfetch.models import BadRow, Job
+
+MAX_ID = 512
+"""Characters of a task id."""
+
+_ORDINARY_ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")
+_NOT_IN_ID = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_NO_EXTRA: Mapping[str, JsonValue] = {}
+
+
+class RowReader:
+    """
+    Make jobs of the rows of one *manifest* (its name, as the report shall show it).
+    """
+
+    def __init__(self, manifest: str) -> None:
+        self._manifest = manifest
+
+    def job(
+        self, line: int, row: Mapping[str, JsonValue], extra: Mapping[str, JsonValue] = _NO_EXTRA
+    ) -> Job | BadRow:
+        """
+        Return the *row* that begins at *line* as a job, or as a bad row that says why not.
+
+        Its keys are `task_id`, `name`, `submitted_at` and `endpoint`; *extra* is everything else.
+        Text is trimmed, and what is then empty counts as absent.
+        """
+        task_id = None
+        try:
+            task_id = _task_id(row)
+            submitted_at = _instant(_text(row, "submitted_at"))
+            endpoint = _endpoint(_text(row, "endpoint"))
+            name = _text(row, "name")
+        except ValueError as exc:
+            return self.bad(line, str(exc), task_id=task_id, extra=extra)
+        try:
+            filename = image_filename(name) if name else default_filename(task_id)
+        except ValueError as exc:
+            return self.bad(line, str(exc), reason="bad_name", task_id=task_id, extra=extra)
+        return Job(task_id, filename, name, submitted_at, endpoint, self._manifest, line, extra)
+
+    def bad(
+        self,
+        line: int,
+        detail: str,
+        *,
+        reason: str = "bad_row",
+        task_id: str | None = None,
+        extra: Mapping[str, JsonValue] = _NO_EXTRA,
+    ) -> BadRow:
+        """
+        Return the row that begins at *line* as one that cannot be used.
+        """
+        return BadRow(reason, detail, task_id, self._manifest, line, extra)
+
+
+def _task_id(row: Mapping[str, JsonValue]) -> str:
+    text = _text(row, "task_id")
+    if text is None:
+        raise ValueError("the row has no task_id")
+    if _ORDINARY_ID.fullmatch(text):
+        return text
+    if len(text) > MAX_ID:
+        raise ValueError(f"the task_id has {len(text)} characters; {MAX_ID} is the most")
+    if _NOT_IN_ID.search(text):
+        raise ValueError(f"the task_id {_shown(text)} holds blanks or control characters")
+    return text
+
+
+def _text(row: Mapping[str, JsonValue], column: str) -> str | None:
+    value = row.get(column)
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return value.strip() or None
+    # Tools that write JSON turn ids of digits into numbers.
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    raise ValueError(f"{column} is not text")
+
+
+def _instant(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        when = datetime.fromisoformat(text)
+        return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"submitted_at {_shown(text)} is no date; write 2026-01-31T12:00:00Z"
+        ) from None
+
+
+def _endpoint(text: str | None) -> str | None:
+    if text is not None:
+        endpoint_path(text)
+    return text
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 80 else f"{text[:80]}…")
