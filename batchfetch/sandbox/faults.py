@@ -45,7 +45,7 @@ class FaultPlan:
         match fault:
             case Fault.TOO_MANY_REQUESTS:
                 detail = "Too many requests, on purpose."
-                return problem_reply(429, detail, subject, Retry_After=str(RETRY_AFTER))
+                return problem_reply(429, detail, subject, {"Retry-After": str(RETRY_AFTER)})
             case Fault.SERVER_ERROR:
                 return problem_reply(500, "Something went wrong, on purpose.", subject)
             case Fault.CORRUPT if reply.image:
@@ -53,6 +53,19 @@ class FaultPlan:
                 return replace(reply, image=_flip_a_bit(reply.image, rng))
             case _:
                 return reply
+
+
+def touches(fault: Fault, reply: Reply) -> bool:
+    """
+    Whether there is anything in *reply* for *fault* to spoil.
+    """
+    match fault:
+        case Fault.CORRUPT:
+            return bool(reply.image)
+        case Fault.TRUNCATE | Fault.SLOW:
+            return reply.length > 0
+        case _:
+            return True
 
 
 def _flip_a_bit(image: bytes, rng: random.Random) -> bytes:

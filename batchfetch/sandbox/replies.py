@@ -97,15 +97,16 @@ def text_reply(text: str, accept: str) -> Reply:
     return Reply(200, "text/plain", text.encode())
 
 
-def json_reply(value: object, status: int = 200, **headers: str) -> Reply:
+def json_reply(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
     """
     Return a JSON document.
     """
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Reply(status, "application/json", _json(value), headers=named)
+    return Reply(status, "application/json", _json(value), headers=headers or {})
 
 
-def problem_reply(status: int, detail: str, instance: str, **headers: str) -> Reply:
+def problem_reply(
+    status: int, detail: str, instance: str, headers: Mapping[str, str] | None = None
+) -> Reply:
     """
     Return a problem document (RFC 7807).
     """
@@ -116,8 +117,7 @@ def problem_reply(status: int, detail: str, instance: str, **headers: str) -> Re
         "detail": detail,
         "instance": instance,
     }
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Reply(status, "application/problem+json", _json(document), headers=named)
+    return Reply(status, "application/problem+json", _json(document), headers=headers or {})
 
 
 def _json(value: object) -> bytes:

@@ -61,7 +61,7 @@ class Sandbox:
         Submit tasks now, in this order, instead of each when it is first asked for.
         """
         for task_id in task_ids:
-            self._api.submit(task_id)
+            self._api.tasks.find(task_id)
 
     def revoke_tokens(self) -> None:
         """

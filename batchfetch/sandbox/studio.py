@@ -23,7 +23,7 @@ class Studio:
         self._largest = largest
         self._draw = functools.lru_cache(maxsize=_PAGES_KEPT)(draw_page)
         # Drawing is the processor's work: more threads than this only get in the client's way.
-        self._limiter = anyio.CapacityLimiter(_THREADS)
+        self.limiter = anyio.CapacityLimiter(_THREADS)
 
     async def page(self, task_id: str, size: int | None) -> bytes:
         """
@@ -31,5 +31,5 @@ class Studio:
         """
         size = page_size(task_id, self._largest) if size is None else size
         return await anyio.to_thread.run_sync(
-            self._draw, task_id.lower(), size, self._seed, limiter=self._limiter
+            self._draw, task_id.lower(), size, self._seed, limiter=self.limiter
         )

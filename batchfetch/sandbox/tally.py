@@ -25,10 +25,14 @@ class Tally:
     faults: Counter[Fault] = field(default_factory=Counter)
     """Answers that went wrong on purpose."""
 
-    def count_call(self, subject: str) -> int:
+    def count_call(self, task_id: str) -> int:
         """
-        Count one API call and return how many there were for *subject*, this one included.
+        Count one API call and return how many there were for *task_id*, this one included.
+
+        Without a task to name (the id is empty) it is how many there were of all calls.
         """
         self.calls += 1
-        self.calls_by_task[subject] += 1
-        return self.calls_by_task[subject]
+        if not task_id:
+            return self.calls
+        self.calls_by_task[task_id] += 1
+        return self.calls_by_task[task_id]

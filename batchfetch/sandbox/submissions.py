@@ -1,0 +1,82 @@
+"""
+What is handed in: the image inside a submission, and the id the task gets.
+"""
+
+import hashlib
+import uuid
+
+import anyio.to_thread
+import pybase64
+from aiohttp import BodyPartReader, web
+from pydantic import BaseModel, ValidationError
+
+from batchfetch.endpoints import ENDPOINTS
+from batchfetch.sandbox.filters import Filter
+
+MAX_IMAGE = 64 * 2**20
+"""Bytes of the largest image taken."""
+
+_READ = 256 * 1024
+
+FORM_PATHS = {
+    "/v5.0/ocr/ImageProcessing/PostSkewCorrectionFile": Filter.DESKEW,
+    "/v5.0/ocr/ImageProcessing/PostDewarpingFile": Filter.DEWARP,
+    "/v5.0/ocr/ImageProcessing/PostUpsamplingImageFile": Filter.UPSCALE,
+    "/v5.0/ocr/ImageProcessing/PostBinarizationFile": Filter.BINARIZE,
+}
+"""Deprecated submissions: the image is the form's field `file`."""
+
+JSON_PATHS = {ENDPOINTS[kind]: kind for kind in Filter}
+"""Their replacements: the image is base64 in `{"image": "…"}`."""
+
+FILTERS = {path.lower(): kind for path, kind in (FORM_PATHS | JSON_PATHS).items()}
+"""By path in lower case, what is done to the image."""
+
+
+class _Submission(BaseModel):
+    image: str
+
+
+def new_task_id(seed: int, number: int) -> str:
+    """
+    Return the id of the *number*-th submission: a GUID, the same for the same seed.
+    """
+    digest = hashlib.sha256(f"{seed}:task:{number}".encode()).digest()
+    return str(uuid.UUID(bytes=digest[:16], version=4))
+
+
+async def read_image(request: web.Request) -> bytes:
+    """
+    Return the image that *request* submits, in either of the two ways.
+
+    Raises `ValueError` with a sentence for the submitter if there is none.
+    """
+    if request.content_type.startswith("multipart/"):
+        image = await _read_form(request)
+    else:
+        image = await anyio.to_thread.run_sync(_parse, await request.read())
+    if not image:
+        raise ValueError("The image is empty.")
+    return image
+
+
+async def _read_form(request: web.Request) -> bytes:
+    async for part in await request.multipart():
+        if not isinstance(part, BodyPartReader) or part.name != "file":
+            continue
+        image = bytearray()
+        while piece := await part.read_chunk(_READ):
+            image += piece
+            if len(image) > MAX_IMAGE:
+                raise web.HTTPRequestEntityTooLarge(MAX_IMAGE, len(image))
+        return bytes(image)
+    raise ValueError("The form has no field named file.")
+
+
+def _parse(body: bytes) -> bytes:
+    try:
+        return pybase64.b64decode(_Submission.model_validate_json(body).image, validate=True)
+    except ValidationError:
+        raise ValueError('The body is not {"image": "<base64>"}.') from None
+    except ValueError:  # binascii.Error is one.
+        raise ValueError("The image is not valid base64.") from None
