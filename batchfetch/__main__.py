@@ -1,0 +1,9 @@
+"""
+`python -m batchfetch` is the same as `batchfetch`.
+"""
+
+import sys
+
+from batchfetch.cli.main import main
+
+sys.exit(main())

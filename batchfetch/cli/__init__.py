@@ -1,0 +1,3 @@
+"""
+The command line: words in, one library call, exit code out.
+"""

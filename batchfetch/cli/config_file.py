@@ -1,0 +1,53 @@
+"""
+The settings file: TOML in, values by option name out.
+"""
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+from batchfetch.cli.credentials import NAMES as SECRETS
+from batchfetch.cli.options import Place, did_you_mean
+from batchfetch.errors import SettingsError
+
+
+def read_config(path: str, known: Sequence[str]) -> Place:
+    """
+    Return what the file at *path* sets; its keys are option names with dashes or underscores.
+
+    Relative paths in it are left as they are, so they start at the working directory, as they do
+    on the command line.  Raises `SettingsError` if the file cannot be read, is not TOML, or has a
+    key that is none of *known*.
+    """
+    values: dict[str, object] = {}
+    for key, value in _read_toml(path).items():
+        name = key.replace("-", "_").lower()
+        _require_known(path, key, name, known)
+        if name in values:
+            raise SettingsError(f"{path}: {key} is set twice")
+        values[name] = value
+    return Place(values, lambda name: f"{path}: {name}")
+
+
+def _read_toml(path: str) -> dict[str, object]:
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path}: is not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: is not TOML: {error}") from None
+
+
+def _require_known(path: str, key: str, name: str, known: Sequence[str]) -> None:
+    if name in known:
+        return
+    for secret in SECRETS:
+        if name in {secret, f"{secret}_file"}:
+            variable = f"BATCHFETCH_{secret.upper()}"
+            raise SettingsError(
+                f"{path}: {key} does not belong in a settings file; set {variable}, or "
+                f"{variable}_FILE to the name of a file that holds it"
+            )
+    raise SettingsError(f"{path}: {key} is no setting{did_you_mean(name, known)}")

@@ -1,0 +1,44 @@
+"""
+The display of a run on a terminal, kept at its bottom while log lines pass above.
+"""
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.text import Text
+
+from batchfetch.batch import Progress
+from batchfetch.cli.wording import settled, tally, traffic
+
+
+class LiveDisplay:
+    """
+    Three lines on stderr's terminal: a bar, what was decided, what goes on.  `close` removes them.
+    """
+
+    def __init__(self) -> None:
+        self._live = Live(
+            console=Console(stderr=True),
+            auto_refresh=False,  # We know when there is something new, and need no thread for it.
+            transient=True,
+            redirect_stdout=False,
+        )
+        self._live.start()
+
+    def show(self, progress: Progress) -> None:
+        """
+        Draw *progress*.
+        """
+        total = progress.tasks if progress.all_read else None
+        lines = (
+            ProgressBar(total=total, completed=settled(progress), pulse=total is None),
+            Text(tally(progress), no_wrap=True, overflow="ellipsis"),
+            Text(traffic(progress), no_wrap=True, overflow="ellipsis", style="dim"),
+        )
+        self._live.update(Group(*lines), refresh=True)
+
+    def close(self) -> None:
+        """
+        Give the terminal back.
+        """
+        self._live.stop()

@@ -1,0 +1,101 @@
+"""
+What goes to stderr, and in which form: text for people, JSON for machines.
+"""
+
+import json
+import logging
+import re
+import sys
+from datetime import UTC, datetime
+
+from batchfetch.cli.options import LogFormat, LogLevel
+from batchfetch.text import plain_text
+
+_MAX_LINE = 8000
+
+# asyncio shows exceptions by their repr, and aiohttp's repr shows the request's headers.
+_TOKEN = re.compile(
+    r"""(\bbearer\s+|\b(?:client_secret|access_token)["']?\s*[=:]\s*["']?)[^\s"'&,;)}\]>]+""",
+    re.IGNORECASE,
+)
+
+
+def configure(log_format: LogFormat, level: LogLevel) -> None:
+    """
+    Send what batchfetch logs from *level* on, and everybody's warnings, to stderr.
+    """
+    handler = StderrHandler()
+    handler.setFormatter(JsonFormatter() if log_format is LogFormat.JSON else TextFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("batchfetch").setLevel(level.upper())
+
+
+class StderrHandler(logging.Handler):
+    """
+    Write to whatever stderr is at the moment: a live display puts itself in its place.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            pass  # Nobody reads it any more, which is no reason to stop the work.
+
+
+class TextFormatter(logging.Formatter):
+    """
+    One line a record: `2026-01-31T12:00:00Z warning: …`.
+
+    A record made with `extra={"block": True}` is our own text of several lines, and is left as it
+    is.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        if getattr(record, "block", False):
+            return record.getMessage()
+        lines = [
+            f"{_instant(record):%Y-%m-%dT%H:%M:%SZ} {record.levelname.lower()}: {_message(record)}",
+            *_traceback(self, record),
+        ]
+        return "\n".join(lines)
+
+
+class JsonFormatter(logging.Formatter):
+    """
+    One JSON object a record; what was handed over as `extra={"fields": {…}}` is in it.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": f"{_instant(record):%Y-%m-%dT%H:%M:%S.%fZ}",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": _message(record),
+            **getattr(record, "fields", {}),
+        }
+        if traceback := _traceback(self, record):
+            entry["traceback"] = "\n".join(traceback)
+        return json.dumps(entry, ensure_ascii=False, default=str)
+
+
+def _instant(record: logging.LogRecord) -> datetime:
+    return datetime.fromtimestamp(record.created, UTC)
+
+
+def _message(record: logging.LogRecord) -> str:
+    return plain_text(redacted(record.getMessage()), _MAX_LINE)
+
+
+def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> list[str]:
+    if not record.exc_info:
+        return []
+    text = redacted(formatter.formatException(record.exc_info))
+    return [plain_text(line, _MAX_LINE) for line in text.splitlines()]
+
+
+def redacted(text: str) -> str:
+    """
+    Return *text* with everything that stands where a token or a secret stands taken out.
+    """
+    return _TOKEN.sub(r"\1***", text)

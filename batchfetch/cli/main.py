@@ -1,0 +1,73 @@
+"""
+The command's front door: which subcommand, and how it ends.
+"""
+
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from batchfetch.cli.exits import INTERRUPTED, UNUSABLE, exit_code
+from batchfetch.errors import BatchFetchError
+from batchfetch.text import plain_text
+from batchfetch.version import __version__
+
+_COMMANDS = {
+    "fetch": "Fetch every task of the manifests.",
+    "sandbox": "Serve a local stand-in for the service.",
+}
+
+
+class _Commands(click.Group):
+    """
+    Subcommands whose modules are imported when they are used: `--help` needs none of them.
+    """
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f"batchfetch.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+_root = _Commands(
+    "batchfetch",
+    help="Fetch the preprocessing results of Aspose.OCR Cloud: many task ids in, checked images "
+    "and a report out.",
+    params=[],
+    no_args_is_help=True,
+)
+click.version_option(__version__, message="%(prog)s %(version)s")(_root)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    Run the command line *argv* (the process's own by default) and return its exit code.
+
+    An exception that leaves this function is a defect of batchfetch; the interpreter then shows
+    the traceback and exits 1.
+    """
+    try:
+        code: int = _root.main(argv, prog_name="batchfetch", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return UNUSABLE
+    except click.ClickException as error:
+        return _complain(error.format_message(), UNUSABLE)
+    except BatchFetchError as error:
+        return _complain(str(error), exit_code(error))
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    return code
+
+
+def _complain(sentence: str, code: int) -> int:
+    click.echo(f"batchfetch: {plain_text(sentence)}", err=True)
+    return code

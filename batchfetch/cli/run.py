@@ -1,0 +1,132 @@
+"""
+A run of `batchfetch fetch`, from its settings to its exit code.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+
+import anyio
+
+from batchfetch.batch import Batch, open_batch, plan
+from batchfetch.cli.credentials import find_credentials
+from batchfetch.cli.display import OutcomeLog, open_display
+from batchfetch.cli.exits import exit_code
+from batchfetch.cli.options import RunOptions
+from batchfetch.cli.signals import stop_on_signal
+from batchfetch.cli.stdout import say
+from batchfetch.cli.wording import plan_text, summary_text
+from batchfetch.errors import BatchFetchError, CredentialsError, StorageError
+from batchfetch.manifest import Manifest
+from batchfetch.models import Summary
+from batchfetch.service.tokens import Credentials
+from batchfetch.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def run(
+    manifests: tuple[str, ...],
+    settings: Settings,
+    options: RunOptions,
+    environment: Mapping[str, str],
+) -> int:
+    """
+    Fetch, or with `--dry-run` foretell, the tasks of *manifests*; return the exit code.
+    """
+    manifest = Manifest(*manifests, manifest_format=options.manifest_format)
+    work: Callable[[], Awaitable[int]]
+    if options.dry_run:
+        work = partial(_foretell, manifest, settings, options)
+    else:
+        work = partial(_fetch, manifest, settings, options, environment)
+    try:
+        return anyio.run(work, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+    except BatchFetchError as error:
+        code = exit_code(error)
+        log.error("%s", error)  # noqa: TRY400 - a sentence; a traceback is for defects
+        return code
+
+
+async def _foretell(manifest: Manifest, settings: Settings, options: RunOptions) -> int:
+    forecast = await plan(manifest, settings)
+    say(forecast.model_dump_json() if options.as_json else plan_text(forecast, settings))
+    return 0
+
+
+async def _fetch(
+    manifest: Manifest, settings: Settings, options: RunOptions, environment: Mapping[str, str]
+) -> int:
+    batch: Batch | None = None
+    async with _service(settings, options, environment) as (chosen, credentials):
+        try:
+            async with open_batch(manifest, chosen, credentials=credentials) as batch:
+                await _follow(batch, options)
+        except (CredentialsError, StorageError) as error:
+            if batch is None:
+                raise
+            log.error("%s", error)  # noqa: TRY400 - a sentence; a traceback is for defects
+    _conclude(batch.summary, settings, options)
+    return batch.summary.exit_code
+
+
+@asynccontextmanager
+async def _service(
+    settings: Settings, options: RunOptions, environment: Mapping[str, str]
+) -> AsyncIterator[tuple[Settings, Credentials]]:
+    """
+    Say whom to ask and as whom: the service, or a stand-in that lives as long as the block.
+    """
+    if not options.sandbox:
+        yield settings, Credentials.model_validate(find_credentials(environment))
+        return
+    # A server is a tenth of a second of imports that no other run needs.
+    from batchfetch.cli.sandbox import from_environment, open_sandbox  # noqa: PLC0415
+
+    async with open_sandbox(from_environment(environment)) as sandbox:
+        yield (
+            settings.model_copy(update={"base_url": sandbox.url}),
+            Credentials.model_validate({"client_id": "anybody", "client_secret": "anything"}),
+        )
+
+
+async def _follow(batch: Batch, options: RunOptions) -> None:
+    outcomes = OutcomeLog()
+    with open_display(options.progress, options.log_format) as display:
+        async with _beside(
+            partial(stop_on_signal, batch, display.close),
+            partial(display.follow, lambda: batch.progress),
+        ):
+            async for outcome in batch:
+                outcomes.add(outcome)
+
+
+@asynccontextmanager
+async def _beside(*work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """
+    Do *work* until the block is left.  What the block raises comes out as it is, not in a group.
+    """
+    raised: Exception | None = None
+    async with anyio.create_task_group() as tasks:
+        for each in work:
+            tasks.start_soon(each)
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - raised again below
+            raised = error
+        tasks.cancel_scope.cancel()
+    if raised is not None:
+        raise raised
+
+
+def _conclude(summary: Summary, settings: Settings, options: RunOptions) -> None:
+    log.info(
+        "%s",
+        summary_text(summary, settings.report_path, settings.price_per_call),
+        extra={"block": True, "fields": {"summary": summary.model_dump(mode="json")}},
+    )
+    if options.as_json:
+        say(summary.model_dump_json())
