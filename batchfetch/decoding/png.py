@@ -1,7 +1,7 @@
 """
 Image bytes in pieces → sound, or why not.
 
-Source of the layout: PNG Specification (Third Edition), sections 5.2 to 5.6 and 11.2.
+Source of the layout: PNG Specification (Third Edition), sections 5.2 to 5.6, 7.1 and 11.2.
 """
 
 import struct
@@ -11,7 +11,7 @@ from zlib import crc32
 from batchfetch.errors import CorruptPngError, NotPngError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_MAX_LENGTH = 2**31 - 1
+_MAX_NUMBER = 2**31 - 1  # Of every integer in a PNG: section 7.1.
 
 _HEADER = struct.Struct(">I4s")
 _CRC = struct.Struct(">I")
@@ -100,10 +100,7 @@ class PngChecker:
             case _State.HEADER:
                 self._read_header(field)
             case _State.IHDR:
-                if 0 in _IHDR.unpack(field):
-                    raise CorruptPngError("the PNG's IHDR chunk says it has no pixels")
-                self._crc = crc32(field, self._crc)
-                self._state = _State.CRC
+                self._read_ihdr(field)
             case _State.CRC:
                 self._read_crc(field)
             case _:
@@ -111,7 +108,7 @@ class PngChecker:
 
     def _read_header(self, field: bytes) -> None:
         length, kind = _HEADER.unpack(field)
-        if not kind.isalpha() or length > _MAX_LENGTH:
+        if not kind.isalpha() or length > _MAX_NUMBER:
             raise CorruptPngError(f"what follows {self._where()} in the PNG is no chunk")
         if (kind == b"IHDR") != (self._chunks == 0):
             raise CorruptPngError("the PNG's first chunk, and no other, must be IHDR")
@@ -130,6 +127,15 @@ class PngChecker:
             self._state = _State.IHDR
         else:
             self._state = _State.DATA if length else _State.CRC
+
+    def _read_ihdr(self, field: bytes) -> None:
+        size = _IHDR.unpack(field)
+        if min(size) == 0:
+            raise CorruptPngError("the PNG's IHDR chunk says it has no pixels")
+        if max(size) > _MAX_NUMBER:
+            raise CorruptPngError("the PNG's IHDR chunk says it is too large for a PNG")
+        self._crc = crc32(field, self._crc)
+        self._state = _State.CRC
 
     def _read_crc(self, field: bytes) -> None:
         if _CRC.unpack(field) != (self._crc,):

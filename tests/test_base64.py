@@ -1,0 +1,93 @@
+"""
+`decoding.base64`: base64 text in pieces → bytes.
+"""
+
+import base64
+import binascii
+
+import pytest
+from bodies import cut, cuts, splits
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchfetch.decoding.base64 import Base64Decoder
+from batchfetch.errors import MalformedBase64Error
+
+TEXTS = [b"", b"QUJD", b"QUI=", b"QQ==", b"+/+/QUJD", base64.b64encode(bytes(range(100)))]
+
+
+def decode(pieces):
+    """
+    Return what *pieces* decode to.
+    """
+    decoder = Base64Decoder()
+    data = b"".join([decoder.decode(piece) for piece in pieces])
+    decoder.flush()
+    return data
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_does_not_care_where_it_is_cut(text):
+    """
+    Any division of the text decodes to the same bytes.
+    """
+    for pieces in splits(text):
+        assert decode(pieces) == base64.b64decode(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"Q",
+        b"QU",
+        b"QUJ",
+        b"QUJDQ",
+        b"=",
+        b"====",
+        b"Q===",
+        b"QUI=QUJD",
+        b"QQ==QQ==",
+        b"QQ=Q",
+        b"QQ===",
+        b"QUJD=",
+        b"QUJD\n",
+        b"QU JDA==",
+        b"QU\r\nJD",
+        b"QUJ\0",
+        b"-_-_",
+        b"QUJ\xe9",
+        b"data:image/png;base64,QUJD",
+        rb"QUI\u003d",
+        b'QU"D',
+    ],
+)
+def test_refuses_all_else(text):
+    """
+    What is not base64 to the last character is refused, however it is cut.
+    """
+    for pieces in splits(text):
+        with pytest.raises(MalformedBase64Error):
+            decode(pieces)
+
+
+@given(text=st.text("QUJDab+/9===\n -_", max_size=24).map(str.encode), positions=cuts())
+def test_agrees_with_the_standard_library(text, positions):
+    """
+    Accepted is what the standard library's strict decoder accepts, with the same bytes.
+    """
+    try:
+        expected = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        with pytest.raises(MalformedBase64Error):
+            decode(cut(text, positions))
+    else:
+        assert decode(cut(text, positions)) == expected
+
+
+@given(data=st.binary(max_size=300), positions=cuts())
+def test_returns_what_was_encoded(data, positions):
+    """
+    Encoded, cut and decoded again, bytes are themselves; views serve as well as bytes.
+    """
+    pieces = cut(base64.b64encode(data), positions)
+    assert decode(map(memoryview, pieces)) == data
