@@ -32,7 +32,7 @@ class Usage:
 
 class RunError(Exception):
     """
-    A command did not end well, or did not do what was asked; the message is its last words.
+    A command did not end well, or did not do what was asked; the message has its last words.
     """
 
 
@@ -77,4 +77,5 @@ def measure(
 
 
 def _last_words(log: Path) -> str:
-    return log.read_text(errors="replace")[-_LAST_WORDS:].strip() or "it said nothing"
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1][-_LAST_WORDS:] if lines else "it said nothing"

@@ -107,6 +107,14 @@ def script(name: str) -> Command:
     return command
 
 
+def batchfetch_on_asyncio(task: Assignment, tools: Tools) -> list[str]:
+    """
+    batchfetch on the standard library's event loop, though there is a faster one.
+    """
+    path = str(_SCRIPTS / "without_uvloop.py")
+    return batchfetch(program=(tools.python, path))(task, tools)
+
+
 def batchfetch(*options: str, program: tuple[str, ...] = ()) -> Command:
     """
     Return the command of batchfetch itself with *options*; nobody else syncs, so neither does it.
@@ -141,6 +149,7 @@ PEERS = (
         script("plain_aiohttp.py"),
     ),
     Peer("none", "**batchfetch** `--checksum none`", (), batchfetch("--checksum", "none")),
+    Peer("asyncio", "**batchfetch** without uvloop", ("uvloop",), batchfetch_on_asyncio),
     Peer("batchfetch", "**batchfetch**", (), batchfetch()),
 )
 REFERENCE = "curl"
