@@ -50,7 +50,7 @@ BODIES = [
     body().replace(b"+", rb"\u002B").replace(b"/", rb"\u002f"),
     body().replace(b"iVBOR", rb"\u0069\u0056BOR").replace(b"=", rb"\u003d"),
     body().replace(b'"data"', rb'"d\u0061ta"').replace(b'"results"', rb'"\u0072esults"'),
-    body(**_DECOYS),
+    json.dumps(json.loads(body()) | _DECOYS).encode(),
     json.dumps(_DECOYS | json.loads(body())).encode(),
     body(results=[_DECOYS | _ITEM, {"type": "Text", "data": "AAAA"}, 7, [_ITEM]]),
     body(results=[_ITEM | {"nested": [[{"data": "AAAA"}], {}]}]),

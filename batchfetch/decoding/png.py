@@ -94,17 +94,18 @@ class PngChecker:
     def _read(self, field: bytes) -> None:
         match self._state:
             case _State.SIGNATURE:
-                if field != SIGNATURE:
-                    raise NotPngError("the image does not begin with the PNG signature")
-                self._state = _State.HEADER
+                self._read_signature(field)
             case _State.HEADER:
                 self._read_header(field)
             case _State.IHDR:
                 self._read_ihdr(field)
-            case _State.CRC:
+            case _:  # Nothing else has a size of its own.
                 self._read_crc(field)
-            case _:
-                raise AssertionError(self._state)
+
+    def _read_signature(self, field: bytes) -> None:
+        if field != SIGNATURE:
+            raise NotPngError("the image does not begin with the PNG signature")
+        self._state = _State.HEADER
 
     def _read_header(self, field: bytes) -> None:
         length, kind = _HEADER.unpack(field)

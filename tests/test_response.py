@@ -1,0 +1,300 @@
+"""
+`decoding.response`: a body in pieces → the image's text, and the answer around it.
+"""
+
+import json
+
+import pytest
+from bodies import BODIES, TASK_ID, body, cut, cuts, documents, garbled, payload_of, splits
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchfetch.decoding import FileDecoder, ResultDecoder
+from batchfetch.decoding.base64 import Base64Decoder
+from batchfetch.decoding.response import MAX_TEXTS
+from batchfetch.errors import (
+    DecodeError,
+    MalformedBodyError,
+    NoDataError,
+    TruncatedBodyError,
+    WrongTaskError,
+)
+from batchfetch.models import Answer, TaskStatus
+from batchfetch.text import MAX_LENGTH
+
+
+def read(pieces, task_id=TASK_ID):
+    """
+    Return the image and the answer that *pieces* hold.
+    """
+    decoder = ResultDecoder(task_id)
+    base64 = Base64Decoder()
+    data = b"".join([base64.decode(text) for piece in pieces for text in decoder.feed(piece)])
+    answer = decoder.close()
+    base64.flush()
+    return data, answer
+
+
+def answer_to(text):
+    """
+    Return the answer in a body that holds no image.
+    """
+    data, answer = read([text])
+    assert data == b""
+    return answer
+
+
+@pytest.mark.parametrize("text", BODIES)
+def test_does_not_care_where_it_is_cut(text):
+    """
+    Any division of any spelling gives the same image and the same answer.
+    """
+    expected = payload_of(text)
+    for pieces in splits(text):
+        data, answer = read(pieces)
+        assert data == expected
+        assert answer.status is TaskStatus.COMPLETED
+
+
+@given(text=documents(), positions=cuts())
+def test_agrees_with_a_parser(text, positions):
+    """
+    The image is what a parser and a strict decoder find, the status what the body says.
+    """
+    data, answer = read(cut(text, positions))
+    assert data == payload_of(text)
+    assert answer.status is TaskStatus.COMPLETED
+
+
+@given(text=documents(), share=st.floats(0, 1, exclude_max=True))
+def test_no_proper_prefix_passes(text, share):
+    """
+    A body that ends early is cut off or empty, never an answer.
+    """
+    with pytest.raises(DecodeError):
+        read([text[: int(share * len(text.rstrip()))]])
+
+
+@given(text=garbled(), positions=cuts())
+def test_accepts_nothing_a_parser_refuses(text, positions):
+    """
+    After any accident a body is refused, or is JSON with that very image.
+    """
+    try:
+        data, _ = read(cut(text, positions))
+    except DecodeError:
+        return
+    answer = json.loads(text.decode("utf-8-sig"))
+    assert not data or data == payload_of(text)
+    assert answer["taskStatus"].lower() in {status.lower() for status in TaskStatus}
+
+
+@given(text=st.binary(max_size=200), positions=cuts())
+def test_noise_is_refused(text, positions):
+    """
+    Random bytes are no answer.
+    """
+    with pytest.raises(DecodeError):
+        read(cut(text, positions))
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("Pending", TaskStatus.PENDING),
+        ("PROCESSING", TaskStatus.PROCESSING),
+        ("error", TaskStatus.ERROR),
+        ("NotExist", TaskStatus.NOT_EXIST),
+        (1, TaskStatus.PENDING),
+        (2, TaskStatus.PROCESSING),
+        (4, TaskStatus.ERROR),
+        (5, TaskStatus.NOT_EXIST),
+    ],
+)
+def test_knows_every_status(status, expected):
+    """
+    A status is a name in any case, or the number the service's SDK gives it.
+    """
+    assert answer_to(body(taskStatus=status, results=None)).status is expected
+
+
+@pytest.mark.parametrize(
+    ("status", "shown"),
+    [
+        ("Queued", "'Queued'"),
+        (0, "0"),
+        (6, "6"),
+        (1.0, "1.0"),
+        (True, "True"),
+        (None, "None"),
+        ([1], "1"),
+    ],
+)
+def test_refuses_an_unknown_status(status, shown):
+    """
+    A status nobody documented is no answer, and the error names it.
+    """
+    with pytest.raises(MalformedBodyError, match=f"taskStatus: .*{shown}"):
+        answer_to(body(taskStatus=status, results=None))
+
+
+def test_refuses_no_status():
+    """
+    The status is the one field that must be there.
+    """
+    with pytest.raises(MalformedBodyError, match="taskStatus"):
+        answer_to(b"{}")
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("NotReady", "NotReady"),
+        ("notready", "NotReady"),
+        (6, "NotReady"),
+        (4, "ResultDataLost"),
+        ("Teapot\x1b", "Teapot\ufffd"),
+        (None, None),
+    ],
+)
+def test_knows_every_response_status_code(code, expected):
+    """
+    A code is a name, its number, or whatever the service says, made harmless.
+    """
+    answer = answer_to(body(responseStatusCode=code, taskStatus="Pending", results=None))
+    assert answer.response_status_code == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"taskStatus":"Pending"}',
+        body(taskStatus="Pending", id=None, responseStatusCode=None, results=None, error=None),
+        body(taskStatus="Pending", results=[], error={}),
+        body(taskStatus="Pending", results={}, error={"messages": None, "warnings": None}),
+        body(taskStatus="Pending", results=[{"type": "Text", "data": None}]),
+    ],
+)
+def test_everything_else_may_be_missing(text):
+    """
+    Every field but the status may be null, empty or absent.
+    """
+    answer = answer_to(text)
+    assert answer.status is TaskStatus.PENDING
+    assert (answer.messages, answer.warnings) == ((), ())
+
+
+@pytest.mark.parametrize("said", [None, "", TASK_ID, TASK_ID.upper()])
+def test_accepts_its_own_id(said):
+    """
+    The answer's id is the one asked for in any case, or is not given.
+    """
+    answer_to(body(id=said, taskStatus="Pending", results=None))
+
+
+def test_accepts_an_id_that_is_a_number():
+    """
+    An id is opaque: one made of digits may come as a number.
+    """
+    decoder = ResultDecoder("1234")
+    decoder.feed(b'{"id":1234,"taskStatus":"Pending"}')
+    assert decoder.close() == Answer(TaskStatus.PENDING)
+
+
+@pytest.mark.parametrize("status", ["Completed", "Pending", "NotExist"])
+def test_refuses_another_id(status):
+    """
+    An answer about another task is not ours, whatever it says.
+    """
+    with pytest.raises(WrongTaskError, match="'TTS-\ufffd'"):
+        read([body(id="TTS-\u202e", taskStatus=status)])
+
+
+@pytest.mark.parametrize("data", [None, "", {"a": 1}])
+@pytest.mark.parametrize("code", ["Ok", "NoAnyResultData", None])
+def test_completed_needs_an_image(data, code):
+    """
+    A task that is completed and has no image is a fault of its own.
+    """
+    with pytest.raises(NoDataError):
+        read([body(data=data, responseStatusCode=code)])
+
+
+def test_a_lost_result_is_an_answer():
+    """
+    A task that is completed and whose image is lost says so; that is for the caller to judge.
+    """
+    answer = answer_to(body(results=None, responseStatusCode="ResultDataLost"))
+    assert answer == Answer(TaskStatus.COMPLETED, "ResultDataLost")
+
+
+def test_hands_on_the_service_s_words():
+    """
+    Messages and warnings come with any status, and nulls among them are left out.
+    """
+    error = {"messages": ["skewed", None, "dark"], "warnings": ["small"]}
+    _, answer = read([body(error=error)])
+    assert answer.status is TaskStatus.COMPLETED
+    assert answer.messages == ("skewed", "dark")
+    assert answer.warnings == ("small",)
+
+
+def test_bounds_the_service_s_words():
+    """
+    Texts are cut in length and number, and cannot move a terminal.
+    """
+    error = {"messages": ["x" * 5000] * 150, "warnings": ["\x1b[2J\n"]}
+    answer = answer_to(body(taskStatus="Error", results=None, error=error))
+    assert [len(text) for text in answer.messages] == [MAX_LENGTH] * MAX_TEXTS
+    assert answer.warnings == ("\ufffd[2J ",)
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (b"", MalformedBodyError),
+        (b"<html><body>Bad gateway</body></html>", MalformedBodyError),
+        (b"null", MalformedBodyError),
+        (b'{"taskStatus":"Pending",}', MalformedBodyError),
+        (b'{"taskStatus":"Pending"}}', MalformedBodyError),
+        (b'{"taskStatus" "Pending"}', MalformedBodyError),
+        (b'{"taskStatus":"Pending"]', MalformedBodyError),
+        (b'{"taskStatus":Pending}', MalformedBodyError),
+        (b'{"taskStatus":"Pending","a":"\n"}', MalformedBodyError),
+        (b'{"taskStatus":"Pending","a":"\xff"}', MalformedBodyError),
+        (b'{"taskStatus":"Pending","error":7}', MalformedBodyError),
+        ('{"taskStatus":"Pending"}'.encode("utf-16-le"), MalformedBodyError),
+        (b'{"taskStatus":"Pending"', TruncatedBodyError),
+        (b'{"taskStatus":"Pen', TruncatedBodyError),
+        (b'{"taskStatus":"Pending\\', TruncatedBodyError),
+        (body()[:-9], TruncatedBodyError),
+        (body()[: len(body()) // 2], TruncatedBodyError),
+    ],
+)
+def test_tells_cut_off_from_garbled(text, error):
+    """
+    A body that broke off is told from one that is not the JSON promised, however it is cut.
+    """
+    for pieces in splits(text):
+        with pytest.raises(error):
+            read(pieces)
+
+
+def test_a_file_is_its_own_image():
+    """
+    An endpoint that sends the image itself: all of the body is the image, and it is completed.
+    """
+    decoder = FileDecoder(TASK_ID)
+    pieces = [piece for chunk in (b"\x89PNG", b"", b"...") for piece in decoder.feed(chunk)]
+    assert pieces == [b"\x89PNG", b"..."]
+    assert decoder.close() == Answer(TaskStatus.COMPLETED)
+
+
+def test_an_empty_file_is_no_answer():
+    """
+    An endpoint that sends the image itself and sends nothing is at fault.
+    """
+    decoder = FileDecoder(TASK_ID)
+    assert decoder.feed(b"") == []
+    with pytest.raises(MalformedBodyError, match="empty"):
+        decoder.close()
