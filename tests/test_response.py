@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from batchfetch.decoding import FileDecoder, ResultDecoder
 from batchfetch.decoding.base64 import Base64Decoder
-from batchfetch.decoding.response import MAX_TEXTS
+from batchfetch.decoding.envelope import MAX_TEXTS
 from batchfetch.errors import (
     DecodeError,
     MalformedBodyError,

@@ -2,8 +2,9 @@
 Bytes in, meaning out: no I/O and no await.
 """
 
+from batchfetch.decoding.envelope import RESULT_DATA_LOST
 from batchfetch.decoding.image import ImageDecoder
 from batchfetch.decoding.png import PngChecker
-from batchfetch.decoding.response import RESULT_DATA_LOST, FileDecoder, ResultDecoder
+from batchfetch.decoding.response import FileDecoder, ResultDecoder
 
 __all__ = ["RESULT_DATA_LOST", "FileDecoder", "ImageDecoder", "PngChecker", "ResultDecoder"]

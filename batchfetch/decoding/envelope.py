@@ -1,0 +1,120 @@
+"""
+The service's JSON without the image → an `Answer`.
+"""
+
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
+
+from batchfetch.errors import MalformedBodyError
+from batchfetch.models import Answer, TaskStatus
+from batchfetch.text import plain_text
+
+MAX_TEXTS = 100
+"""Messages, and warnings, kept of one answer."""
+
+RESULT_DATA_LOST = "ResultDataLost"
+"""The `responseStatusCode` of a completed task whose image the service no longer has."""
+
+_RESPONSE_STATUS_CODES = (
+    "Ok",
+    "PartiallyNotFound",
+    "NoAnyResultData",
+    RESULT_DATA_LOST,
+    "TaskNotFound",
+    "NotReady",
+    "Error",
+)
+
+# The service's examples show names; its SDK also numbers them, from one, in this order.
+_STATUS_BY_SPELLING = {
+    spelling.lower(): status
+    for number, status in enumerate(TaskStatus, start=1)
+    for spelling in (status.value, str(number))
+}
+_CODE_BY_SPELLING = {
+    spelling.lower(): code
+    for number, code in enumerate(_RESPONSE_STATUS_CODES, start=1)
+    for spelling in (code, str(number))
+}
+
+
+def _known_status(value: object) -> TaskStatus:
+    try:
+        return _STATUS_BY_SPELLING[str(value).lower()]
+    except KeyError:
+        message = "{status} is no status of a task"
+        shown = {"status": plain_text(repr(value), 100)}
+        raise PydanticCustomError("unknown_status", message, shown) from None
+
+
+def _usual_code(value: object) -> str | None:
+    if value is None:
+        return None
+    return _CODE_BY_SPELLING.get(str(value).lower()) or plain_text(str(value))
+
+
+class _Error(BaseModel):
+    messages: list[str | None] | None = None
+    warnings: list[str | None] | None = None
+
+
+class Envelope(BaseModel):
+    """
+    What the service says around an image.  Only the status is required of it.
+    """
+
+    model_config = ConfigDict(coerce_numbers_to_str=True, hide_input_in_errors=True)
+
+    id: str | None = None
+    status: Annotated[TaskStatus, BeforeValidator(_known_status)] = Field(alias="taskStatus")
+    response_status_code: Annotated[str | None, BeforeValidator(_usual_code)] = Field(
+        default=None, alias="responseStatusCode"
+    )
+    error: _Error | None = None
+
+    def is_about(self, task_id: str) -> bool:
+        """
+        Whether this is said of *task_id*; an answer that names no task contradicts none.
+        """
+        return not self.id or self.id.lower() == task_id.lower()
+
+    @property
+    def promises_image(self) -> bool:
+        """
+        Whether an image must have come with it: the task is completed, and its result not lost.
+        """
+        lost = self.response_status_code == RESULT_DATA_LOST
+        return self.status is TaskStatus.COMPLETED and not lost
+
+    def to_answer(self) -> Answer:
+        """
+        Return what it says, its texts cut to a sane length and made harmless.
+        """
+        error = self.error or _Error()
+        return Answer(
+            self.status,
+            self.response_status_code,
+            messages=_plain_texts(error.messages),
+            warnings=_plain_texts(error.warnings),
+        )
+
+
+def parse_envelope(text: bytes) -> Envelope:
+    """
+    Return what *text*, a whole JSON document, says.
+
+    Raises `MalformedBodyError`.
+    """
+    try:
+        return Envelope.model_validate_json(text)
+    except ValidationError as exc:
+        error = exc.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(str(step) for step in error["loc"])
+        detail = f"{where}: {error['msg']}" if where else error["msg"]
+        raise MalformedBodyError(plain_text(f"not the JSON promised: {detail}")) from exc
+
+
+def _plain_texts(texts: list[str | None] | None) -> tuple[str, ...]:
+    return tuple(plain_text(text) for text in (texts or ())[:MAX_TEXTS] if text)
