@@ -1,0 +1,374 @@
+"""
+The stand-in over real HTTP: tokens, tasks, answers.
+"""
+
+import base64
+import io
+import socket
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from PIL import Image
+
+from batchfetch.endpoints import ENDPOINTS
+from batchfetch.errors import SettingsError
+from batchfetch.sandbox import ACCESS_TOKEN, SandboxSettings, open_sandbox
+
+pytestmark = pytest.mark.anyio
+
+BEARER = {"Authorization": f"Bearer {ACCESS_TOKEN}"}
+RESULT = ENDPOINTS["task"]
+FILE = ENDPOINTS["file"]
+GRANT = {"grant_type": "client_credentials", "client_id": "me", "client_secret": "secret"}
+NIL = "00000000-0000-0000-0000-000000000000"
+
+
+class Clock:
+    """
+    A clock that stands still until it is set.
+    """
+
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@asynccontextmanager
+async def serving(clock=None, **settings):
+    """
+    Open a stand-in and a client that has its published token.
+    """
+    settings = {"largest_image": 20_000} | settings
+    async with (
+        open_sandbox(SandboxSettings(**settings), clock=clock or Clock()) as sandbox,
+        aiohttp.ClientSession(sandbox.url, headers=BEARER) as client,
+    ):
+        yield sandbox, client
+
+
+async def ask(client, task_id, path=RESULT):
+    async with client.get(path, params={"id": task_id}) as response:
+        assert response.status == 200
+        return await response.json()
+
+
+async def test_the_documented_answer():
+    """
+    A completed task is answered with the documented document, a PNG in base64 inside.
+    """
+    async with serving(processing_time=0) as (_, client):
+        answer = await ask(client, "some-task")
+    image = base64.b64decode(answer["results"][0].pop("data"), validate=True)
+    assert answer == {
+        "id": "some-task",
+        "responseStatusCode": "Ok",
+        "taskStatus": "Completed",
+        "results": [{"type": "ImagePNG"}],
+        "error": None,
+    }
+    Image.open(io.BytesIO(image)).load()
+
+
+async def test_an_image_of_many_pieces_arrives_whole():
+    """
+    A page of megabytes is one valid base64 text, as long as was announced.
+    """
+    async with (
+        serving(processing_time=0) as (_, client),
+        client.get(RESULT, params={"id": "sample-big"}) as response,
+    ):
+        body = await response.read()
+        assert len(body) == response.content_length > 6 * 2**20
+        answer = await response.json()
+    data = base64.b64decode(answer["results"][0]["data"], validate=True)
+    Image.open(io.BytesIO(data)).load()
+
+
+async def test_a_task_is_submitted_when_it_is_first_asked_for():
+    """
+    An id nobody submitted is in the queue from its first question on.
+    """
+    clock = Clock()
+    async with serving(clock, processing_time=5) as (_, client):
+        clock.now = 100
+        first = await ask(client, "some-task")
+        clock.now = 105
+        second = await ask(client, "some-task")
+    assert (first["taskStatus"], first["responseStatusCode"]) == ("Processing", "NotReady")
+    assert (first["results"], first["error"]) == (None, None)
+    assert second["taskStatus"] == "Completed"
+
+
+async def test_tasks_can_be_submitted_beforehand():
+    """
+    Tasks submitted together are worked on from then on, in that order.
+    """
+    clock = Clock()
+    async with serving(clock, workers=1, processing_time=5) as (sandbox, client):
+        sandbox.submit_all(["a", "b", "c"])
+        clock.now = 9
+        answers = [await ask(client, task_id) for task_id in "cba"]
+    assert [answer["taskStatus"] for answer in answers] == ["Pending", "Processing", "Completed"]
+
+
+async def test_results_expire():
+    """
+    A result is there for as long as it is kept, and then does not exist.
+    """
+    clock = Clock()
+    async with serving(clock, processing_time=0, expire_after="24h") as (_, client):
+        answers = []
+        for clock.now in (0, 24 * 3600 - 1, 24 * 3600):
+            answers.append(await ask(client, "some-task"))
+    assert [answer["taskStatus"] for answer in answers] == ["Completed", "Completed", "NotExist"]
+
+
+@pytest.mark.parametrize(
+    ("task_id", "status", "code", "error"),
+    [
+        (NIL, "NotExist", "TaskNotFound", None),
+        ("sample-unknown", "NotExist", "TaskNotFound", None),
+        (
+            "SAMPLE-ERROR",
+            "Error",
+            "Error",
+            {"messages": ["The image is damaged: no pixels found."], "warnings": []},
+        ),
+        (
+            "sample-lost",
+            "Completed",
+            "ResultDataLost",
+            {"messages": [], "warnings": ["The result was lost in storage."]},
+        ),
+    ],
+)
+async def test_well_known_ids_without_an_image(task_id, status, code, error):
+    """
+    Well-known ids end as they are documented to end.
+    """
+    async with serving(processing_time=0) as (_, client):
+        answer = await ask(client, task_id)
+    assert answer == {
+        "id": task_id,
+        "responseStatusCode": code,
+        "taskStatus": status,
+        "results": None,
+        "error": error,
+    }
+
+
+async def test_warnings_come_with_a_completed_task():
+    """
+    A completed task can bring warnings along with its image.
+    """
+    async with serving(processing_time=0) as (_, client):
+        answer = await ask(client, "sample-warning")
+    assert answer["taskStatus"] == "Completed"
+    assert answer["results"]
+    assert answer["error"]["warnings"] == ["The resolution is below 150 dpi."]
+
+
+async def test_the_pending_sample_is_pending_for_three_seconds():
+    """
+    One well-known task keeps its clients waiting.
+    """
+    clock = Clock()
+    async with serving(clock) as (_, client):
+        statuses = []
+        for clock.now in (0, 2.9, 3, 3.5):
+            statuses.append((await ask(client, "sample-pending"))["taskStatus"])
+    assert statuses == ["Pending", "Pending", "Processing", "Completed"]
+
+
+async def test_ids_and_paths_have_no_case():
+    """
+    Path and id are understood in any case; the task keeps the spelling it was first given.
+    """
+    async with serving(processing_time=0) as (sandbox, client):
+        one = await ask(client, "Some-Task")
+        other = await ask(client, "some-task", RESULT.upper())
+    assert one == other
+    assert sandbox.calls_by_task == {"some-task": 2}
+
+
+@pytest.mark.parametrize("name", ["deskew", "dewarp", "upscale", "binarize"])
+async def test_the_replacements_answer_the_same(name):
+    """
+    Each replacement of GetResultTask gives the same document.
+    """
+    async with serving(processing_time=0) as (_, client):
+        assert await ask(client, "a", ENDPOINTS[name]) == await ask(client, "a")
+
+
+async def test_the_file_endpoint_gives_the_png_itself():
+    """
+    GetResultFile answers with the very bytes that GetResultTask has in base64.
+    """
+    async with serving(processing_time=0) as (_, client):
+        answer = await ask(client, "a")
+        async with client.get(FILE, params={"id": "a"}) as response:
+            assert response.content_type == "image/png"
+            image = await response.read()
+    assert image == base64.b64decode(answer["results"][0]["data"])
+
+
+@pytest.mark.parametrize("task_id", ["sample-pending", "sample-error", NIL])
+async def test_the_file_endpoint_has_no_words(task_id):
+    """
+    GetResultFile answers 204 and nothing else to everything that is not completed.
+    """
+    async with (
+        serving(processing_time=0) as (_, client),
+        client.get(FILE, params={"id": task_id}) as response,
+    ):
+        assert (response.status, await response.read()) == (204, b"")
+
+
+async def test_the_status_endpoint_has_no_results():
+    """
+    GetTaskStatus says where a completed task stands and leaves its image out.
+    """
+    async with serving(processing_time=0) as (_, client):
+        answer = await ask(client, "a", "/v5.0/ocr/Utilities/GetTaskStatus")
+    assert (answer["taskStatus"], answer["results"]) == ("Completed", None)
+
+
+async def test_a_waiting_task_can_be_deleted():
+    """
+    DELETE takes a task out of the queue; one that is worked on stays.
+    """
+    clock = Clock()
+    async with serving(clock, workers=1) as (sandbox, client):
+        sandbox.submit_all(["a", "b"])
+        for task_id in "ab":
+            async with client.delete(ENDPOINTS["deskew"], params={"id": task_id}) as response:
+                assert response.status == 200
+        clock.now = 10
+        answers = [await ask(client, task_id) for task_id in "ab"]
+    assert [answer["taskStatus"] for answer in answers] == ["Completed", "NotExist"]
+
+
+async def test_a_token_is_given_and_dies():
+    """
+    A token is given for a form of any credentials and is good for as long as it says.
+    """
+    clock = Clock()
+    async with serving(clock, token_life="2m") as (sandbox, client):
+        async with client.post("/connect/token", data=GRANT) as response:
+            token = await response.json()
+        assert (token["expires_in"], token["token_type"]) == (120, "Bearer")
+        bearer = {"Authorization": f"Bearer {token['access_token']}"}
+        statuses = []
+        for clock.now in (119, 120):
+            async with client.get(RESULT, params={"id": "a"}, headers=bearer) as response:
+                statuses.append(response.status)
+    assert statuses == [200, 401]
+    assert (sandbox.token_requests, sandbox.calls) == (1, 2)
+
+
+async def test_tokens_can_be_revoked():
+    """
+    After revoking, a token given before is refused.
+    """
+    async with serving() as (sandbox, client):
+        async with client.post("/connect/token", data=GRANT) as response:
+            token = await response.json()
+        sandbox.revoke_tokens()
+        bearer = {"Authorization": f"Bearer {token['access_token']}"}
+        async with client.get(RESULT, params={"id": "a"}, headers=bearer) as response:
+            assert response.status == 401
+
+
+async def test_refused_credentials_are_counted():
+    """
+    Five bad requests for a token are 400, the sixth is 429 with the documented ten minutes.
+    """
+    async with serving() as (_, client):
+        answers = []
+        for _ in range(6):
+            async with client.post("/connect/token", data=GRANT | {"client_id": ""}) as response:
+                answers.append((response.status, response.headers.get("Retry-After")))
+    assert answers == [(400, None)] * 5 + [(429, "600")]
+
+
+@pytest.mark.parametrize("path", [RESULT, FILE, ENDPOINTS["binarize"]])
+async def test_without_a_token_there_is_a_problem_document(path):
+    """
+    A question without a good token is 401 with an RFC 7807 document, and counts as a call.
+    """
+    async with (
+        serving() as (sandbox, client),
+        client.get(path, params={"id": "a"}, headers={"Authorization": "Bearer x"}) as response,
+    ):
+        problem = await response.json()
+        assert response.content_type == "application/problem+json"
+    assert problem.keys() == {"type", "title", "status", "detail", "instance"}
+    assert (response.status, problem["status"], problem["instance"]) == (401, 401, path)
+    assert sandbox.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v5.0/ocr/Nothing", 404),
+        ("GET", "/", 404),
+        ("PUT", RESULT, 405),
+        ("GET", "/connect/token", 405),
+        ("GET", RESULT, 400),
+        ("GET", RESULT + "?id=", 400),
+    ],
+)
+async def test_what_the_service_does_not_have(method, path, status):
+    """
+    Unknown paths, other methods and a missing id are problems, each with its status.
+    """
+    async with serving() as (_, client), client.request(method, path) as response:
+        assert response.status == status
+        assert (await response.json())["status"] == status
+
+
+async def test_calls_are_counted_by_task():
+    """
+    Every API call counts, and token requests count apart.
+    """
+    async with serving(processing_time=0) as (sandbox, client):
+        for task_id in ("a", "B", "b"):
+            await ask(client, task_id)
+        async with client.post("/connect/token", data=GRANT):
+            pass
+    assert (sandbox.calls, sandbox.token_requests) == (3, 1)
+    assert sandbox.calls_by_task == {"a": 1, "b": 2}
+
+
+async def test_the_same_seed_gives_the_same_image():
+    """
+    Two stand-ins agree on a page if their seeds do.
+    """
+    pages = []
+    for seed in (1, 1, 2):
+        async with serving(processing_time=0, seed=seed) as (_, client):
+            pages.append((await ask(client, "a"))["results"])
+    assert pages[0] == pages[1] != pages[2]
+
+
+async def test_a_taken_port_is_a_sentence():
+    """
+    A port in use is said in one line, not in a traceback.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SettingsError, match=f"cannot listen on 127.0.0.1:{port}: "):
+            async with open_sandbox(SandboxSettings(port=port)):
+                pass
+
+
+async def test_a_chosen_port_is_listened_on():
+    """
+    The root URL names the port that was asked for.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    async with open_sandbox(SandboxSettings(port=port)) as sandbox:
+        assert sandbox.url == f"http://127.0.0.1:{port}"

@@ -1,0 +1,164 @@
+"""
+Handing images in to the stand-in over real HTTP.
+"""
+
+import base64
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+
+from batchfetch.endpoints import ENDPOINTS
+from batchfetch.sandbox import ACCESS_TOKEN, SandboxSettings, open_sandbox
+from batchfetch.sandbox.pages import draw_page
+from batchfetch.sandbox.submissions import FORM_PATHS, JSON_PATHS
+
+pytestmark = pytest.mark.anyio
+
+BEARER = {"Authorization": f"Bearer {ACCESS_TOKEN}"}
+PAGE = draw_page("handed in", 10_000, 0)
+FORM_PATH = "/v5.0/ocr/ImageProcessing/PostBinarizationFile"
+JSON_PATH = ENDPOINTS["binarize"]
+
+
+@asynccontextmanager
+async def serving(**settings):
+    settings = {"filters": False, "processing_time": 0} | settings
+    async with (
+        open_sandbox(SandboxSettings(**settings)) as sandbox,
+        aiohttp.ClientSession(sandbox.url, headers=BEARER) as client,
+    ):
+        yield client
+
+
+def form(image, name="file"):
+    data = aiohttp.FormData()
+    data.add_field("settings", "{}")
+    data.add_field(name, image, filename="page.png", content_type="image/png")
+    return data
+
+
+async def submitted(client, path, **body):
+    async with client.post(path, **body) as response:
+        assert response.status == 200
+        return await response.text()
+
+
+async def fetched(client, task_id):
+    async with client.get(ENDPOINTS["task"], params={"id": task_id}) as response:
+        return await response.json()
+
+
+@pytest.mark.parametrize("path", FORM_PATHS)
+async def test_a_form_is_taken(path):
+    """
+    Each deprecated submission takes the form's field `file` and gives it back as the result.
+    """
+    async with serving() as client:
+        answer = await fetched(client, await submitted(client, path, data=form(PAGE)))
+    assert base64.b64decode(answer["results"][0]["data"]) == PAGE
+
+
+@pytest.mark.parametrize("path", JSON_PATHS)
+async def test_json_is_taken(path):
+    """
+    Each replacement takes the image in base64 inside JSON.
+    """
+    body = {"image": base64.b64encode(PAGE).decode()}
+    async with serving() as client:
+        answer = await fetched(client, await submitted(client, path, json=body))
+    assert base64.b64decode(answer["results"][0]["data"]) == PAGE
+
+
+async def test_the_id_is_json_for_those_who_ask_for_json():
+    """
+    The id comes as plain text, or as a JSON string if the client accepts JSON.
+    """
+    async with serving() as client:
+        plain = await client.post(FORM_PATH, data=form(PAGE), headers={"Accept": "text/plain"})
+        quoted = await client.post(
+            FORM_PATH, data=form(PAGE), headers={"Accept": "application/json"}
+        )
+        assert (plain.content_type, quoted.content_type) == ("text/plain", "application/json")
+        assert len(await plain.text()) == len(await quoted.json()) == 36
+
+
+async def test_ids_are_new_and_repeatable():
+    """
+    Every submission has an id of its own; the same seed gives the same ids again.
+    """
+    runs = []
+    for _ in range(2):
+        async with serving(seed=5) as client:
+            runs.append([await submitted(client, FORM_PATH, data=form(PAGE)) for _ in range(2)])
+    assert runs[0] == runs[1]
+    assert len(set(runs[0])) == 2
+
+
+async def test_a_submitted_task_waits_its_turn():
+    """
+    A submission is queued like any other task.
+    """
+    async with serving(workers=1, processing_time=3600) as client:
+        task_ids = [await submitted(client, FORM_PATH, data=form(PAGE)) for _ in range(2)]
+        answers = [await fetched(client, task_id) for task_id in task_ids]
+    assert [answer["taskStatus"] for answer in answers] == ["Processing", "Pending"]
+
+
+async def test_what_cannot_be_filtered_ends_in_error():
+    """
+    An image that is no PNG, with no Pillow to read it, is an Error that says what to install.
+    """
+    async with serving() as client:
+        answer = await fetched(
+            client, await submitted(client, FORM_PATH, data=form(b"\xff\xd8\xff\xe0 a photo"))
+        )
+    assert (answer["taskStatus"], answer["results"]) == ("Error", None)
+    assert "install batchfetch[filters]" in answer["error"]["messages"][0]
+
+
+async def test_filters_are_applied():
+    """
+    With Pillow at hand the result is another image than what was handed in.
+    """
+    async with serving(filters=True) as client:
+        answer = await fetched(client, await submitted(client, FORM_PATH, data=form(PAGE)))
+    image = base64.b64decode(answer["results"][0]["data"])
+    assert image.startswith(b"\x89PNG")
+    assert image != PAGE
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "detail"),
+    [
+        (FORM_PATH, {"data": form(PAGE, name="picture")}, "The form has no field named file."),
+        (FORM_PATH, {"data": form(b"")}, "The image is empty."),
+        (JSON_PATH, {"data": b"{"}, 'The body is not {"image": "<base64>"}.'),
+        (JSON_PATH, {"json": {"picture": ""}}, 'The body is not {"image": "<base64>"}.'),
+        (JSON_PATH, {"json": {"image": "x"}}, "The image is not valid base64."),
+        (JSON_PATH, {"json": {"image": "é"}}, "The image is not valid base64."),
+        (JSON_PATH, {"json": {"image": ""}}, "The image is empty."),
+    ],
+)
+async def test_unusable_submissions_are_problems(path, body, detail):
+    """
+    A submission without an image in it is 400 and says what is missing.
+    """
+    async with serving() as client, client.post(path, **body) as response:
+        assert response.status == 400
+        assert (await response.json())["detail"] == detail
+
+
+@pytest.mark.parametrize("path", [FORM_PATH, JSON_PATH])
+async def test_too_large_submissions_are_refused(path):
+    """
+    What is beyond the limit is 413, in a form and in JSON alike.
+    """
+
+    async def endless():
+        for _ in range(100):
+            yield bytes(2**20)
+
+    data = form(endless()) if path == FORM_PATH else endless()
+    async with serving() as client, client.post(path, data=data) as response:
+        assert response.status == 413
