@@ -23,9 +23,8 @@ def main() -> None:
     Print a requirements file.
     """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    locked = re.findall(
-        r"^([\w-]+)==(\S+)", (ROOT / ".ci/requirements.txt").read_text(encoding="utf-8"), re.MULTILINE
-    )
+    lock = (ROOT / ".ci/requirements.txt").read_text(encoding="utf-8")
+    locked = re.findall(r"^([\w-]+)==(\S+)", lock, re.MULTILINE)
     own = project["project"]
     floors = {
         name_of(line): line.split(">=")[1].split(",")[0].split(";")[0].strip()

@@ -35,8 +35,9 @@ _HELP = """Fetch the image of every task in the MANIFESTs, `-` for standard inpu
 A manifest is .txt (one id a line), .csv or .tsv (with a header) or .jsonl, each also as .gz.
 
 Every option is also BATCHFETCH_<OPTION> in the environment (--max-calls is
-BATCHFETCH_MAX_CALLS) and a key of the TOML file given with --config.  Credentials are taken from the environment only:
-BATCHFETCH_CLIENT_ID and BATCHFETCH_CLIENT_SECRET, or BATCHFETCH_ACCESS_TOKEN.
+BATCHFETCH_MAX_CALLS) and a key of the TOML file given with --config.  Credentials are taken from
+the environment only: BATCHFETCH_CLIENT_ID and BATCHFETCH_CLIENT_SECRET, or
+BATCHFETCH_ACCESS_TOKEN.
 
 Exit codes: 0 everything is Completed, 2 nothing was asked, 3 some tasks did not end Completed, 4
 stopped by a limit, 5 credentials, 6 disk, 7 another run is on, 130 and 143 stopped by a signal.

@@ -8,7 +8,7 @@ from rich.progress_bar import ProgressBar
 from rich.text import Text
 
 from batchfetch.batch import Progress
-from batchfetch.cli.wording import settled, tally, traffic
+from batchfetch.cli.wording import tally, traffic
 
 
 class LiveDisplay:
@@ -31,7 +31,7 @@ class LiveDisplay:
         """
         total = progress.tasks if progress.all_read else None
         lines = (
-            ProgressBar(total=total, completed=settled(progress), pulse=total is None),
+            ProgressBar(total=total, completed=progress.done, pulse=total is None),
             Text(tally(progress), no_wrap=True, overflow="ellipsis"),
             Text(traffic(progress), no_wrap=True, overflow="ellipsis", style="dim"),
         )

@@ -16,8 +16,9 @@ def say(text: str) -> None:
     """
     try:
         click.echo(text)
-    except BrokenPipeError:
-        # The reader left.  Else the interpreter would fail to flush once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        raise StorageError(f"standard output cannot be written: {error.strerror}") from error
+        # Else the interpreter would fail to flush once more when it ends, and say so.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # A reader that left has read enough.
+        if not isinstance(error, BrokenPipeError):
+            raise StorageError(f"standard output cannot be written: {error.strerror}") from error

@@ -82,11 +82,10 @@ def tally(progress: "Progress") -> str:
     """
     Return how many tasks are settled and how: the first half of `progress_line`.
     """
-    done = settled(progress)
     known = f"{progress.tasks}" if progress.all_read else f"at least {progress.tasks}"
     already = f"{progress.already} settled earlier" if progress.already else ""
     parts = ", ".join(filter(None, (counts(progress.outcomes), already)))
-    return f"{done} of {known} tasks: {parts}" if parts else f"{done} of {known} tasks"
+    return f"{progress.done} of {known} tasks" + (f": {parts}" if parts else "")
 
 
 def traffic(progress: "Progress") -> str:
@@ -104,13 +103,6 @@ def traffic(progress: "Progress") -> str:
     )
 
 
-def settled(progress: "Progress") -> int:
-    """
-    Return how many tasks are decided, by this run or an earlier one.
-    """
-    return sum(progress.outcomes.values()) + progress.already
-
-
 def speed(progress: "Progress") -> float:
     """
     Return the tasks decided per second, over the whole run.
@@ -125,7 +117,7 @@ def remaining(progress: "Progress") -> float | None:
     pace = speed(progress)
     if not progress.all_read or pace == 0:
         return None
-    return (progress.tasks - settled(progress)) / pace
+    return (progress.tasks - progress.done) / pace
 
 
 def summary_text(summary: "Summary", report: Path, price_per_call: float | None = None) -> str:
@@ -167,11 +159,12 @@ def plan_text(plan: "Plan", settings: "Settings") -> str:
     """
     Return what a run would do and what it would take, in a few lines.
     """
+    tasks = number(plan.tasks, "task")
+    least = number(plan.least_calls, "call")
+    took = duration(plan.expected_seconds)
     lines = [
-        f"{number(plan.tasks, 'task')}: {plan.to_fetch} to fetch, {plan.already} settled earlier, "
-        f"{plan.invalid} unusable",
-        f"at least {number(plan.least_calls, 'call')}, about {plan.expected_calls:.0f} expected, "
-        f"taking about {duration(plan.expected_seconds)}",
+        f"{tasks}: {plan.to_fetch} to fetch, {plan.already} settled, {plan.invalid} unusable",
+        f"{least} at least, about {plan.expected_calls:.0f} expected, taking about {took}",
     ]
     if settings.price_per_call is not None:
         lines.append(f"about {money(plan.expected_calls, settings.price_per_call)}")
