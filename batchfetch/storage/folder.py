@@ -1,0 +1,170 @@
+"""
+The output folder: held by one run at a time, and never left, whatever stands in it.
+
+Everything here blocks.
+"""
+
+import errno
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from fcntl import LOCK_EX, LOCK_NB, flock
+from pathlib import Path
+
+from batchfetch.errors import (
+    OutOfDescriptorsError,
+    OutputLockedError,
+    StorageError,
+    UnsafeNameError,
+)
+from batchfetch.storage.part import PART_NAME
+
+log = logging.getLogger(__name__)
+
+LOCK_NAME = ".batchfetch.lock"
+
+_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+# Not the disk's fault: no plain file or folder stands there, or it takes no such name.
+_UNSAFE = {errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ}
+_NONE_LEFT = {errno.EMFILE, errno.ENFILE}
+
+_ADVICE = {
+    errno.ENOSPC: "make room and run again",
+    errno.EDQUOT: "make room and run again",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "allow this user to write there, or choose another --output",
+    errno.EPERM: "allow this user to write there, or choose another --output",
+    errno.ENOENT: "the output folder was removed or renamed during the run",
+}
+
+
+@contextmanager
+def storage_errors(path: Path | str) -> Iterator[None]:
+    """
+    Turn an `OSError` about *path* into one sentence: `StorageError`, unless *path* itself or the
+    number of open files is to blame (`UnsafeNameError`, `OutOfDescriptorsError`).
+    """
+    try:
+        yield
+    except OSError as exc:
+        words = f"{path}: {exc.strerror or exc}"
+        if exc.errno in _UNSAFE:
+            raise UnsafeNameError(words) from exc
+        if exc.errno in _NONE_LEFT:
+            raise OutOfDescriptorsError(words) from exc
+        advice = _ADVICE.get(exc.errno or 0, "see to the disk and run again")
+        raise StorageError(f"cannot write {words}; {advice}") from exc
+
+
+class Folder:
+    """
+    An open folder.  Files in it are named by their path below it, `/` between folders.
+
+    Every step is taken from an open parent and follows no symbolic link, so neither a planted link
+    nor a folder that is swapped during the run leads outside.
+    """
+
+    def __init__(self, path: Path, *, make: bool = True) -> None:
+        """
+        Open the folder at *path*; with *make*, make it if missing.  Raises `StorageError`.
+        """
+        self.path = path
+        with storage_errors(path):
+            if make:
+                path.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(path, _OPEN_FOLDER)
+        self._lock: int | None = None
+
+    def close(self) -> None:
+        """
+        Let go of the folder and of its lock.
+        """
+        for descriptor in (self._lock, self._descriptor):
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def lock(self) -> None:
+        """
+        Keep other runs out until `close`, or until this process dies.
+
+        Raises `OutputLockedError` if another run is in.
+        """
+        with storage_errors(self.path / LOCK_NAME):
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._lock = os.open(LOCK_NAME, flags, 0o666, dir_fd=self._descriptor)
+        try:
+            flock(self._lock, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            raise OutputLockedError(
+                f"another run is writing to {self.path}; wait for it or choose another --output"
+            ) from None
+        except OSError as exc:
+            log.warning("%s cannot be locked (%s): start no second run", self.path, exc.strerror)
+
+    @contextmanager
+    def parent_of(self, filename: str, *, make: bool) -> Iterator[tuple[int, str]]:
+        """
+        Open the folder that holds *filename*: its descriptor, and the file's name in it.
+
+        With *make*, missing folders are made.  Raises `OSError`.
+        """
+        *parents, name = filename.split("/")
+        at = os.dup(self._descriptor)
+        try:
+            for parent in parents:
+                if make:
+                    with suppress(FileExistsError):
+                        os.mkdir(parent, dir_fd=at)
+                inner = os.open(parent, _OPEN_FOLDER | os.O_NOFOLLOW, dir_fd=at)
+                os.close(at)
+                at = inner
+            yield at, name
+        finally:
+            os.close(at)
+
+    def size_of(self, filename: str) -> int | None:
+        """
+        Return the size in bytes of the plain file *filename*; None if nothing is there.
+
+        Raises `UnsafeNameError` if something else is there, `StorageError` if the disk fails.
+        """
+        with storage_errors(self.path / filename):
+            try:
+                with self.parent_of(filename, make=False) as (folder, name):
+                    found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            except FileNotFoundError:
+                return None
+        if not stat.S_ISREG(found.st_mode):
+            raise UnsafeNameError(f"{self.path / filename} exists and is no plain file")
+        return found.st_size
+
+    def read(self, filename: str, size: int) -> Iterator[bytes]:
+        """
+        Yield the plain file *filename* in pieces of *size* bytes.  Raises as `size_of` does.
+        """
+        with (
+            storage_errors(self.path / filename),
+            self.parent_of(filename, make=False) as (folder, name),
+        ):
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+            with open(os.open(name, flags, dir_fd=folder), "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor has no path
+                while piece := file.read(size):
+                    yield piece
+
+    def sweep(self) -> int:
+        """
+        Remove the files under construction that a dead run left; return how many there were.
+
+        To be called only while the lock is held.
+        """
+        swept = 0
+        with storage_errors(self.path):
+            for _, _, names, folder in os.fwalk(dir_fd=self._descriptor, follow_symlinks=False):
+                for name in names:
+                    if PART_NAME.fullmatch(name):
+                        os.unlink(name, dir_fd=folder)
+                        swept += 1
+        return swept
