@@ -1,0 +1,118 @@
+"""
+Who we are to the service: out of the environment, or out of files that only we may read.
+
+There is no option and no key of a settings file for a secret: both are seen by others.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, SecretStr, model_validator
+
+from batchfetch.errors import SettingsError
+
+NAMES = ("client_id", "client_secret", "access_token")
+
+
+class Credentials(BaseModel):
+    """
+    Who we are to the service: a client id with its secret, or a ready access token.
+
+    With both, the access token is used until the service refuses it, then replaced.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    client_id: SecretStr | None = None
+    client_secret: SecretStr | None = None
+    access_token: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _is_enough(self) -> Self:
+        if (self.client_id is None) != (self.client_secret is None):
+            raise ValueError("a client id and a client secret go together")
+        if self.client_id is None and self.access_token is None:
+            raise ValueError("give a client id with its secret, or an access token")
+        for secret in (self.client_id, self.client_secret, self.access_token):
+            if secret is not None and not fits_a_header(secret.get_secret_value()):
+                raise ValueError("a credential is empty, or holds characters that cannot be sent")
+        return self
+
+    @property
+    def is_renewable(self) -> bool:
+        """
+        Whether a new token can be asked for.
+        """
+        return self.client_id is not None
+
+
+def fits_a_header(text: str) -> bool:
+    """
+    Whether *text* can be sent as it is, in a header or a form.
+    """
+    return bool(text) and text.isascii() and text.isprintable() and " " not in text
+
+
+def variable(name: str) -> str:
+    """
+    Return the variable that holds the credential *name*.
+    """
+    return f"BATCHFETCH_{name.upper()}"
+
+
+def find_credentials(environment: Mapping[str, str]) -> Credentials:
+    """
+    Return the credentials that *environment* holds or points to.
+
+    Each is looked for in `BATCHFETCH_<NAME>`, in the file named by `BATCHFETCH_<NAME>_FILE`, and
+    in the folder `$CREDENTIALS_DIRECTORY`, which systemd sets (`LoadCredential=` in
+    systemd.exec(5)), under either spelling of its name.  The first one found counts.
+
+    Raises `SettingsError` with a sentence that says what to set.
+    """
+    searched = {name: _find(name, environment) for name in NAMES}
+    found = {name: text for name, text in searched.items() if text is not None}
+    client_id, client_secret, access_token = map(variable, NAMES)
+    if ("client_id" in found) != ("client_secret" in found):
+        given, missing = client_id, client_secret
+        if "client_secret" in found:
+            given, missing = missing, given
+        raise SettingsError(f"{given} was given without {missing}: they go together")
+    if not found:
+        raise SettingsError(
+            f"no credentials: set {client_id} and {client_secret}, or {access_token} (or each with "
+            "_FILE to the name of a file that holds it), or try --sandbox, which needs none"
+        )
+    return Credentials.model_validate(found)
+
+
+def _find(name: str, environment: Mapping[str, str]) -> str | None:
+    if text := environment.get(variable(name)):
+        return _cleaned(text, variable(name))
+    if path := environment.get(f"{variable(name)}_FILE"):
+        return _read(Path(path), f"{variable(name)}_FILE")
+    if folder := environment.get("CREDENTIALS_DIRECTORY"):
+        for file in (Path(folder, name), Path(folder, variable(name))):
+            if file.exists():
+                return _read(file, "CREDENTIALS_DIRECTORY")
+    return None
+
+
+def _read(path: Path, source: str) -> str:
+    try:
+        return _cleaned(path.read_text(encoding="utf-8"), source)
+    except OSError as error:
+        raise SettingsError(f"{source}: {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{source}: {path} is not text") from None
+
+
+def _cleaned(text: str, source: str) -> str:
+    # An editor ends a file with a line end; nothing else around a secret is by accident.
+    text = text.rstrip("\r\n")
+    if not text:
+        raise SettingsError(f"{source}: holds nothing")
+    if not fits_a_header(text):
+        raise SettingsError(f"{source}: holds blanks or characters that no credential has")
+    return text

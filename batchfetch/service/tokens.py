@@ -1,0 +1,145 @@
+"""
+Credentials in, a token that is valid now out.
+
+The service counts refused credentials: after five it answers nobody for ten minutes (its
+documentation, "Rate limits").  So pollers share one request, a token is used until it is nearly
+over, and credentials that were refused once are never sent again.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import anyio
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from batchfetch.errors import CredentialsError, StatusError, TransportError
+from batchfetch.pacing import RetryPolicy
+from batchfetch.service.credentials import Credentials, fits_a_header
+
+log = logging.getLogger(__name__)
+
+# Renewed this much early, so that no request leaves with a token that dies on the way.
+_USABLE_SHARE = 0.9
+
+
+class TokenAnswer(BaseModel):
+    """
+    What `/connect/token` answers.
+    """
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    access_token: SecretStr = Field(min_length=1)
+    expires_in: float = Field(default=3600.0, gt=0, allow_inf_nan=False)
+
+
+class TokenEndpoint(Protocol):
+    """
+    One request for a token; raises `TransportError` if there is no usable answer.
+    """
+
+    async def request_token(self, client_id: str, client_secret: str) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    text: str
+    renew_at: float
+
+
+class TokenSource:
+    """
+    Hands out a token that is valid now; however many ask, one request is made.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        endpoint: TokenEndpoint,
+        retries: RetryPolicy,
+        *,
+        clock: Callable[[], float] = anyio.current_time,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
+    ) -> None:
+        self._credentials = credentials
+        self._endpoint = endpoint
+        self._retries = retries
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = anyio.Lock()
+        self._refusal: CredentialsError | None = None
+        self._token: _Token | None = None
+        if credentials.access_token is not None:
+            # Nobody told us when it ends: it is used until the service refuses it.
+            self._token = _Token(credentials.access_token.get_secret_value(), float("inf"))
+        self.requests = 0
+        """Token requests made."""
+
+    async def token(self) -> str:
+        """
+        Return a token that is valid now.  Raises `CredentialsError` if there is none to be had.
+        """
+        if (token := self._valid()) is not None:
+            return token.text
+        async with self._lock:
+            if (token := self._valid()) is not None:
+                return token.text  # Somebody else asked while this one waited.
+            if self._refusal is not None:
+                raise self._refusal
+            try:
+                self._token = await self._request()
+            except CredentialsError as exc:
+                self._refusal = exc  # Everyone who waits gets the same answer, unasked.
+                raise
+            return self._token.text
+
+    def refuse(self, text: str) -> None:
+        """
+        Take note that the service refuses the token *text*: the next to ask gets another.
+        """
+        if self._token is not None and self._token.text == text:
+            self._token = None
+
+    def _valid(self) -> _Token | None:
+        token = self._token
+        return token if token is not None and self._clock() < token.renew_at else None
+
+    async def _request(self) -> _Token:
+        client_id, client_secret = self._credentials.client_id, self._credentials.client_secret
+        if client_id is None or client_secret is None:
+            raise CredentialsError(
+                "the service refuses the access token; it may have expired: get a new one, or give"
+                " a client id and secret so that it can be renewed"
+            )
+        faults = 0
+        while True:
+            self.requests += 1
+            asked_at = self._clock()
+            try:
+                body = await self._endpoint.request_token(
+                    client_id.get_secret_value(), client_secret.get_secret_value()
+                )
+                answer = TokenAnswer.model_validate_json(body)
+            except ValidationError:
+                fault, wait = "its answer holds no token", None
+            except TransportError as exc:
+                if isinstance(exc, StatusError) and not exc.transient:
+                    raise CredentialsError(
+                        f"the service refuses the credentials ({exc}); check the client id and"
+                        " secret before the next run, as refusals are counted"
+                    ) from None
+                fault = str(exc)
+                wait = exc.retry_after if isinstance(exc, StatusError) else None
+            else:
+                text = answer.access_token.get_secret_value()
+                if not fits_a_header(text):
+                    raise CredentialsError("the service gave a token that cannot be sent back")
+                return _Token(text, asked_at + _USABLE_SHARE * answer.expires_in)
+            faults += 1
+            if self._retries.gives_up(faults):
+                raise CredentialsError(f"no token can be had: {fault}")
+            wait = self._retries.delay(faults) if wait is None else wait
+            log.warning("no token yet, asking again in %.0f s: %s", wait, fault)
+            await self._sleep(wait)

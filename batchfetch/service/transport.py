@@ -1,0 +1,318 @@
+"""
+A task id out, bytes back: the only place that knows aiohttp's client.
+"""
+
+import errno
+import logging
+import ssl
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Protocol
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+import anyio
+from yarl import URL
+
+from batchfetch.endpoints import TOKEN_PATH
+from batchfetch.errors import (
+    ConnectionLostError,
+    OutOfDescriptorsError,
+    RedirectedError,
+    SettingsError,
+    StalledError,
+    StatusError,
+    UntrustedServerError,
+)
+from batchfetch.settings import Settings, is_loopback
+from batchfetch.text import plain_text
+from batchfetch.version import __version__
+
+log = logging.getLogger(__name__)
+
+# Bytes a second below which a response is a drip that nobody should wait for.  The slowest modem
+# was faster; a server that only keeps the connection alive is not.
+_SLOWEST = 256
+
+# What aiohttp reads ahead per connection; larger buffers were slower and cost memory.
+_READ_BUFFER = 64 * 1024
+
+# How much of an error page is worth reading for its words, and how much of a token answer.
+_ERROR_PAGE = 4096
+_TOKEN_ANSWER = 64 * 1024
+
+
+class Body(Protocol):
+    """
+    The bytes of one answer, as they arrive.
+    """
+
+    async def read(self) -> bytes:
+        """
+        Return the next bytes, or `b""` at the end.  Raises `TransportError`.
+        """
+        ...
+
+
+class Transport(Protocol):
+    """
+    One question to the service, one streamed answer.
+    """
+
+    def get_result(self, path: str, task_id: str, token: str) -> AbstractAsyncContextManager[Body]:
+        """
+        Ask *path* about *task_id*.
+
+        Raises `TransportError`, among them `StatusError` for any status but 200.  Leaving the
+        block early drops the connection; nothing more is read.
+        """
+        ...
+
+
+class AiohttpTransport:
+    """
+    Asks over HTTP/1.1, keeping connections open between questions.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, settings: Settings) -> None:
+        self._session = session
+        self._root = settings.base_url
+        self._read_timeout = settings.read_timeout
+        self._answer_timeout = settings.connect_timeout + settings.read_timeout
+
+    @asynccontextmanager
+    async def get_result(self, path: str, task_id: str, token: str) -> AsyncIterator[Body]:
+        """
+        See `Transport.get_result`.
+        """
+        # Encoded here, once, and by our own rule: whatever an id holds, it stays one value.
+        url = URL(f"{self._root}{path}?id={quote(task_id, safe='')}", encoded=True)
+        headers = {"Authorization": f"Bearer {token}"}
+        response = await self._exchange("GET", url, headers=headers)
+        try:
+            if response.status != 200:
+                raise await self._refusal(response)
+            yield _ResponseBody(response, self._read_timeout)
+        finally:
+            response.release()  # Closes the connection unless the answer was read to its end.
+
+    async def request_token(self, client_id: str, client_secret: str) -> bytes:
+        """
+        Ask for a token and return the answer's body.  Raises `TransportError`.
+        """
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": client_id,
+            "client_secret": client_secret,
+        }
+        url = URL(self._root + TOKEN_PATH, encoded=True)
+        response = await self._exchange("POST", url, data=form)
+        try:
+            if response.status != 200:
+                raise await self._refusal(response)
+            return await self._beginning(response, _TOKEN_ANSWER)
+        finally:
+            response.release()
+
+    async def _exchange(
+        self,
+        method: str,
+        url: URL,
+        *,
+        headers: dict[str, str] | None = None,
+        data: dict[str, str] | None = None,
+    ) -> aiohttp.ClientResponse:
+        # The socket's own time-outs see silence; only this one sees headers that drip.
+        with _mapped(), anyio.fail_after(self._answer_timeout):
+            return await self._session.request(
+                method, url, headers=headers, data=data, allow_redirects=False
+            )
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> Exception:
+        status = response.status
+        if status in {301, 302, 303, 307, 308}:
+            target = plain_text(response.headers.get("Location", "nowhere"), 200)
+            return RedirectedError(f"the service redirects to {target}; redirects are not followed")
+        words = _words_of(await self._beginning(response, _ERROR_PAGE))
+        detail = f"the service answered {status} {plain_text(response.reason or '', 100)}".rstrip()
+        if words:
+            detail += f": {words}"
+        if status == 404:
+            detail += "; the endpoint may have been retired, --endpoint names its replacement"
+        return StatusError(status, detail, _retry_after(response.headers.get("Retry-After")))
+
+    async def _beginning(self, response: aiohttp.ClientResponse, most: int) -> bytes:
+        body, read = _ResponseBody(response, self._read_timeout), bytearray()
+        while len(read) < most and (chunk := await body.read()):
+            read += chunk
+        return bytes(read[:most])
+
+
+class _ResponseBody:
+    """
+    A response's bytes, as long as they keep coming.
+    """
+
+    def __init__(self, response: aiohttp.ClientResponse, patience: float) -> None:
+        self._content = response.content
+        self._patience = patience
+        self._waited = 0.0
+        self._received = 0
+
+    async def read(self) -> bytes:
+        """
+        See `Body.read`.
+        """
+        asked_at = anyio.current_time()
+        with _mapped():
+            chunk = await self._content.readany()
+        # Only time spent waiting counts: a slow disk of ours is not the service's fault.
+        self._waited += anyio.current_time() - asked_at
+        self._received += len(chunk)
+        if chunk and self._waited > self._patience:
+            if self._received < _SLOWEST * self._waited:
+                raise StalledError(
+                    f"the answer dripped: {self._received} bytes in {self._waited:.0f} s"
+                )
+            self._waited, self._received = 0.0, 0
+        return chunk
+
+
+@contextmanager
+def _mapped() -> Iterator[None]:
+    """
+    Translate what aiohttp raises.  Its words are kept, its `repr` never: it shows the token.
+    """
+    try:
+        yield
+    except aiohttp.ClientSSLError as exc:
+        raise UntrustedServerError(f"no secure connection: {plain_text(str(exc))}") from None
+    except aiohttp.ServerTimeoutError as exc:
+        raise StalledError(plain_text(str(exc)) or "nothing arrived for too long") from None
+    except TimeoutError:
+        raise StalledError("no answer arrived in time") from None
+    except (aiohttp.ClientError, OSError) as exc:
+        if isinstance(exc, OSError) and exc.errno in {errno.EMFILE, errno.ENFILE}:
+            raise OutOfDescriptorsError("no file descriptor is left for a connection") from None
+        words = plain_text(str(exc)) or "the service closed the connection"
+        raise ConnectionLostError(words) from None
+
+
+async def _no_silent_retry(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """
+    Keep aiohttp from asking a second time by itself when a kept connection turns out dead.
+
+    It does so for these two errors, which would be a call that nobody counted; under another name
+    they reach the poller, which counts and asks again.
+    """
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:
+        raise aiohttp.ClientConnectionError(str(exc)) from None
+
+
+def _words_of(page: bytes) -> str:
+    """
+    Return what an error page says in a sentence: a problem document's title or a line of text.
+
+    Source: RFC 7807 (problem details).
+    """
+    import json  # noqa: PLC0415 - an error page is rare
+
+    try:
+        problem = json.loads(page)
+    except ValueError:
+        text = page.decode("utf-8", "replace").strip()
+        return "" if text.startswith("<") else plain_text(text, 200)
+    if not isinstance(problem, dict):
+        return ""
+    return plain_text(str(problem.get("detail") or problem.get("title") or ""), 200)
+
+
+def _retry_after(value: str | None) -> float | None:
+    """
+    Return seconds from a `Retry-After` in seconds or as a date; None if it is neither.
+
+    Source: RFC 9110, section 10.2.3.
+    """
+    if value is None:
+        return None
+    if value.strip().isascii() and value.strip().isdigit():
+        return float(value)
+    try:
+        date = parsedate_to_datetime(value)
+        return max(0.0, (date - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError, OverflowError):  # TypeError: a date without its zone.
+        return None
+
+
+@asynccontextmanager
+async def open_transport(settings: Settings) -> AsyncIterator[AiohttpTransport]:
+    """
+    Open a session for *settings* and close it.
+
+    Raises `SettingsError` if the root certificates cannot be used.
+    """
+    connector = aiohttp.TCPConnector(
+        limit=settings.concurrency + 1,  # One more for the token.
+        ssl=_trust(settings),
+        resolver=aiohttp.ThreadedResolver(),
+        ttl_dns_cache=300,
+        keepalive_timeout=60,  # A waiting task is asked again before that.
+    )
+    proxy, proxy_auth = _proxy(settings.base_url)
+    async with aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={
+            "User-Agent": f"batchfetch/{__version__}",
+            "Accept": "application/json, image/png",
+            "Accept-Encoding": "gzip" if settings.compressed else "identity",
+        },
+        middlewares=(_no_silent_retry,),
+        proxy=proxy,
+        proxy_auth=proxy_auth,
+        read_bufsize=_READ_BUFFER,
+        timeout=aiohttp.ClientTimeout(
+            total=None, sock_connect=settings.connect_timeout, sock_read=settings.read_timeout
+        ),
+    ) as session:
+        yield AiohttpTransport(session, settings)
+
+
+def _trust(settings: Settings) -> ssl.SSLContext | bool:
+    if not settings.base_url.startswith("https:"):
+        return True
+    if settings.ca_file is None:
+        return ssl.create_default_context()
+    try:
+        return ssl.create_default_context(cafile=settings.ca_file)
+    except (OSError, ssl.SSLError) as exc:
+        raise SettingsError(
+            f"--ca-file {settings.ca_file} cannot be used: {exc.strerror or exc}; give a file of"
+            " certificates in PEM form"
+        ) from None
+
+
+def _proxy(root: str) -> tuple[URL | None, aiohttp.BasicAuth | None]:
+    """
+    Return the proxy that the environment names for *root*, as other tools read it.
+
+    aiohttp's own `trust_env` also reads ~/.netrc, on every request, and then refuses the bearer
+    token beside what it found there.
+    """
+    parts = urlsplit(root)
+    host = parts.hostname or ""
+    address = urllib.request.getproxies().get(parts.scheme)
+    if address is None or is_loopback(host) or urllib.request.proxy_bypass(host):
+        return None, None
+    url = URL(address if "://" in address else f"http://{address}")
+    auth = aiohttp.BasicAuth(url.user, url.password or "") if url.user else None
+    return url.with_user(None), auth
