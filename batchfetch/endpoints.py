@@ -6,6 +6,7 @@ named their replacements.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 
 TOKEN_PATH = "/connect/token"  # noqa: S105 - an address, not a secret
@@ -41,6 +42,7 @@ def endpoint_path(endpoint: str) -> str:
     return endpoint
 
 
+@lru_cache(maxsize=64)
 def answers_with_file(endpoint: str) -> bool:
     """
     Whether *endpoint* answers with the image itself instead of JSON around it.

@@ -13,7 +13,8 @@ Everything batchfetch raises on purpose.
         │   ├── ConnectionLostError
         │   ├── StalledError
         │   ├── StatusError
-        │   └── RedirectedError
+        │   ├── RedirectedError
+        │   └── UntrustedServerError
         ├── DecodeError                the body is not what was promised
         │   ├── TruncatedBodyError
         │   ├── MalformedBodyError
@@ -23,6 +24,7 @@ Everything batchfetch raises on purpose.
         │   ├── TooLargeError
         │   ├── WrongTaskError
         │   └── NoDataError
+        ├── OutOfDescriptorsError      this machine gives no more files or connections
         └── UnsafeNameError            the image's place is not a plain file inside the output
 
 The first fork is the one that matters: a `JobError` ends a question, everything else ends the
@@ -131,6 +133,14 @@ class RedirectedError(TransportError):
     transient = False
 
 
+class UntrustedServerError(TransportError):
+    """
+    No secure connection can be made: the server's certificate is not trusted.
+    """
+
+    transient = False
+
+
 class DecodeError(JobError):
     """
     The body is not what was promised.
@@ -204,6 +214,15 @@ class NoDataError(DecodeError):
 
     reason = "no_data"
     transient = False
+
+
+class OutOfDescriptorsError(JobError):
+    """
+    This machine gives no more files or connections: fewer must be in flight.
+    """
+
+    reason = "connection"
+    transient = True
 
 
 class UnsafeNameError(JobError):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
@@ -138,8 +139,14 @@ class Inquiry:
     faults: int = 0
     """Questions in a row that got no usable answer."""
 
+    refusals: int = 0
+    """Tokens in a row that the service did not take."""
+
     first_asked: float | None = None
     """Seconds on the run's monotonic clock."""
+
+    unfinished_at: float | None = None
+    """When the service last said that it is not ready, on the same clock."""
 
     first_call_at: datetime | None = None
 
@@ -177,6 +184,57 @@ class Outcome(BaseModel):
     submitted_at: AwareDatetime | None = None
     endpoint: str | None = None
     extra: Mapping[str, JsonValue] = Field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        inquiry: Inquiry,
+        status: OutcomeStatus,
+        *,
+        reason: str | None = None,
+        detail: str | None = None,
+        image: Image | None = None,
+    ) -> Self:
+        """
+        Return the outcome of *inquiry*, as things stand.
+        """
+        job, answer = inquiry.job, inquiry.answer
+        return cls(
+            task_id=job.task_id,
+            status=status,
+            reason=reason,
+            detail=detail,
+            messages=answer.messages if answer else (),
+            warnings=answer.warnings if answer else (),
+            path=job.filename if image else None,
+            bytes=image.size if image else None,
+            sha256=image.sha256 if image else None,
+            calls=inquiry.calls,
+            task_status=answer.status if answer else None,
+            response_status_code=answer.response_status_code if answer else None,
+            first_call_at=inquiry.first_call_at,
+            manifest=job.manifest,
+            line=job.line,
+            name=job.name,
+            submitted_at=job.submitted_at,
+            endpoint=job.endpoint,
+            extra=job.extra,
+        )
+
+    @classmethod
+    def invalid(cls, row: BadRow) -> Self:
+        """
+        Return the outcome of a row that cannot be used.
+        """
+        return cls(
+            task_id=row.task_id,
+            status=OutcomeStatus.INVALID,
+            reason=row.reason,
+            detail=row.detail,
+            manifest=row.manifest,
+            line=row.line,
+            extra=row.extra,
+        )
 
 
 class Summary(BaseModel):
