@@ -1,0 +1,153 @@
+"""
+The pollers at work: each takes a slot, then the next due job, then asks.
+
+One poller at a time leads: it waits for whatever has to be waited for, takes the question and lets
+the next one lead while it asks.  So nobody wakes in vain, and no task exists only to wake others.
+"""
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from batchfetch.errors import StatusError
+from batchfetch.models import Inquiry, Outcome
+from batchfetch.pacing import Pace
+from batchfetch.poller import Fault, Poller, Reply, timed_out
+from batchfetch.scheduler import Scheduler
+from batchfetch.service import TokenSource
+
+
+class Dispatch:
+    """
+    Sees every job that the scheduler is offered through to its outcome, or stops before.
+
+    *record* takes each outcome; while it waits, its poller asks nothing.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        poller: Poller,
+        tokens: TokenSource,
+        pace: Pace,
+        record: Callable[[Outcome], Awaitable[None]],
+        *,
+        patience: float,
+        deadline: float = float("inf"),
+        clock: Callable[[], float] = anyio.current_time,
+    ) -> None:
+        self._scheduler = scheduler
+        self._poller = poller
+        self._tokens = tokens
+        self._pace = pace
+        self._record = record
+        self._patience = patience
+        self._deadline = deadline
+        self._clock = clock
+        self._leader = anyio.Lock(fast_acquire=True)
+        self._changed = anyio.Event()
+        self._room = anyio.Event()
+        self.stopping = anyio.Event()
+        """Set when nothing new is asked any more."""
+
+        self.stopped_by: str | None = None
+        """Why nothing new is asked; None while all goes on."""
+
+        self.too_early = 0
+        """Questions that were answered with "not yet"."""
+
+    def notify(self) -> None:
+        """
+        Tell whoever waits that something changed: a job was offered, a slot is free.
+        """
+        self._changed.set()
+
+    def stop(self, by: str) -> None:
+        """
+        Ask nothing new.  The first reason given stays.
+        """
+        self.stopped_by = self.stopped_by or by
+        self.stopping.set()
+        self._room.set()
+        self.notify()
+
+    async def room(self) -> None:
+        """
+        Wait until the scheduler wants more jobs, or none any more.
+        """
+        while self.stopped_by is None and not self._scheduler.wants_more:
+            self._room = anyio.Event()
+            await self._room.wait()
+
+    async def work(self) -> None:
+        """
+        Ask one question after another until all is settled or stopped.  To be run once per slot.
+
+        Raises `CredentialsError` and `StorageError`.
+        """
+        while (question := await self._next()) is not None:
+            inquiry, token = question
+            try:
+                reply = await self._poller.ask(inquiry, token)
+            finally:
+                self._pace.finish()
+                self.notify()
+            await self._take(inquiry, token, reply)
+            self.notify()
+
+    async def _next(self) -> tuple[Inquiry, str] | None:
+        """
+        Return the next question, and a token for it, when it may be asked; None at the end.
+        """
+        async with self._leader:
+            while self.stopped_by is None and not self._scheduler.finished:
+                now = self._clock()
+                until = self._pace.held_until(now)
+                if until is None:
+                    due = self._scheduler.next(now, self._pace.budget.left)
+                    if isinstance(due, Inquiry):
+                        return await self._start(due)
+                    until = due
+                elif self._pace.budget.is_spent and self._is_work_left():
+                    self.stop("max-calls")
+                elif self._pace.pause.until >= self._deadline:
+                    self.stop("max-runtime")  # Now rather than after hours of waiting in vain.
+                await self._changed_before(until)
+        return None
+
+    def _is_work_left(self) -> bool:
+        """
+        Whether something would have to be asked that no answer in flight can settle.
+        """
+        scheduler = self._scheduler
+        idle = self._pace.window.in_flight == 0
+        return idle and bool(scheduler.waiting or scheduler.known_unfinished)
+
+    async def _start(self, inquiry: Inquiry) -> tuple[Inquiry, str] | None:
+        self._room.set()
+        token = await self._tokens.token()
+        if self.stopped_by is not None:  # While it waited for the token.
+            return None
+        self._pace.start(self._clock())
+        return inquiry, token
+
+    async def _changed_before(self, until: float | None) -> None:
+        self._changed = anyio.Event()
+        with anyio.move_on_at(float("inf") if until is None else until):
+            await self._changed.wait()
+
+    async def _take(self, inquiry: Inquiry, token: str, reply: Reply) -> None:
+        now = self._clock()
+        if isinstance(reply, Fault):
+            if isinstance(reply.error, StatusError) and reply.error.status == 401:
+                self._tokens.refuse(token)
+            self._scheduler.again(inquiry, now + reply.delay)
+            return
+        if not isinstance(reply, Outcome):
+            self.too_early += 1
+            if inquiry.first_asked is None or now < inquiry.first_asked + self._patience:
+                self._scheduler.unfinished(inquiry, now)
+                return
+            reply = timed_out(inquiry, self._patience)
+        self._scheduler.settled(inquiry, now)
+        await self._record(reply)

@@ -1,0 +1,131 @@
+"""
+Rows of the manifest in, what is to be done about each out.
+
+Here a row meets what earlier runs left behind: the ledger and the images on disk.  Everything
+blocks and is called in a thread, a slab of rows at a time.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+
+from batchfetch.decoding import ImageDecoder
+from batchfetch.errors import DecodeError, UnsafeNameError
+from batchfetch.ledger import Ledger, Settled, Standing
+from batchfetch.manifest import default_filename
+from batchfetch.models import BadRow, Image, Inquiry, Job, Outcome, OutcomeStatus
+from batchfetch.settings import Settings
+from batchfetch.storage import WRITE_SIZE, Folder
+
+Row = Job | BadRow | str
+"""A row of a manifest: read, unusable, or a bare task id."""
+
+Decision = Inquiry | Outcome | None
+"""Ask about it; it is decided already in this run; or there is nothing to do."""
+
+# Rows looked at in one visit to a thread, and the seconds after which fewer will do: rows may come
+# out of a pipe one by one.
+_SLAB = 512
+_SLAB_SECONDS = 0.05
+
+
+class Intake:
+    """
+    Decides row by row, and counts.
+
+    *folder* is the output, None if there is none yet.
+    """
+
+    def __init__(
+        self, rows: Iterable[Row], ledger: Ledger, folder: Folder | None, settings: Settings
+    ) -> None:
+        self._rows = iter(rows)
+        self._ledger = ledger
+        self._folder = folder
+        self._settings = settings
+        self.tasks = 0
+        """Rows met, repeated ids counted once."""
+
+        self.already: Counter[OutcomeStatus] = Counter()
+        """Tasks settled by earlier runs, by their outcome."""
+
+        self.repeated = 0
+        """Rows whose task an earlier row has named."""
+
+        self.all_read = False
+
+    def slab(self) -> list[Decision]:
+        """
+        Return the decisions about the next rows; `all_read` says whether they were the last.
+
+        Raises `ManifestError` and `StorageError`.
+        """
+        until = time.monotonic() + _SLAB_SECONDS
+        decisions = []
+        for row in self._rows:
+            decisions.append(self.decide(row))
+            if len(decisions) >= _SLAB or time.monotonic() > until:
+                return decisions
+        self.all_read = True
+        return decisions
+
+    def decide(self, row: Row) -> Decision:
+        """
+        Say what is to be done about *row*.  Raises `StorageError`.
+        """
+        if isinstance(row, str):
+            row = Job(row, default_filename(row))
+        if isinstance(row, BadRow):
+            self.tasks += 1
+            return Outcome.invalid(row)
+        standing, settled = self._ledger.admit(row)
+        if standing is Standing.DUPLICATE:
+            self.repeated += 1
+            return None
+        self.tasks += 1
+        inquiry = Inquiry(row, ordinal=self.tasks)
+        if standing is Standing.NAME_TAKEN:
+            return _bad_name(inquiry, f"{row.filename} is the name of an earlier row's image")
+        try:
+            return self._decide_fresh(inquiry, settled)
+        except UnsafeNameError as exc:
+            return _bad_name(inquiry, str(exc))
+
+    def _decide_fresh(self, inquiry: Inquiry, settled: Settled | None) -> Decision:
+        filename, completed = inquiry.job.filename, OutcomeStatus.COMPLETED
+        if settled and settled.status not in {completed, *self._settings.retry}:
+            self.already[settled.status] += 1
+            return None
+        size = self._folder.size_of(filename) if self._folder else None
+        if size is None or self._settings.overwrite:
+            return inquiry
+        if settled and settled.status is completed:
+            if not settled.has_size(size):
+                return inquiry
+            self.already[completed] += 1
+            return None
+        if not self._ledger.is_reported(filename) and (image := self._adopted(filename)):
+            return Outcome.of(inquiry, completed, image=image)
+        return inquiry
+
+    def _adopted(self, filename: str) -> Image | None:
+        """
+        Return what the image at *filename* is, if it is one: a run died before it was reported.
+        """
+        if self._folder is None:
+            return None
+        decoder = ImageDecoder(
+            encoded=False,
+            checksum=self._settings.checksum,
+            max_bytes=self._settings.max_image_bytes,
+        )
+        try:
+            for piece in self._folder.read(filename, WRITE_SIZE):
+                decoder.decode(piece)
+            return decoder.flush()
+        except DecodeError:
+            return None
+
+
+def _bad_name(inquiry: Inquiry, detail: str) -> Outcome:
+    return Outcome.of(inquiry, OutcomeStatus.INVALID, reason="bad_name", detail=detail)
