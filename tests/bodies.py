@@ -35,6 +35,7 @@ _ITEM = {"type": "ImagePNG", "data": DATA}
 _DECOYS = {
     "note": '"results":[{"data":"AAAA"}]',
     "data": "AAAA",
+    "words": "results",
     "Results": [{"data": "AAAA"}],
     "more": {"results": [{"data": "AAAA"}], "data": ["AAAA", {"data": "AAAA"}]},
     "back\\slash": 'quote " and \\',

@@ -112,6 +112,7 @@ def test_knows_when_there_is_no_text(data):
         b'{"a":{"results":[{"data":"AAAA"}]}}',
         b'{"a":"\\"results\\":[{\\"data\\":\\"AAAA\\"}]"}',
         b'{"results":[{"data ":"AAAA"}]}',
+        b'{"a":"results","results":[{"a":"data"},"results"]}',
         b'{"results":[{"dat\\\\u0061":"AAAA"}]}',
     ],
 )

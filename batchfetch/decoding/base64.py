@@ -43,8 +43,6 @@ class Base64Decoder:
         whole = len(view) - len(view) % 4
         body = self._decode(view[:whole])
         self._carry = bytes(view[whole:])
-        if self._finished and self._carry:
-            raise MalformedBase64Error("the base64 continues after its padding")
         return head + body if head else body
 
     def flush(self) -> None:
