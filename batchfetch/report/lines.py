@@ -1,0 +1,61 @@
+"""
+An outcome as a line of the report, and what a later run needs of such a line.
+"""
+
+import json
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
+from pydantic_core import PydanticSerializationError
+
+from batchfetch.models import Outcome, OutcomeStatus
+
+MAX_LINE = 2**24
+"""Bytes of a line, its end included.  Ours stay below: a manifest's row has 2²⁰ characters, of
+which JSON makes six bytes each at most, and the service's words are cut."""
+
+# Blanks; a byte order mark that an editor left; the zeros that a file system leaves where it had
+# made room for a line when the power went.
+_AROUND = b" \t\r\n\0\xef\xbb\xbf"
+
+
+class ReportLine(BaseModel):
+    """
+    What a later run needs of a line.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    task_id: str | None
+    status: OutcomeStatus = Field(alias="outcome")
+    path: str | None = None
+    bytes: NonNegativeInt | None = None
+
+
+def encode(outcome: Outcome) -> bytes:
+    """
+    Return *outcome* as one line: UTF-8, with its line end and no other.
+    """
+    try:
+        return outcome.model_dump_json(by_alias=True).encode() + b"\n"
+    except PydanticSerializationError:
+        # A lone surrogate, which cannot be written as UTF-8; some question marks lose nothing else.
+        values = outcome.model_dump(mode="json", by_alias=True)
+        text = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+        return text.encode(errors="replace") + b"\n"
+
+
+def decode(line: bytes) -> ReportLine | None:
+    """
+    Return what *line* says; None if it is blank.
+
+    Raises `ValueError` with a few words if it is no outcome.
+    """
+    text = line.strip(_AROUND)
+    if not text:
+        return None
+    try:
+        return ReportLine.model_validate_json(text)
+    except ValidationError as exc:
+        error = exc.errors(include_url=False, include_input=False)[0]
+        place = "".join(f"{part}: " for part in error["loc"])
+        raise ValueError(f"{place}{error['msg']}") from None

@@ -1,0 +1,135 @@
+"""
+The report of this run: opened by one run at a time, and appended to in whole lines.
+"""
+
+import fcntl
+import os
+import stat
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Protocol
+
+import aiofiles
+from aiofiles.os import wrap as in_thread
+from anyio import CancelScope
+
+from batchfetch.errors import OutputLockedError, ReportError
+from batchfetch.models import Outcome
+from batchfetch.report.lines import encode
+from batchfetch.report.repair import repair
+from batchfetch.settings import Durability
+
+
+class _AsyncFile(Protocol):
+    # What is used of an aiofiles file without a buffer: `write` may take a part.
+    async def write(self, data: memoryview, /) -> int: ...
+
+    def fileno(self) -> int: ...
+
+
+class ReportWriter:
+    """
+    Appends outcomes to the report.  Made by `open_report`.
+    """
+
+    def __init__(self, file: _AsyncFile, path: Path, durability: Durability) -> None:
+        self._file = file
+        self._path = path
+        self._is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+        self._syncs = self._is_regular and durability is Durability.FULL
+
+    async def write(self, outcomes: Sequence[Outcome]) -> None:
+        """
+        Append a line for each of *outcomes*, in one go; they are with the system on return.
+
+        Raises `ReportError`; what then is in the report is whole lines, as far as the disk allows.
+        """
+        data = b"".join(map(encode, outcomes))
+        # A thread that writes cannot be called back: see it through, then be cancelled.
+        with CancelScope(shield=True), _mapped(self._path, "written"):
+            await self._append(data)
+
+    async def _append(self, data: bytes) -> None:
+        written = 0
+        try:
+            while written < len(data):
+                written += await self._file.write(memoryview(data)[written:])
+        except OSError:
+            if torn := written - (data.rfind(b"\n", 0, written) + 1):
+                await self._cut(torn)
+            raise
+        if self._syncs:
+            await in_thread(os.fsync)(self._file.fileno())
+
+    async def _cut(self, torn: int) -> None:
+        # Best effort: if it fails, the next run finds a torn line and repairs it.
+        if self._is_regular:
+            with suppress(OSError):
+                await in_thread(_cut_end)(self._file.fileno(), torn)
+
+
+@asynccontextmanager
+async def open_report(path: Path, durability: Durability) -> AsyncIterator[ReportWriter]:
+    """
+    Open the report at *path* for appending, with its folder if missing, and repair its end.
+
+    It is locked until the block is left or the process ends.  A pipe or a device is written to as
+    it is.  With *durability* `full` every write is synced.
+
+    Raises `OutputLockedError` if another run has it, `ReportError` if it cannot be opened.
+    """
+    with CancelScope(shield=True), _mapped(path, "opened"):
+        file = await aiofiles.open(await in_thread(_open)(path, durability), "ab", buffering=0)
+    try:
+        yield ReportWriter(file, path, durability)
+    finally:
+        with CancelScope(shield=True), _mapped(path, "closed"):
+            await file.close()
+
+
+def _open(path: Path, durability: Durability) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    is_new = not path.exists()
+    is_regular = is_new or path.is_file()
+    # Without O_NONBLOCK a pipe that nobody reads would hold us here for ever.
+    flags = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+    file = os.open(path, flags | (os.O_RDWR if is_regular else os.O_WRONLY), 0o666)
+    try:
+        os.set_blocking(file, True)
+        if is_regular:
+            _lock(file, path)
+            repair(file, path)
+        if is_new and durability is Durability.FULL:
+            _sync_folder(path.parent)
+    except BaseException:
+        os.close(file)
+        raise
+    return file
+
+
+def _lock(file: int, path: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OutputLockedError(f"another run is writing the report {path}") from None
+
+
+def _sync_folder(folder: Path) -> None:
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _cut_end(file: int, torn: int) -> None:
+    os.ftruncate(file, os.fstat(file).st_size - torn)
+
+
+@contextmanager
+def _mapped(path: Path, what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise ReportError(f"the report {path} cannot be {what}: {exc.strerror or exc}") from exc
