@@ -18,6 +18,7 @@ from batchfetch.sandbox import ACCESS_TOKEN, SandboxSettings, open_sandbox
 pytestmark = pytest.mark.anyio
 
 BEARER = {"Authorization": f"Bearer {ACCESS_TOKEN}"}
+UNCOMPRESSED = {"Accept-Encoding": "identity"}
 RESULT = ENDPOINTS["task"]
 FILE = ENDPOINTS["file"]
 GRANT = {"grant_type": "client_credentials", "client_id": "me", "client_secret": "secret"}
@@ -77,13 +78,29 @@ async def test_an_image_of_many_pieces_arrives_whole():
     """
     async with (
         serving(processing_time=0) as (_, client),
-        client.get(RESULT, params={"id": "sample-big"}) as response,
+        client.get(RESULT, params={"id": "sample-big"}, headers=UNCOMPRESSED) as response,
     ):
         body = await response.read()
         assert len(body) == response.content_length > 6 * 2**20
         answer = await response.json()
     data = base64.b64decode(answer["results"][0]["data"], validate=True)
     Image.open(io.BytesIO(data)).load()
+
+
+async def test_answers_are_compressed_for_those_who_ask():
+    """
+    A client that accepts gzip gets the same answer in about three quarters of the bytes.
+    """
+    answers, sizes = [], []
+    async with serving(processing_time=0) as (_, client):
+        for coding in ("identity", "gzip"):
+            headers = {"Accept-Encoding": coding}
+            async with client.get(RESULT, params={"id": "a"}, headers=headers) as response:
+                assert response.headers.get("Content-Encoding", "identity") == coding
+                answers.append(await response.json())
+                sizes.append(response.content.total_raw_bytes)
+    assert answers[0] == answers[1]
+    assert sizes[1] / sizes[0] == pytest.approx(0.76, abs=0.03)
 
 
 async def test_a_task_is_submitted_when_it_is_first_asked_for():
@@ -242,7 +259,7 @@ async def test_a_waiting_task_can_be_deleted():
     clock = Clock()
     async with serving(clock, workers=1) as (sandbox, client):
         sandbox.submit_all(["a", "b"])
-        for task_id in "ab":
+        for task_id in ("a", "b", NIL):
             async with client.delete(ENDPOINTS["deskew"], params={"id": task_id}) as response:
                 assert response.status == 200
         clock.now = 10
@@ -279,6 +296,19 @@ async def test_tokens_can_be_revoked():
         bearer = {"Authorization": f"Bearer {token['access_token']}"}
         async with client.get(RESULT, params={"id": "a"}, headers=bearer) as response:
             assert response.status == 401
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "no-such-charset"])
+async def test_a_garbled_token_request_is_refused(charset):
+    """
+    A form that is not in the encoding it claims is 400, not a crash.
+    """
+    headers = {"Content-Type": f"application/x-www-form-urlencoded; charset={charset}"}
+    async with (
+        serving() as (_, client),
+        client.post("/connect/token", data=b"grant_type=\xff", headers=headers) as response,
+    ):
+        assert (response.status, await response.json()) == (400, {"error": "invalid_request"})
 
 
 async def test_refused_credentials_are_counted():
@@ -362,6 +392,22 @@ async def test_a_taken_port_is_a_sentence():
         with pytest.raises(SettingsError, match=f"cannot listen on 127.0.0.1:{port}: "):
             async with open_sandbox(SandboxSettings(port=port)):
                 pass
+
+
+async def test_a_numeric_ipv6_host_is_bracketed():
+    """
+    The root URL is one that a client can use, also for an IPv6 address.
+    """
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    async with (
+        open_sandbox(SandboxSettings(host="::1")) as sandbox,
+        aiohttp.ClientSession(sandbox.url, headers=BEARER) as client,
+    ):
+        assert sandbox.url.startswith("http://[::1]:")
+        assert (await ask(client, NIL))["taskStatus"] == "NotExist"
 
 
 async def test_a_chosen_port_is_listened_on():

@@ -3,6 +3,8 @@ What the stand-in does to submitted images.
 """
 
 import io
+import struct
+import zlib
 
 import pytest
 from PIL import Image
@@ -110,6 +112,16 @@ def test_a_huge_image_is_refused():
     Image.new("1", (8000, 8000)).save(packed, "PNG")
     with pytest.raises(ValueError, match="more than 50000000 pixels"):
         apply_filter(Filter.UPSCALE, packed.getvalue(), with_pillow=True)
+
+
+def test_an_absurd_image_is_refused():
+    """
+    A header that announces billions of pixels is not even unpacked.
+    """
+    header = struct.pack(">4sIIBBBBB", b"IHDR", 100_000, 100_000, 8, 0, 0, 0, 0)
+    image = picture()[:12] + header + struct.pack(">I", zlib.crc32(header)) + picture()[33:]
+    with pytest.raises(ValueError, match="too many pixels"):
+        apply_filter(Filter.UPSCALE, image, with_pillow=True)
 
 
 def test_without_pillow_a_png_is_left_alone():

@@ -2,8 +2,10 @@
 Handing images in to the stand-in over real HTTP.
 """
 
+import asyncio
 import base64
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -147,6 +149,33 @@ async def test_unusable_submissions_are_problems(path, body, detail):
     async with serving() as client, client.post(path, **body) as response:
         assert response.status == 400
         assert (await response.json())["detail"] == detail
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type"),
+    [(FORM_PATH, "multipart/form-data; boundary=b"), (JSON_PATH, "application/json")],
+)
+async def test_a_submitter_that_leaves_is_no_failure(path, content_type, caplog):
+    """
+    The stand-in goes on, and complains to nobody, when an upload breaks off.
+    """
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ACCESS_TOKEN}\r\n"
+        f"Content-Type: {content_type}\r\nContent-Length: 1000\r\n\r\n"
+        "--b\r\nContent-Disposition: form-data; name=file\r\n\r\n..."
+    )
+    async with (
+        open_sandbox(SandboxSettings(filters=False)) as sandbox,
+        aiohttp.ClientSession(sandbox.url, headers=BEARER) as client,
+    ):
+        url = urlsplit(sandbox.url)
+        _, writer = await asyncio.open_connection(url.hostname, url.port)
+        writer.write(head.encode())
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        assert await submitted(client, FORM_PATH, data=form(PAGE))
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("path", [FORM_PATH, JSON_PATH])

@@ -62,6 +62,13 @@ class Api:
         """
         Answer one request.  Paths and ids are compared without regard to case.
         """
+        try:
+            return await self._answer(request)
+        except ConnectionError:
+            # The client has left.  What it does not send or read is not our failure.
+            return web.Response()
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         path = request.path.lower()
         if path == TOKEN_PATH:
             self.tally.token_requests += 1
@@ -97,7 +104,10 @@ class Api:
     async def _token(self, request: web.Request) -> Reply:
         if request.method != "POST":
             return problem_reply(405, "The path is not for this method.", request.path)
-        form = await request.post()
+        try:
+            form = await request.post()
+        except (ValueError, LookupError):  # Not the encoding it claims, or none that exists.
+            return json_reply({"error": "invalid_request"}, 400)
         token = self.desk.issue(
             str(form.get("grant_type", "")),
             str(form.get("client_id", "")),

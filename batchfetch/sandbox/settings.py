@@ -45,7 +45,9 @@ def parse_faults(text: object) -> object:
         if Fault(kind) in shares:
             raise ValueError(f"{kind} is given twice")
         try:
-            shares[Fault(kind)] = float(share.removesuffix("%")) / (100 if "%" in share else 1)
+            shares[Fault(kind)] = float(share.removesuffix("%")) / (
+                100 if share.endswith("%") else 1
+            )
         except ValueError:
             raise ValueError(f"{item!r} has no share; write {kind}=0.1 or {kind}=10%") from None
     return shares
