@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import web
 
 from batchfetch.endpoints import ENDPOINTS, TOKEN_PATH
-from batchfetch.sandbox.faults import FaultPlan, touches
+from batchfetch.sandbox.faults import FaultPlan, instead_of_answer, touches
 from batchfetch.sandbox.filters import Filter
 from batchfetch.sandbox.replies import (
     Reply,
@@ -19,7 +19,7 @@ from batchfetch.sandbox.replies import (
     task_reply,
     text_reply,
 )
-from batchfetch.sandbox.settings import Fault, SandboxSettings
+from batchfetch.sandbox.settings import SandboxSettings
 from batchfetch.sandbox.submissions import FILTERS, read_image
 from batchfetch.sandbox.tally import Tally
 from batchfetch.sandbox.tasks import Tasks
@@ -79,9 +79,8 @@ class Api:
         if (refusal := self._refusal(request, path)) is not None:
             return await send(request, refusal)
         fault = self._faults.pick(task_id, attempt)
-        if fault in {Fault.TOO_MANY_REQUESTS, Fault.SERVER_ERROR, Fault.RESET}:
-            reply = Reply(200)  # What was asked is not even looked at.
-        else:
+        reply = instead_of_answer(fault, request.path) if fault else None
+        if reply is None:
             reply = await self._handlers[request.method, path](request)
         if fault is None or not touches(fault, reply):
             return await send(request, reply)

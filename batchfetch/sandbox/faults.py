@@ -42,17 +42,26 @@ class FaultPlan:
         """
         Return *reply* as *fault* leaves it, as far as that can be said before it is sent.
         """
-        match fault:
-            case Fault.TOO_MANY_REQUESTS:
-                detail = "Too many requests, on purpose."
-                return problem_reply(429, detail, subject, {"Retry-After": str(RETRY_AFTER)})
-            case Fault.SERVER_ERROR:
-                return problem_reply(500, "Something went wrong, on purpose.", subject)
-            case Fault.CORRUPT if reply.image:
-                rng = _rng(self._seed, f"{subject} bit", attempt)
-                return replace(reply, image=_flip_a_bit(reply.image, rng))
-            case _:
-                return reply
+        if fault is not Fault.CORRUPT or not reply.image:
+            return reply
+        rng = _rng(self._seed, f"{subject} bit", attempt)
+        return replace(reply, image=_flip_a_bit(reply.image, rng))
+
+
+def instead_of_answer(fault: Fault, path: str) -> Reply | None:
+    """
+    Return what *fault* answers without looking at the question; None if it spoils the answer.
+    """
+    match fault:
+        case Fault.TOO_MANY_REQUESTS:
+            headers = {"Retry-After": str(RETRY_AFTER)}
+            return problem_reply(429, "Too many requests, on purpose.", path, headers)
+        case Fault.SERVER_ERROR:
+            return problem_reply(500, "Something went wrong, on purpose.", path)
+        case Fault.RESET:
+            return Reply(204)  # Nobody will see it.
+        case _:
+            return None
 
 
 def touches(fault: Fault, reply: Reply) -> bool:

@@ -7,6 +7,7 @@ import socket
 import struct
 import zlib
 from collections.abc import Iterator
+from http import HTTPStatus
 
 from aiohttp import web
 
@@ -30,6 +31,7 @@ async def send(
         return response
     if reply.content_type is not None:
         response.content_type = reply.content_type
+    if reply.status != HTTPStatus.NO_CONTENT:
         response.content_length = reply.length
     if fault is None and reply.base64 and "gzip" in request.headers.get("Accept-Encoding", ""):
         # All there is to gain in base64 is that it uses six bits of eight.
