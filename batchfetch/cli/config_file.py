@@ -6,8 +6,7 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-from batchfetch.cli.credentials import NAMES as SECRETS
-from batchfetch.cli.options import Place, did_you_mean
+from batchfetch.cli.options import SECRETS, Place, did_you_mean
 from batchfetch.errors import SettingsError
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from batchfetch.cli import credentials
 from batchfetch.cli.config_file import read_config
 from batchfetch.cli.logs import configure
 from batchfetch.cli.options import (
+    SECRETS,
     Place,
     RunOptions,
     names_of,
@@ -75,12 +75,9 @@ def strange_variables(environment: Mapping[str, str]) -> Iterator[str]:
 
     Those of the sandbox are its own affair.
     """
-    secrets = [credentials.variable(name) for name in credentials.NAMES]
-    names = [_PREFIX + name.upper() for name in [*_NAMES, "config"]]
+    known = [*_NAMES, "config", *SECRETS, *(f"{name}_file" for name in SECRETS)]
     ours = {name: text for name, text in environment.items() if not name.startswith(_SANDBOX)}
-    yield from unknown_variables(
-        ours, _PREFIX, [*names, *secrets, *(f"{name}_FILE" for name in secrets)]
-    )
+    yield from unknown_variables(ours, _PREFIX, [_PREFIX + name.upper() for name in known])
 
 
 command = click.Command(

@@ -31,7 +31,7 @@ class LiveDisplay:
         """
         total = progress.tasks if progress.all_read else None
         lines = (
-            ProgressBar(total=total, completed=progress.done, pulse=total is None),
+            ProgressBar(total=total, completed=progress.decided, pulse=total is None),
             Text(tally(progress), no_wrap=True, overflow="ellipsis"),
             Text(traffic(progress), no_wrap=True, overflow="ellipsis", style="dim"),
         )

@@ -21,6 +21,9 @@ from batchfetch.settings import parse_duration, parse_rate, parse_size
 
 M = TypeVar("M", bound=BaseModel)
 
+# The fields of `Credentials`, which takes the whole client to import.
+SECRETS = ("client_id", "client_secret", "access_token")
+
 _SHORT = {"output": "-o", "report": "-r"}
 
 # By the parser of its words, else by name, else by type.

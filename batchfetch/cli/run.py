@@ -11,18 +11,18 @@ from typing import Any
 
 import anyio
 
-from batchfetch.batch import Batch, open_batch, plan
-from batchfetch.cli.credentials import find_credentials
+from batchfetch.batch import Batch, open_batch
 from batchfetch.cli.display import OutcomeLog, open_display
 from batchfetch.cli.exits import exit_code
 from batchfetch.cli.options import RunOptions
 from batchfetch.cli.signals import stop_on_signal
 from batchfetch.cli.stdout import say
 from batchfetch.cli.wording import plan_text, summary_text
-from batchfetch.errors import BatchFetchError, CredentialsError, StorageError
+from batchfetch.errors import BatchFetchError, CredentialsError, ManifestError, StorageError
 from batchfetch.manifest import Manifest
 from batchfetch.models import Summary
-from batchfetch.service.tokens import Credentials
+from batchfetch.plan import plan
+from batchfetch.service import Credentials, find_credentials
 from batchfetch.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ async def _fetch(
         try:
             async with open_batch(manifest, chosen, credentials=credentials) as batch:
                 await _follow(batch, options)
-        except (CredentialsError, StorageError) as error:
+        except (CredentialsError, ManifestError, StorageError) as error:
             if batch is None:
                 raise
             log.error("%s", error)  # noqa: TRY400 - a sentence; a traceback is for defects
@@ -81,7 +81,7 @@ async def _service(
     Say whom to ask and as whom: the service, or a stand-in that lives as long as the block.
     """
     if not options.sandbox:
-        yield settings, Credentials.model_validate(find_credentials(environment))
+        yield settings, find_credentials(environment)
         return
     # A server is a tenth of a second of imports that no other run needs.
     from batchfetch.cli.sandbox import from_environment, open_sandbox  # noqa: PLC0415

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from batchfetch.text import plain_text
 
 if TYPE_CHECKING:  # Each of these would cost `--help` a tenth of a second.
-    from batchfetch.batch import Plan, Progress
+    from batchfetch.batch import Progress
     from batchfetch.models import Outcome, OutcomeStatus, Summary
+    from batchfetch.plan import Plan
     from batchfetch.settings import Settings
 
 _MINUTE, _HOUR = 60, 3600
@@ -85,22 +86,26 @@ def tally(progress: "Progress") -> str:
     known = f"{progress.tasks}" if progress.all_read else f"at least {progress.tasks}"
     already = f"{progress.already} settled earlier" if progress.already else ""
     parts = ", ".join(filter(None, (counts(progress.outcomes), already)))
-    return f"{progress.done} of {known} tasks" + (f": {parts}" if parts else "")
+    return f"{progress.decided} of {known} tasks" + (f": {parts}" if parts else "")
 
 
 def traffic(progress: "Progress") -> str:
     """
     Return what goes on and what it took so far: the second half of `progress_line`.
     """
-    pace = speed(progress)
-    left = remaining(progress)
-    return "; ".join(
+    going_on = ", ".join(
         (
-            f"{progress.in_flight} in flight, {progress.waiting} waiting",
-            f"{number(progress.calls, 'call')}, {size(progress.bytes)}, {pace:.1f} tasks/s",
-            duration(progress.seconds) + (f", about {duration(left)} left" if left else ""),
+            f"{progress.in_flight} in flight",
+            f"{progress.waiting} not asked yet",
+            f"{progress.unfinished} unfinished",
         )
     )
+    took = (
+        f"{number(progress.calls, 'call')}, {size(progress.bytes)}, {speed(progress):.1f} tasks/s"
+    )
+    left = remaining(progress)
+    until = f", about {duration(left)} left" if left else ""
+    return f"{going_on}; {took}; {duration(progress.seconds)}{until}"
 
 
 def speed(progress: "Progress") -> float:
@@ -117,7 +122,7 @@ def remaining(progress: "Progress") -> float | None:
     pace = speed(progress)
     if not progress.all_read or pace == 0:
         return None
-    return (progress.tasks - progress.done) / pace
+    return (progress.tasks - progress.decided) / pace
 
 
 def summary_text(summary: "Summary", report: Path, price_per_call: float | None = None) -> str:
