@@ -8,14 +8,22 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from math import inf
+from pathlib import Path
 from random import Random
 from typing import Self
 
 import anyio
 from anyio import create_task_group, to_thread
+from pydantic import ValidationError
 
 from batchfetch.dispatch import Dispatch
-from batchfetch.errors import BatchFetchError, CredentialsError, ManifestError, StorageError
+from batchfetch.errors import (
+    BatchFetchError,
+    CredentialsError,
+    ManifestError,
+    SettingsError,
+    StorageError,
+)
 from batchfetch.intake import Intake, Row
 from batchfetch.ledger import Ledger
 from batchfetch.manifest import Manifest
@@ -219,8 +227,10 @@ class Batch:
 
     def abandon(self) -> None:
         """
-        Stop at once: what is in flight is given up.
+        Stop at once, if it is not over yet: what is in flight is given up.
         """
+        if self._seconds is not None:
+            return
         self._dispatch.stop("abandoned")
         self._asking.cancel()
 
@@ -379,3 +389,29 @@ def _unwrapped() -> Iterator[None]:
         while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
             error = error.exceptions[0]
         raise error from error.__cause__
+
+
+def fetch(
+    *manifests: str | Path, credentials: Credentials | None = None, **settings: object
+) -> Summary:
+    """
+    Fetch the images of *manifests* and return what the run came to, however it ended.
+
+    *settings* are the fields of `Settings`.  Not to be called from a running event loop; use
+    `open_batch` there.
+
+    Raises what `open_batch` raises, and `CredentialsError`, `StorageError` or `ManifestError` if
+    one of them ended the run.
+    """
+
+    async def run() -> Summary:
+        async with open_batch(Manifest(*manifests), chosen, credentials=credentials) as batch:
+            async for _ in batch:
+                pass
+        return batch.summary
+
+    try:
+        chosen = Settings.model_validate(settings)
+    except ValidationError as exc:
+        raise SettingsError(str(exc)) from None
+    return anyio.run(run)
