@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from replies import png_of
 
 ROOT = Path(__file__).parent.parent
 TOKEN = "t0p-s3cret-t0ken"
+CLIENT_ID = "cl13nt-1d"
+SECRET = "cl13nt-s3cret"
 LIMIT = 60.0
 """Seconds after which a command is taken for hung."""
 
@@ -50,6 +53,14 @@ def environment(**more: str) -> dict[str, str]:
         "BATCHFETCH_ACCESS_TOKEN": TOKEN,
         **more,
     }
+
+
+def client_credentials(**more: str) -> dict[str, str]:
+    """
+    Return an environment with a client id and a secret instead of a token.
+    """
+    without = {k: v for k, v in environment(**more).items() if k != "BATCHFETCH_ACCESS_TOKEN"}
+    return {**without, "BATCHFETCH_CLIENT_ID": CLIENT_ID, "BATCHFETCH_CLIENT_SECRET": SECRET}
 
 
 def start(
@@ -139,3 +150,13 @@ def expected_images(task_ids: Iterable[str], padding: int = 0) -> dict[str, byte
     Return what `images_in` finds once all of these were fetched from the origin.
     """
     return {task_id: png_of(task_id, padding) for task_id in task_ids}
+
+
+def wait_until(happened: Callable[[], object]) -> None:
+    """
+    Wait for what another process or thread is about to do.
+    """
+    deadline = time.monotonic() + LIMIT
+    while not happened():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.01)

@@ -86,6 +86,20 @@ class Origin:
         """
         return self._asked[task_id]
 
+    def revoke(self) -> None:
+        """
+        Honour no token granted so far.
+        """
+        self.valid = {"none granted yet"}
+
+    def forget(self) -> None:
+        """
+        Begin all scripts and counts anew.
+        """
+        self.calls.clear()
+        self.token_requests.clear()
+        self._asked.clear()
+
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(
             self._connected, "127.0.0.1", 0, ssl=self.tls, backlog=1000

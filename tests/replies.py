@@ -185,7 +185,7 @@ _BODY = body_of(png_of("anyone", 2000))
 _HALF = len(_BODY) // 2
 _CHUNKED = head(200, "Transfer-Encoding: chunked")
 
-refused_later = raw(ending=Ending.CLOSE)
+hang_up = raw(ending=Ending.CLOSE)
 reset_before_headers = raw(ending=Ending.RESET)
 reset_after_headers = raw(head(length=5000), ending=Ending.RESET)
 reset_in_body = raw(head(length=len(_BODY)) + _BODY[:_HALF], ending=Ending.RESET)
@@ -200,7 +200,17 @@ huge_header = raw(head(200, "X-Long: " + "x" * 20_000, length=0), ending=Ending.
 bytes_after_body = raw(head(length=len(_BODY)) + _BODY + b"and then some", ending=Ending.CLOSE)
 silence = raw(ending=Ending.HANG)
 silence_in_body = raw(head(length=len(_BODY)) + _BODY[:_HALF], ending=Ending.HANG)
-drip = raw(head(length=len(_BODY)), *(_BODY[i : i + 1] for i in range(len(_BODY))), interval=0.05)
+_TRICKLE = 0.05
+endless_headers = Reply(lambda: itertools.chain([b"HTTP/1.1 200 OK\r\n"], _headers()))
+endless_continue = Reply(lambda: itertools.repeat(head(100)), interval=_TRICKLE)
+drip = raw(
+    head(length=len(_BODY)), *(_BODY[i : i + 1] for i in range(len(_BODY))), interval=_TRICKLE
+)
+
+
+def _headers() -> Iterable[bytes]:
+    for number in itertools.count():
+        yield b"X-%d: %b\r\n" % (number, b"x" * 4000)
 
 
 def zipped(body: bytes) -> Reply:

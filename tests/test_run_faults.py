@@ -1,0 +1,339 @@
+"""
+What becomes of a whole run of the real command when the service, its tokens or the way to it
+misbehave.
+"""
+
+import os
+import ssl
+import subprocess
+
+import pytest
+import replies
+from command import (
+    CLIENT_ID,
+    SECRET,
+    TOKEN,
+    client_credentials,
+    environment,
+    expected_images,
+    images_in,
+    last_lines,
+    manifest_of,
+    run,
+    start,
+)
+from origin import Origin, serving
+from replies import MIB, Ending, raw, ready, says, status
+
+TASKS = [f"task{number}" for number in range(30)]
+
+
+@pytest.fixture
+def fetch(tmp_path):
+    """
+    Fetch `TASKS` from an origin with the real command.
+    """
+
+    def fetch(origin, *options, task_ids=TASKS, **how):
+        return run(
+            *("fetch", manifest_of(tmp_path, task_ids), "-o", tmp_path / "out", "--json"),
+            *("--base-url", origin.base_url, *options),
+            **how,
+        )
+
+    return fetch
+
+
+# Tokens
+
+
+def test_one_token_request_however_many_wait(fetch):
+    """
+    Thirty pollers that need a token at once make one request for it.
+    """
+    with serving(Origin()) as origin:
+        finished = fetch(origin, env=client_credentials())
+    assert finished.code == 0
+    assert len(origin.token_requests) == finished.summary["token_requests"] == 1
+    form = origin.token_requests[0].body.decode()
+    assert form == f"grant_type=client_credentials&client_id={CLIENT_ID}&client_secret={SECRET}"
+
+
+@pytest.mark.parametrize("code", [400, 401, 403])
+def test_refused_credentials_are_sent_once(fetch, code):
+    """
+    Refusals are counted against the account, so one is enough: exit 5, no task asked.
+    """
+    with serving(Origin(tokens=[status(code)] * 9)) as origin:
+        finished = fetch(origin, env=client_credentials())
+    assert finished.code == 5
+    assert finished.summary["stopped_by"] == "credentials"
+    assert finished.summary["left"] == len(TASKS)
+    assert len(origin.token_requests) == 1
+    assert origin.calls == []
+
+
+def test_token_that_ends_mid_run_is_renewed_once(fetch, tmp_path):
+    """
+    However many requests it fails, an expired token costs one renewal, and the images are right.
+    """
+    with serving(Origin()) as origin:
+        origin.script["task9"] = [lambda _: origin.revoke() or status(401), ready]
+        finished = fetch(origin, "--concurrency", 5, env=client_credentials())
+    assert finished.code == 0
+    assert len(origin.token_requests) == 2
+    assert finished.summary["calls"] == len(origin.calls)
+    assert images_in(tmp_path / "out") == expected_images(TASKS)
+
+
+def test_token_is_renewed_before_it_ends(fetch):
+    """
+    A token said to live shortly is replaced in time: no request is refused.
+    """
+    slow = lambda task_id: raw(*ready(task_id).pieces(), interval=0.1)  # noqa: E731 - a reply
+    with serving(Origin(default=slow, token_life=0.3)) as origin:
+        finished = fetch(origin, "--concurrency", 1, task_ids=TASKS[:8], env=client_credentials())
+    assert finished.code == 0
+    assert len(origin.token_requests) > 1
+    assert len(origin.calls) == 8
+
+
+def test_token_that_is_refused_however_new_ends_the_run(fetch):
+    """
+    A service that refuses what it has just granted is not asked for ever: exit 5.
+    """
+    with serving(Origin(default=status(401))) as origin:
+        finished = fetch(origin, "--concurrency", 1, env=client_credentials())
+    assert finished.code == 5
+    assert len(origin.token_requests) == 2
+    assert len(origin.calls) == 2
+
+
+def test_expired_access_token_ends_the_run(fetch):
+    """
+    A token that cannot be renewed and is refused ends the run; what is done stays done.
+    """
+    with serving(Origin({t: [status(401)] for t in TASKS[10:]})) as origin:
+        finished = fetch(origin, "--concurrency", 1)
+    assert finished.code == 5
+    assert finished.summary["outcomes"] == {"Completed": 10}
+    assert finished.summary["left"] == 20
+
+
+def test_busy_token_endpoint_is_obeyed(fetch):
+    """
+    `Retry-After: 600` for a token is longer than the run may last: it ends, having asked once.
+    """
+    with serving(Origin(tokens=[status(429, "Retry-After: 600")] * 9)) as origin:
+        finished = fetch(origin, "--max-runtime", 2, env=client_credentials())
+    assert finished.code == 4
+    assert finished.summary["stopped_by"] == "max-runtime"
+    assert len(origin.token_requests) == 1
+    assert origin.calls == []
+
+
+def test_slow_token_endpoint_is_waited_for(fetch):
+    """
+    A token endpoint that fails in passing is asked again.
+    """
+    with serving(Origin(tokens=[status(503, "Retry-After: 0"), replies.hang_up])) as origin:
+        finished = fetch(origin, env=client_credentials())
+    assert finished.code == 0
+    assert len(origin.token_requests) == finished.summary["token_requests"] == 3
+
+
+# Budgets
+
+
+@pytest.mark.parametrize("budget", [0, 1, 7, 30])
+def test_budget_of_calls_is_exact(fetch, budget):
+    """
+    Retries and dropped connections count too: not one call more than allowed reaches the service.
+    """
+    script = {t: [replies.hang_up, status(500), ready] for t in TASKS[::3]}
+    with serving(Origin(script)) as origin:
+        finished = fetch(origin, "--max-calls", budget)
+    assert finished.code == 4
+    assert finished.summary["stopped_by"] == "max-calls"
+    assert len(origin.calls) == finished.summary["calls"] == budget
+
+
+def test_pause_longer_than_the_run_ends_it(fetch):
+    """
+    Whoever is told to wait longer than the run may last ends it cleanly, at once.
+    """
+    with serving(Origin({"task3": [status(429, "Retry-After: 600")]})) as origin:
+        finished = fetch(origin, "--max-runtime", 300, "--concurrency", 1)
+    assert finished.code == 4
+    assert finished.summary["stopped_by"] == "max-runtime"
+    assert finished.summary["outcomes"] == {"Completed": 3}
+    assert finished.summary["left"] == 27
+
+
+# The way there
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """
+    A certificate for this machine that no system trusts, and its key.
+    """
+    folder = tmp_path_factory.mktemp("tls")
+    words = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+        " -subj /CN=batchfetch-test -addext subjectAltName=IP:127.0.0.1"
+        " -keyout key.pem -out certificate.pem"
+    )
+    subprocess.run(words.split(), cwd=folder, check=True, capture_output=True)
+    return folder / "certificate.pem", folder / "key.pem"
+
+
+@pytest.fixture
+def secure(certificate):
+    """
+    An origin behind that certificate.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    with serving(Origin(tls=context)) as origin:
+        yield origin
+
+
+def test_unknown_certificate_is_refused(fetch, secure):
+    """
+    Nothing, the token least of all, is sent to a server whose certificate nobody vouches for.
+    """
+    finished = fetch(secure, "--attempts", 1, task_ids=["t"])
+    assert finished.code == 3
+    assert secure.calls == []
+
+
+def test_private_root_is_trusted_when_given(fetch, secure, certificate, tmp_path):
+    """
+    `--ca-file` names the root to trust instead.
+    """
+    finished = fetch(secure, "--ca-file", certificate[0])
+    assert finished.code == 0, finished.stderr
+    assert images_in(tmp_path / "out") == expected_images(TASKS)
+
+
+def test_certificate_for_another_host_is_refused(fetch, secure, certificate):
+    """
+    A trusted root does not make a certificate good for another name.
+    """
+    secure.base_url = secure.base_url.replace("127.0.0.1", "localhost")
+    finished = fetch(secure, "--ca-file", certificate[0], "--attempts", 1, task_ids=["t"])
+    assert finished.code == 3
+    assert secure.calls == []
+
+
+def test_ca_file_that_is_none(fetch, secure, tmp_path):
+    """
+    A file without certificates is a mistake in the settings: exit 2, nothing asked.
+    """
+    (tmp_path / "empty.pem").write_text("no certificate")
+    finished = fetch(secure, "--ca-file", tmp_path / "empty.pem")
+    assert finished.code == 2
+    assert len(finished.stderr.splitlines()) == 1
+
+
+def test_proxy_comes_from_the_environment(fetch):
+    """
+    A proxy named in the environment is asked for a tunnel, and never sees the token.
+    """
+    with serving(Origin(default=status(502))) as proxy, serving(Origin()) as origin:
+        origin.base_url = "https://api.example.test"
+        finished = fetch(
+            *(origin, "--attempts", 1),
+            task_ids=["t"],
+            env=environment(HTTPS_PROXY=proxy.base_url),
+        )
+    assert finished.code == 3
+    assert [call.method for call in proxy.calls] == ["CONNECT"]
+    assert TOKEN not in str(proxy.calls)
+
+
+def test_proxy_is_not_asked_about_this_machine(fetch):
+    """
+    A loopback address is reached directly, whatever the environment says.
+    """
+    with serving(Origin()) as proxy, serving(Origin()) as origin:
+        finished = fetch(origin, env=environment(HTTP_PROXY=proxy.base_url))
+    assert finished.code == 0
+    assert proxy.calls == []
+
+
+# Hostile answers
+
+
+def peak_memory(fetch_process):
+    """
+    Wait for a process and return its exit code and the most memory it held, in KiB.
+    """
+    _, wait_status, usage = os.wait4(fetch_process.pid, 0)
+    fetch_process.returncode = os.waitstatus_to_exitcode(wait_status)
+    return fetch_process.returncode, usage.ru_maxrss
+
+
+def test_hostile_bodies_do_not_fill_the_memory(tmp_path):
+    """
+    Every body made to exhaust us at once costs little more memory than honest ones do.
+    """
+    hostile = {
+        "endless image": replies.endless_image(),
+        "endless spaces": replies.endless(b"{", b" " * 65_536),
+        "endless field": replies.endless(b'{"x":"', b"y" * 65_536),
+        "endless name": replies.endless(b'{"', b"y" * 65_536),
+        "endless number": replies.endless(b'{"x":1', b"0" * 65_536),
+        "endless nesting": replies.endless(b'{"x":', b"[" * 65_536),
+        "bomb": replies.gzip_bomb(100),
+        "message": replies.endless(b'{"error":{"messages":["', b"m" * 65_536),
+        "messages": replies.endless(b'{"error":{"messages":[', b'"m",' * 16_384),
+        "results": replies.endless(b'{"results":[', b'{"data":""},' * 4096),
+        "endless error page": raw(replies.head(500) + b"x" * MIB, ending=Ending.HANG),
+        "endless headers": replies.endless_headers,
+    }
+
+    def memory_of(script):
+        with serving(Origin(script)) as origin:
+            process = start(
+                *("fetch", manifest_of(tmp_path, hostile), "-o", tmp_path / "out"),
+                *("--base-url", origin.base_url, "--attempts", 1, "--max-image-bytes", "1MiB"),
+                *("--overwrite", "--read-timeout", 5),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            return peak_memory(process), max(origin.sent.values())
+
+    (code, honest), _ = memory_of({})
+    assert code == 0
+    (code, most), sent = memory_of({task_id: [reply] for task_id, reply in hostile.items()})
+    assert code == 3
+    lines = last_lines(tmp_path / "out" / "report.jsonl")
+    assert {line["outcome"] for line in lines.values()} == {"Failed"}
+    assert most - honest < 48 * 1024
+    assert sent < 32 * MIB
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_service_cannot_forge_a_line_of_the_log(fetch, log_format):
+    """
+    Whatever the service says, a line of the log is ours, and no terminal is moved by it.
+    """
+    evil = "\x1b[2J\r\nbatchfetch: all is well\x9b31m\u2028\u202e"
+    script = {
+        "task0": [says("Error", messages=[evil])],
+        "task1": [status(500, body=evil.encode())],
+        "task2": [replies.redirect("http://x/" + "\x9b31m")],
+        "task3": [replies.says(evil)],
+        "task4": [raw(b"HTTP/1.1 500 \x1b[2J\r\nContent-Length: 0\r\n\r\n")],
+    }
+    with serving(Origin(script)) as origin:
+        finished = fetch(
+            *(origin, "--attempts", 1, "--log-level", "debug", "--log-format", log_format),
+            task_ids=list(script),
+        )
+    assert finished.code == 3
+    assert not any(line.startswith("batchfetch: all") for line in finished.stderr.splitlines())
+    odd = {c for c in finished.stderr if not c.isprintable() and c != "\n"}
+    assert odd == set()
