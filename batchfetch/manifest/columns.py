@@ -19,17 +19,6 @@ _MEANING: Mapping[str, str] = {
 }
 
 
-def _meaning(label: str) -> str | None:
-    return _MEANING.get(label.strip().lower())
-
-
-def names_task(label: str) -> bool:
-    """
-    Whether the column called *label* may hold the task ids.
-    """
-    return _meaning(label) == "task_id"
-
-
 class Columns:
     """
     Which value of a row means what, by its *labels*: a header's cells or an object's keys.
@@ -42,9 +31,9 @@ class Columns:
         self.labels = labels
         self._known: dict[str, int] = {}
         self._extra: dict[str, int] = {}
-        # The exact word before its variants; sorting keeps the order of everything else.
+        # A bare `id` comes last; sorting keeps the order of everything else.
         for index in sorted(range(len(labels)), key=lambda i: _folded(labels[i]) == "id"):
-            meaning = _meaning(labels[index])
+            meaning = _MEANING.get(_folded(labels[index]))
             if meaning is not None and meaning not in self._known:
                 self._known[meaning] = index
             else:
@@ -70,6 +59,20 @@ class Columns:
         if label and label not in self._extra:
             return label
         return f"{label or 'column'} {index + 1}"
+
+
+def listed(labels: Sequence[str]) -> str:
+    """
+    Return the first of *labels*, for people.
+    """
+    return ", ".join(repr(label.strip()[:40]) for label in labels[:20])
+
+
+def names_task(label: str) -> bool:
+    """
+    Whether the column called *label* may hold the task ids.
+    """
+    return _MEANING.get(_folded(label)) == "task_id"
 
 
 def _folded(label: str) -> str:

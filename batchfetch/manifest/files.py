@@ -14,16 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import PurePath
-from typing import TextIO, cast
+from typing import cast
 
 from batchfetch.errors import ManifestError
-from batchfetch.manifest.formats import ManifestFormat, UnusableLineError
+from batchfetch.manifest.formats import ManifestFormat
+from batchfetch.manifest.lines import Lines, words
 
 STDIN = "-"
 """The name of standard input."""
-
-MAX_LINE = 2**20
-"""Characters of a line, its end included."""
 
 _BUFFER = 2**16
 _SUFFIXES = {f".{known}": known for known in ManifestFormat}
@@ -68,50 +66,6 @@ def is_regular(source: str) -> bool:
         return False
 
 
-class Lines:
-    """
-    The lines of *stream*, numbered, each in bounded memory.
-
-    A line that is too long or not UTF-8 raises `UnusableLineError`; reading goes on after it.
-    """
-
-    def __init__(self, stream: TextIO, name: str) -> None:
-        self.name = name
-        self.number = 0
-        self._stream = stream
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        line = self._read()
-        if not line:
-            raise StopIteration
-        self.number += 1
-        if len(line) == MAX_LINE and line[-1] != "\n":
-            while line and line[-1] != "\n":
-                line = self._read()
-            raise UnusableLineError(f"the line is longer than {MAX_LINE} characters")
-        if not line.isascii():
-            _require_utf8(line)
-        return line
-
-    def _read(self) -> str:
-        try:
-            return self._stream.readline(MAX_LINE)
-        except (EOFError, OSError, zlib.error) as exc:
-            raise ManifestError(
-                f"{self.name} cannot be read beyond line {self.number}: {_words(exc)}"
-            ) from exc
-
-
-def _require_utf8(line: str) -> None:
-    try:
-        line.encode()
-    except UnicodeEncodeError:  # Bytes that are not UTF-8 were kept as lone surrogates.
-        raise UnusableLineError("the line is not UTF-8") from None
-
-
 @contextmanager
 def open_lines(source: str) -> Iterator[Lines]:
     """
@@ -124,7 +78,7 @@ def open_lines(source: str) -> Iterator[Lines]:
     try:
         file = _open(source)
     except OSError as exc:
-        raise ManifestError(f"{name} cannot be opened: {_words(exc)}") from exc
+        raise ManifestError(f"{name} cannot be opened: {words(exc)}") from exc
     # Lone surrogates stand for bytes that are not UTF-8, so one bad line does not end the file.
     text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape")
     try:
@@ -138,7 +92,9 @@ def open_lines(source: str) -> Iterator[Lines]:
 
 def _open(source: str) -> io.BufferedReader:
     if source == STDIN:
-        return cast("io.BufferedReader", sys.stdin.buffer)
+        if (stdin := getattr(sys.stdin, "buffer", None)) is None:
+            raise OSError("it is closed")
+        return cast("io.BufferedReader", stdin)
     if source.lower().endswith(".gz"):
         return io.BufferedReader(cast("io.RawIOBase", gzip.open(source)), _BUFFER)
     return io.BufferedReader(io.FileIO(source), _BUFFER)
@@ -148,7 +104,7 @@ def _require_text(file: io.BufferedReader, name: str) -> None:
     try:
         start = file.peek(_BUFFER)
     except (EOFError, OSError, zlib.error) as exc:
-        raise ManifestError(f"{name} cannot be read: {_words(exc)}") from exc
+        raise ManifestError(f"{name} cannot be read: {words(exc)}") from exc
     for signature, what in _FOREIGN.items():
         if start.startswith(signature):
             raise ManifestError(f"{name} is not text: it is {what}")
@@ -160,7 +116,3 @@ def _require_text(file: io.BufferedReader, name: str) -> None:
         codecs.getincrementaldecoder("utf-8")().decode(first)
     except UnicodeDecodeError:
         raise ManifestError(f"{name} is not text: its first line is not UTF-8") from None
-
-
-def _words(exc: Exception) -> str:
-    return (exc.strerror if isinstance(exc, OSError) else None) or str(exc)

@@ -4,10 +4,10 @@ Where an image goes: names out of a manifest made into safe places below the out
 
 import re
 
-# A component may have 255 bytes; the last one leaves room for what a file under construction is
-# called, `.{name}.{8 hex digits}.part`.
-_MAX_COMPONENT = 255
-_MAX_LAST = _MAX_COMPONENT - len("..01234567.part") - 5
+# Bytes.  File systems take 255 in a component; the last one leaves room for what a file under
+# construction is called, `.{name}.{8 hex digits}.part`, and some more.
+_MAX_FOLDER = 255
+_MAX_FILE = 235
 _MAX_TOTAL = 1000
 
 _ORDINARY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}")
@@ -24,7 +24,7 @@ def image_filename(name: str) -> str:
     """
     if not _ORDINARY.fullmatch(name):
         _require_safe(name)
-    return name if name[-4:].lower() == ".png" else f"{name}.png"
+    return _with_suffix(name)
 
 
 def default_filename(task_id: str) -> str:
@@ -36,9 +36,13 @@ def default_filename(task_id: str) -> str:
 
     Raises `ValueError` if the id is too long for a file's name.
     """
-    if not _ORDINARY.fullmatch(task_id):
-        task_id = _SPECIAL_IN_ID.sub(lambda found: f"%{ord(found[0]):02X}", task_id)
-    return image_filename(task_id)
+    if _ORDINARY.fullmatch(task_id):
+        return _with_suffix(task_id)
+    return image_filename(_SPECIAL_IN_ID.sub(lambda found: f"%{ord(found[0]):02X}", task_id))
+
+
+def _with_suffix(name: str) -> str:
+    return name if name[-4:].lower() == ".png" else f"{name}.png"
 
 
 def _require_safe(name: str) -> None:
@@ -51,14 +55,15 @@ def _require_safe(name: str) -> None:
         raise ValueError(f"the name {shown} is an absolute path")
     if "\\" in name or ":" in name:
         raise ValueError(f"the name {shown} holds a backslash or a colon")
-    *folders, last = name.split("/")
-    if any(part in {"", ".", ".."} for part in (*folders, last)):
+    if any(part in {"", ".", ".."} for part in name.split("/")):
         raise ValueError(f"the name {shown} has an empty, a . or a .. part")
+    *folders, file = _with_suffix(name).split("/")
     # Some systems drop these, which makes a way out of `.. /`.
     if any(folder[-1] in " ." for folder in folders):
         raise ValueError(f"the name {shown} has a folder that ends with a dot or a blank")
-    parts = [len(part.encode()) for part in folders]
-    if len(last.encode()) > _MAX_LAST - len(".png") or any(size > _MAX_COMPONENT for size in parts):
-        raise ValueError(f"the name {shown} has a part that is too long for a file's name")
+    if any(len(folder.encode()) > _MAX_FOLDER for folder in folders):
+        raise ValueError(f"the name {shown} has a folder of more than {_MAX_FOLDER} bytes")
+    if len(file.encode()) > _MAX_FILE:
+        raise ValueError(f"the name {shown} makes a file's name of more than {_MAX_FILE} bytes")
     if len(name.encode()) > _MAX_TOTAL:
         raise ValueError(f"the name {shown} is longer than {_MAX_TOTAL} bytes")

@@ -16,8 +16,18 @@ MAX_ID = 512
 """Characters of a task id."""
 
 _ORDINARY_ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")
-_NOT_IN_ID = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+# Blanks, controls, what nobody sees, and what cannot be encoded: signs of a broken row.
+_NOT_IN_ID = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2060\ufeff\ud800-\udfff]")
+
 _NO_EXTRA: Mapping[str, JsonValue] = {}
+
+
+def job_of(task_id: str) -> Job | BadRow:
+    """
+    Return the job of a bare id that came from no manifest, or a bad row that says why not.
+    """
+    return RowReader(None).job(None, {"task_id": task_id})
 
 
 class RowReader:
@@ -25,11 +35,14 @@ class RowReader:
     Make jobs of the rows of one *manifest* (its name, as the report shall show it).
     """
 
-    def __init__(self, manifest: str) -> None:
+    def __init__(self, manifest: str | None) -> None:
         self._manifest = manifest
 
     def job(
-        self, line: int, row: Mapping[str, JsonValue], extra: Mapping[str, JsonValue] = _NO_EXTRA
+        self,
+        line: int | None,
+        row: Mapping[str, JsonValue],
+        extra: Mapping[str, JsonValue] = _NO_EXTRA,
     ) -> Job | BadRow:
         """
         Return the *row* that begins at *line* as a job, or as a bad row that says why not.
@@ -53,7 +66,7 @@ class RowReader:
 
     def bad(
         self,
-        line: int,
+        line: int | None,
         detail: str,
         *,
         reason: str = "bad_row",

@@ -1,0 +1,96 @@
+"""
+Manifests that are JSON Lines, reports among them.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import chain
+
+from pydantic import JsonValue
+from pydantic_core import from_json
+
+from batchfetch.errors import ManifestError
+from batchfetch.manifest.columns import Columns, listed
+from batchfetch.manifest.lines import Lines, UnusableLineError
+from batchfetch.manifest.names import default_filename
+from batchfetch.manifest.rows import RowReader
+from batchfetch.models import BadRow, Job
+
+# Brackets in a line from which its nesting is worth a second look.
+_MANY_BRACKETS = 100
+
+
+def read_objects(lines: Lines) -> Iterator[Job | BadRow]:
+    """
+    Return the rows of JSON Lines: objects, or lines of an earlier run's report.
+
+    Raises `ManifestError` if the first line is no object with a task id.
+    """
+    objects = _objects(lines)
+    first = next(objects, None)
+    if first is None:
+        return iter(())
+    number, row = first
+    if isinstance(row, str):
+        raise ManifestError(f"{lines.name}, line {number}: {row}; it must be one JSON object")
+    if not Columns(list(row)).has_task_id:
+        found = listed(list(row))
+        raise ManifestError(f"{lines.name}, line {number} has no key task_id; its keys are {found}")
+    return _jsonl_rows(RowReader(lines.name), chain([first], objects))
+
+
+def _objects(lines: Lines) -> Iterator[tuple[int, dict[str, JsonValue] | str]]:
+    # Each line's number, and its object or why there is none.
+    while True:
+        try:
+            line = next(lines)
+            if line.isspace():
+                continue
+            row = _parsed(line)
+        except StopIteration:
+            return
+        except UnusableLineError as exc:
+            yield lines.number, str(exc)
+        except ValueError as exc:
+            where = str(exc).replace("line 1 column", "character")
+            yield lines.number, f"the line is not JSON: {where}"
+        else:
+            yield lines.number, row if isinstance(row, dict) else "the line is no object"
+
+
+def _parsed(line: str) -> JsonValue:
+    row: JsonValue = from_json(line, allow_inf_nan=False)
+    # Parsers give up at some depth, and in the report everything is one level deeper.
+    if line.count("[") + line.count("{") > _MANY_BRACKETS:
+        from_json(f"[{line}]")
+    return row
+
+
+def _jsonl_rows(
+    rows: RowReader, objects: Iterator[tuple[int, dict[str, JsonValue] | str]]
+) -> Iterator[Job | BadRow]:
+    columns = Columns([])
+    for number, row in objects:
+        if isinstance(row, str):
+            yield rows.bad(number, row)
+        elif "outcome" in row:
+            yield _job_again(rows, number, row)
+        else:
+            labels = list(row)
+            # Most files have the same keys in every line.
+            if labels != columns.labels:
+                columns = Columns(labels)
+            yield columns.job(rows, number, list(row.values()))
+
+
+def _job_again(rows: RowReader, number: int, row: dict[str, JsonValue]) -> Job | BadRow:
+    """
+    Return the job that a line of an earlier run's report was about.
+    """
+    task_id, extra = row.get("task_id"), row.get("extra")
+    again = {**row, "name": row.get("name") or row.get("path")}
+    # A row whose id makes no filename is no better than it was.
+    with suppress(ValueError):
+        if isinstance(task_id, str) and again["name"] == default_filename(task_id):
+            again["name"] = None
+    return rows.job(number, again, extra if isinstance(extra, dict) else {})
