@@ -138,6 +138,16 @@ def test_refuses_an_unknown_status(status, shown):
         answer_to(body(taskStatus=status, results=None))
 
 
+def test_bounds_an_unknown_status():
+    """
+    What stands where a status should is quoted at a sane length, without control characters.
+    """
+    with pytest.raises(MalformedBodyError) as caught:
+        answer_to(body(taskStatus="\x1b" + "x" * 5000, results=None))
+    assert len(str(caught.value)) <= MAX_LENGTH
+    assert str(caught.value).isprintable()
+
+
 def test_refuses_no_status():
     """
     The status is the one field that must be there.

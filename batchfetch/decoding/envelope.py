@@ -45,8 +45,7 @@ def _known_status(value: object) -> TaskStatus:
         return _STATUS_BY_SPELLING[str(value).lower()]
     except KeyError:
         message = "{status} is no status of a task"
-        shown = {"status": plain_text(repr(value), 100)}
-        raise PydanticCustomError("unknown_status", message, shown) from None
+        raise PydanticCustomError("unknown_status", message, {"status": repr(value)}) from None
 
 
 def _usual_code(value: object) -> str | None:
