@@ -103,9 +103,9 @@ async def test_answers_are_compressed_for_those_who_ask():
     assert sizes[1] / sizes[0] == pytest.approx(0.76, abs=0.03)
 
 
-async def test_a_task_is_submitted_when_it_is_first_asked_for():
+async def test_a_task_comes_in_when_its_client_begins_to_ask():
     """
-    An id nobody submitted is in the queue from its first question on.
+    An id nobody submitted is in the queue from the first question on.
     """
     clock = Clock()
     async with serving(clock, processing_time=5) as (_, client):
@@ -116,6 +116,30 @@ async def test_a_task_is_submitted_when_it_is_first_asked_for():
     assert (first["taskStatus"], first["responseStatusCode"]) == ("Processing", "NotReady")
     assert (first["results"], first["error"]) == (None, None)
     assert second["taskStatus"] == "Completed"
+
+
+async def test_tasks_asked_for_later_came_in_with_the_first():
+    """
+    All tasks of a client came in when it began, in the order in which it asks for them.
+    """
+    clock = Clock()
+    async with serving(clock, workers=1, processing_time=5) as (_, client):
+        statuses = []
+        for clock.now, task_id in ((100, "a"), (109, "b"), (114, "c"), (115, "c")):
+            statuses.append((await ask(client, task_id))["taskStatus"])
+    assert statuses == ["Processing", "Processing", "Processing", "Completed"]
+
+
+async def test_a_new_run_begins_after_a_pause():
+    """
+    A minute after the last question, new ids are tasks that have only just come in.
+    """
+    clock = Clock()
+    async with serving(clock, processing_time=5) as (_, client):
+        statuses = []
+        for clock.now, task_id in ((0, "a"), (59, "b"), (119, "c")):
+            statuses.append((await ask(client, task_id))["taskStatus"])
+    assert statuses == ["Processing", "Completed", "Processing"]
 
 
 async def test_tasks_can_be_submitted_beforehand():
@@ -194,7 +218,8 @@ async def test_the_pending_sample_is_pending_for_three_seconds():
     clock = Clock()
     async with serving(clock) as (_, client):
         statuses = []
-        for clock.now in (0, 2.9, 3, 3.5):
+        await ask(client, "another-task")
+        for clock.now in (50, 52.9, 53, 53.5):
             statuses.append((await ask(client, "sample-pending"))["taskStatus"])
     assert statuses == ["Pending", "Pending", "Processing", "Completed"]
 

@@ -65,6 +65,17 @@ def test_a_worker_idle_in_between_starts_a_new_task_at_its_submission():
     assert line.status(late, 110) is COMPLETED
 
 
+def test_a_task_can_come_to_light_late():
+    """
+    What was submitted in the past has been worked on since, behind what is known already.
+    """
+    line = queue()
+    line.submit("a", Script(), 0)
+    late = line.submit("b", Script(), 0)
+    assert line.status(late, 19) is PROCESSING
+    assert line.status(line.submit("c", Script(), 0), 30) is COMPLETED
+
+
 def test_a_script_has_its_own_times():
     """
     A held task is Pending, then Processing for as long as its script says, whatever the queue.

@@ -46,16 +46,18 @@ class TaskQueue:
         """
         return self._tasks.get(task_id.lower())
 
-    def submit(self, task_id: str, script: Script, now: float) -> Task:
+    def submit(self, task_id: str, script: Script, at: float) -> Task:
         """
         Put a task at the end of the queue.  An id submitted before is left as it is.
+
+        *at* may lie in the past: what nobody has asked about may have been there all along.
         """
         if (known := self.find(task_id)) is not None:
             return known
-        task = Task(task_id, script, submitted_at=now)
+        task = Task(task_id, script, submitted_at=at)
         self._tasks[task_id.lower()] = task
         if script.held:
-            self._start(task, now + script.held)
+            self._start(task, at + script.held)
         else:
             self._waiting.append(task)
         return task

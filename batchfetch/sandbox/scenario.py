@@ -9,12 +9,13 @@ What becomes of a task, and the ids whose fate is known beforehand.
     sample-error-many                       Error, two messages and a warning
     sample-warning                          Completed, with a warning
     sample-lost                             Completed, ResultDataLost: no image
-    sample-pending                          Pending for 3 s, then Completed
+    sample-pending                          Pending for 3 s from the first question, then Completed
     sample-slow                             Processing for 2 s, then Completed
     sample-small                            Completed, 4 KiB
     sample-big                              Completed, 5 MiB
 
-Any other id is a task submitted when it is first asked for, and is Completed in its turn.
+Any other id is a task that came in when the client's run began, behind those that were asked for
+before it, and is Completed in its turn.
 """
 
 from collections.abc import Mapping

@@ -58,7 +58,7 @@ class Sandbox:
 
     def submit_all(self, task_ids: Iterable[str]) -> None:
         """
-        Submit tasks now, in this order, instead of each when it is first asked for.
+        Put tasks into the queue in this order, instead of the order they are asked for.
         """
         for task_id in task_ids:
             self._api.tasks.find(task_id)

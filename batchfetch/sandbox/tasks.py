@@ -14,16 +14,23 @@ from batchfetch.sandbox.settings import SandboxSettings
 from batchfetch.sandbox.studio import Studio
 from batchfetch.sandbox.submissions import new_task_id
 
+RUN_GAP = 60
+"""Seconds without a question after which the next one begins a new run."""
+
 
 class Tasks:
     """
     Every task there is.  *clock* returns seconds and never goes back.
+
+    Clients ask for ids that nobody submitted here.  They believe to have submitted them before
+    they began to ask, so that is when those tasks came in, in the order they are asked for.
     """
 
     def __init__(self, settings: SandboxSettings, clock: Callable[[], float]) -> None:
         self._settings = settings
         self._clock = clock
         self._submitted = 0
+        self._run_began = self._last_asked = float("-inf")
         self._studio = Studio(seed=settings.seed, largest=settings.largest_image)
         self._queue = TaskQueue(
             workers=settings.workers,
@@ -33,13 +40,18 @@ class Tasks:
 
     def find(self, task_id: str) -> Task | None:
         """
-        Return the task of that id, submitted now if it is new; None if it is to be unknown.
+        Return the task of that id, as part of this run if it is new; None if it is unknown.
         """
+        now = self._clock()
+        if now - self._last_asked >= RUN_GAP:
+            self._run_began = now
+        self._last_asked = now
         if (task := self._queue.find(task_id)) is not None:
             return task
         if (script := script_for(task_id)) is None:
             return None
-        return self._queue.submit(task_id, script, self._clock())
+        # What is held is to be seen waiting, however late in the run it is asked for.
+        return self._queue.submit(task_id, script, now if script.held else self._run_began)
 
     def look(self, task_id: str) -> tuple[Task | None, TaskStatus]:
         """
