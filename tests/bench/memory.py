@@ -6,7 +6,8 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from corpus import Column, make_corpus
@@ -18,7 +19,8 @@ from scenarios import SCENARIOS, Bench
 _LIMIT_SECONDS = 1800.0
 _MANIFEST_ROWS = 10_000_000
 _PENDING_TASKS = 1_000_000
-_PENDING_SECONDS = 600
+_PENDING_SECONDS = 120
+_LEAST_SECONDS = 5
 _PENDING_CONCURRENCY = 256
 _ROWS_AT_ONCE = 10_000
 _ID_BYTES = 37
@@ -42,103 +44,117 @@ class Footprint:
     """
 
     title: str
-    wall: float
-    peak_rss: int
+    usage: Usage | None
+    """None if the run did not end well."""
 
     note: str = ""
-    """What else is worth knowing, or why there are no figures."""
+    """What else is worth knowing, or why there is no usage."""
 
     @property
     def row(self) -> list[str]:
         """
         What it is, seconds, megabytes, and the note.
         """
-        return [self.title, f"{self.wall:.1f}", f"{self.peak_rss / 1e6:.0f}", self.note]
+        if self.usage is None:
+            return [self.title, "-", "-", self.note]
+        figures = (f"{self.usage.wall:.1f}", f"{self.usage.peak_rss / 1e6:.0f}")
+        return [self.title, *figures, self.note]
 
 
 def measure_memory(bench: Bench) -> Iterator[Footprint]:
     """
     Generate a footprint of every kind of large work.
 
-    Raises `SkippedError` if there is no origin or no room, `RunError` if a run does not end well.
+    Raises `SkippedError` if there is no origin, or no room.
     """
     for column in _IMAGES:
         yield _fetched(bench, column.scaled(bench.divisor))
-    yield from _dry_runs(bench, _MANIFEST_ROWS // bench.divisor)
-    yield _waiting(bench, _PENDING_TASKS // bench.divisor)
+    rows = _MANIFEST_ROWS // bench.divisor
+    yield _dry_run(bench, rows)
+    yield _dry_run(bench, rows, settled=True)
+    for polling in ("thrifty", "prompt"):
+        yield _waiting(bench, _PENDING_TASKS // bench.divisor, polling)
 
 
 def _fetched(bench: Bench, column: Column) -> Footprint:
     bench.require_room(column.footprint)
-    work = bench.storage / "memory"
-    corpus = make_corpus(column, work)
     origin = bench.origin(SCENARIOS["table"])
-    try:
+    with _work(bench) as work:
+        corpus = make_corpus(column, work / "corpus")
         with origin.serving(corpus, work / "origin") as base_url:
             task = Assignment(corpus, base_url, work / "output", column.concurrency, work)
-            usage = _run(batchfetch()(task, bench.tools), work)
-            require_images(corpus, task.output)
-    finally:
-        shutil.rmtree(work)
-    return _footprint(f"{column.title} fetched", usage)
+            footprint = _footprint(
+                f"{column.title} fetched", batchfetch()(task, bench.tools), work / "log"
+            )
+            if footprint.usage:
+                require_images(corpus, task.output)
+    return footprint
 
 
-def _dry_runs(bench: Bench, rows: int) -> Iterator[Footprint]:
+def _dry_run(bench: Bench, rows: int, *, settled: bool = False) -> Footprint:
     """
-    Measure a manifest of *rows* new tasks, then the same with every task settled in the report.
+    Measure `--dry-run` of so many tasks, all new or all settled in the report.
 
     Settled as Error, not as Completed: then no image has to be there to be looked for.
     """
     bench.require_room(rows * (_ID_BYTES + _LINE_BYTES))
-    work = bench.storage / "memory"
-    work.mkdir()
-    try:
+    with _work(bench) as work:
         manifest = _manifest(work / "ids.txt", rows)
         output = work / "output"
+        if settled:
+            output.mkdir()
+            _report(output / "report.jsonl", rows)
         command = [*bench.tools.batchfetch, "fetch", str(manifest), "--output", str(output)]
-        command.append("--dry-run")
-        yield _footprint(f"{rows:,} rows, --dry-run", _run(command, work))
-        output.mkdir()
-        _report(output / "report.jsonl", rows)
-        yield _footprint(f"{rows:,} rows, all settled, --dry-run", _run(command, work))
-    finally:
-        shutil.rmtree(work)
+        title = f"{_grouped(rows)} rows{', all settled' if settled else ''}, --dry-run"
+        return _footprint(title, [*command, "--dry-run"], work / "log")
 
 
-def _waiting(bench: Bench, count: int) -> Footprint:
+def _waiting(bench: Bench, count: int, polling: str) -> Footprint:
     """
-    Measure *count* tasks of which none gets finished, for as long as asking each of them takes.
+    Measure so many tasks of which none gets finished.
+
+    How many of them are asked about, the note says: that is batchfetch's own decision.
     """
-    work = bench.storage / "memory"
-    work.mkdir()
     origin = bench.origin(SCENARIOS["table"])
-    try:
+    seconds = max(_LEAST_SECONDS, _PENDING_SECONDS // bench.divisor)
+    with _work(bench) as work:
         manifest = _manifest(work / "ids.txt", count)
         with origin.pending(work / "origin") as base_url:
             command = [*bench.tools.batchfetch, "fetch", str(manifest), "--base-url", base_url]
             command += ["--output", str(work / "output"), "--durability", "none"]
             command += ["--concurrency", str(_PENDING_CONCURRENCY), "--json"]
-            command += ["--max-runtime", f"{max(5, _PENDING_SECONDS // bench.divisor)}s"]
-            usage = _run(command, work, _STOPPED_EARLY)
-        calls = _summary(work / "log")["calls"]
+            command += ["--polling", polling, "--max-runtime", f"{seconds}s"]
+            title = f"{_grouped(count)} tasks, all Pending, {polling}"
+            footprint = _footprint(title, command, work / "log", _STOPPED_EARLY)
+        calls = _summary(work / "log").get("calls", 0)
+    return replace(footprint, note=footprint.note or f"{_grouped(calls)} polls")
+
+
+@contextmanager
+def _work(bench: Bench) -> Iterator[Path]:
+    work = bench.storage / "memory"
+    work.mkdir()
+    try:
+        yield work
     finally:
         shutil.rmtree(work)
-    return _footprint(f"{count:,} tasks, all Pending", usage, f"{calls:,} polls")
 
 
-def _run(command: list[str], work: Path, *also_allowed: int) -> Usage:
-    return measure(
-        command,
-        log=work / "log",
-        environment=peer_environment(),
-        limit=_LIMIT_SECONDS,
-        allowed=frozenset({0, *also_allowed}),
-    )
-
-
-def _footprint(title: str, usage: Usage, note: str = "") -> Footprint:
-    sys.stderr.write(f"{title}  {usage.peak_rss / 1e6:.0f} MB  {usage.wall:.1f} s  {note}\n")
-    return Footprint(title.replace(",", " "), usage.wall, usage.peak_rss, note)
+def _footprint(title: str, command: list[str], log: Path, *also_allowed: int) -> Footprint:
+    try:
+        usage = measure(
+            command,
+            log=log,
+            environment=peer_environment(),
+            limit=_LIMIT_SECONDS,
+            allowed=frozenset({0, *also_allowed}),
+        )
+    except RunError as exc:
+        footprint = Footprint(title, None, f"failed: {exc}")
+    else:
+        footprint = Footprint(title, usage)
+    sys.stderr.write(f"{'  '.join(footprint.row)}\n")
+    return footprint
 
 
 def _summary(log: Path) -> dict[str, int]:
@@ -146,7 +162,11 @@ def _summary(log: Path) -> dict[str, int]:
         if line.startswith("{"):
             summary: dict[str, int] = json.loads(line)
             return summary
-    raise RunError("no summary was printed")
+    return {}
+
+
+def _grouped(number: int) -> str:
+    return f"{number:,}".replace(",", " ")
 
 
 def _task_id(number: int) -> str:

@@ -155,6 +155,9 @@ PEERS = (
 REFERENCE = "curl"
 """The peer all walls are relative to."""
 
+ALTERNATIVE = "sdk"
+"""What most users would run instead: batchfetch's walls are given relative to it, too."""
+
 
 def variant(definition: str) -> Peer:
     """

@@ -21,7 +21,8 @@ from machine import describe_machine
 from measure import RunError
 from memory import measure_memory
 from origin import OriginError
-from peers import PEERS, Peer, chosen, rival, variant
+from peers import ALTERNATIVE, PEERS, REFERENCE, Peer, chosen, rival, variant
+from rounds import Result
 from scenarios import SCENARIOS, Bench, SkippedError
 from startup import measure_startup
 from table import absolute_table, as_json, failures, plain_table, relative_table
@@ -80,6 +81,7 @@ def _measured(
                 rows = [footprint.row for footprint in footprints]
                 _print("Memory", plain_table(("", "s", "peak MB", ""), rows))
                 found[name] = [asdict(footprint) for footprint in footprints]
+                return all(footprint.usage for footprint in footprints)
             case "startup":
                 startups = measure_startup(bench)
                 rows = [startup.row for startup in startups]
@@ -87,18 +89,28 @@ def _measured(
                 found[name] = [asdict(startup) for startup in startups]
             case _:
                 results = bench.measure(SCENARIOS[name], peers, columns)
-                _print(SCENARIOS[name].title, relative_table(results, peers))
-                sys.stdout.write(f"\n{absolute_table(results, peers)}\n")
                 found[name] = as_json(results)
-                problems = list(failures(results))
-                for problem in problems:
-                    _say(problem)
-                return not problems
+                return _compared(SCENARIOS[name].title, results, peers)
     except (SkippedError, OriginError, RunError) as exc:
         _say(f"{name} not measured: {exc}")
         found[name] = {"not_measured": str(exc)}
         return False
     return True
+
+
+def _compared(title: str, results: Sequence[Result], peers: Sequence[Peer]) -> bool:
+    """
+    Print what *results* say of *peers*; say whether all of them did the work.
+    """
+    for reference in (REFERENCE, ALTERNATIVE):
+        if any(peer.key == reference for peer in peers):
+            table = relative_table(results, peers, reference)
+            _print(f"{title}: wall time, {reference} = 1", table)
+    _print(f"{title}: absolute", absolute_table(results, peers))
+    problems = list(failures(results))
+    for problem in problems:
+        _say(problem)
+    return not problems
 
 
 def _parser() -> argparse.ArgumentParser:

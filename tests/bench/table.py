@@ -11,13 +11,17 @@ from rounds import Result, Score
 Json = dict[str, object]
 
 
-def relative_table(results: Sequence[Result], peers: Sequence[Peer]) -> str:
+def relative_table(
+    results: Sequence[Result], peers: Sequence[Peer], reference: str = REFERENCE
+) -> str:
     """
-    Return the walls relative to the reference's median: `median (fastest-slowest)`, and the peaks.
+    Return the walls relative to the median of *reference*, a peer's key, and the peaks.
+
+    A cell is `median (fastest-slowest)`.
     """
     rows = [["", *(_heading(result, results) for result in results), "peak RSS"]]
     for peer in peers:
-        cells = [_relative_cell(result, peer) for result in results]
+        cells = [_relative_cell(result, peer, reference) for result in results]
         rows.append([peer.title, *cells, _peaks(results, peer)])
     return _markdown(rows)
 
@@ -67,7 +71,7 @@ def plain_table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _score_json(score: Score, result: Result) -> Json:
-    reference = _reference_wall(result)
+    reference = _wall_of(result, REFERENCE)
     wall = _median_wall(score)
     return {
         "failure": score.failure,
@@ -83,19 +87,19 @@ def _median_wall(score: Score) -> float | None:
     return median(usage.wall for usage in score.usages) if score.usages else None
 
 
-def _reference_wall(result: Result) -> float | None:
-    reference = result.scores.get(REFERENCE)
-    return _median_wall(reference) if reference and reference.failure is None else None
+def _wall_of(result: Result, key: str) -> float | None:
+    score = result.scores.get(key)
+    return _median_wall(score) if score and score.failure is None else None
 
 
-def _relative_cell(result: Result, peer: Peer) -> str:
+def _relative_cell(result: Result, peer: Peer, reference: str) -> str:
     score = result.scores[peer.key]
-    reference = _reference_wall(result)
+    unit = _wall_of(result, reference)
     if score.failure is not None:
         return "failed"
-    if reference is None:
+    if unit is None:
         return "-"
-    walls = [usage.wall / reference for usage in score.usages]
+    walls = [usage.wall / unit for usage in score.usages]
     return f"{median(walls):.2f} ({min(walls):.2f}-{max(walls):.2f})"
 
 
