@@ -163,7 +163,9 @@ def test_summary_shows_how_to_find_what_went_wrong():
     If a task did not end Completed, the last line is a command that lists such tasks.
     """
     outcomes = {OutcomeStatus.COMPLETED: 2, OutcomeStatus.FAILED: 1}
-    text = wording.summary_text(summary(outcomes=outcomes), Path("my images/report.jsonl"))
+    text = wording.summary_text(
+        summary(outcomes=outcomes, exit_code=3), Path("my images/report.jsonl")
+    )
     assert text.endswith(
         """\nwhat went wrong: grep -v '"outcome":"Completed"' 'my images/report.jsonl'"""
     )
@@ -218,23 +220,23 @@ def test_an_outcome_is_one_line(changes, line):
 
 def test_the_plan():
     """
-    The forecast says what would be done and what it takes, with a price also what it costs.
+    The plan says what would be done and what it takes at least, with a price also what it costs.
     """
-    plan = Plan(
-        tasks=10,
-        already=2,
-        to_fetch=7,
-        invalid=1,
-        least_calls=7,
-        expected_calls=8.4,
-        expected_seconds=61.0,
-        cost=0.25,
-    )
+    plan = Plan(tasks=10, already=2, adopted=1, to_fetch=6, invalid=1, least_calls=6)
     assert wording.plan_text(plan, Settings(price_per_call=0.03)) == (
-        "10 tasks: 7 to fetch, 2 settled, 1 unusable\n"
-        "7 calls at least, about 8 expected, taking about 1 min 01 s\n"
-        "about 0.25 at 0.03 a call\n"
+        "10 tasks: 6 to fetch, 2 settled by earlier runs, 1 in place already, 1 unusable\n"
+        "6 calls at least, 0.18 at 0.03 a call\n"
         "report: images/report.jsonl"
+    )
+
+
+def test_the_plan_of_nothing():
+    """
+    An empty manifest is nothing to do.
+    """
+    plan = Plan(tasks=0, already=0, adopted=0, to_fetch=0, invalid=0, least_calls=0)
+    assert wording.plan_text(plan, Settings()).startswith(
+        "0 tasks: nothing to do\n0 calls at least\n"
     )
 
 

@@ -12,6 +12,7 @@ from batchfetch.errors import (
 )
 
 UNUSABLE = 2
+SOME_NOT_COMPLETED = 3
 INTERRUPTED = 130
 
 _CODES: dict[type[BatchFetchError], int] = {

@@ -5,10 +5,10 @@ What goes to stderr, and in which form: text for people, JSON for machines.
 import json
 import logging
 import re
-import sys
 from datetime import UTC, datetime
 
 from batchfetch.cli.options import LogFormat, LogLevel
+from batchfetch.cli.streams import remark
 from batchfetch.text import plain_text
 
 _MAX_LINE = 8000
@@ -32,15 +32,11 @@ def configure(log_format: LogFormat, level: LogLevel) -> None:
 
 class StderrHandler(logging.Handler):
     """
-    Write to whatever stderr is at the moment: a live display puts itself in its place.
+    Write to stderr, as long as somebody reads it.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
-        try:
-            sys.stderr.write(self.format(record) + "\n")
-            sys.stderr.flush()
-        except (OSError, ValueError):
-            pass  # Nobody reads it any more, which is no reason to stop the work.
+        remark(self.format(record))
 
 
 class TextFormatter(logging.Formatter):

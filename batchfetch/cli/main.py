@@ -8,6 +8,7 @@ from importlib import import_module
 import click
 
 from batchfetch.cli.exits import INTERRUPTED, UNUSABLE, exit_code
+from batchfetch.cli.streams import hold_standard_streams, remark
 from batchfetch.errors import BatchFetchError
 from batchfetch.text import plain_text
 from batchfetch.version import __version__
@@ -54,10 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     An exception that leaves this function is a defect of batchfetch; the interpreter then shows
     the traceback and exits 1.
     """
+    hold_standard_streams()
     try:
         code: int = _root.main(argv, prog_name="batchfetch", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
+        remark(error.format_message())
         return UNUSABLE
     except click.ClickException as error:
         return _complain(error.format_message(), UNUSABLE)
@@ -69,5 +71,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complain(sentence: str, code: int) -> int:
-    click.echo(f"batchfetch: {plain_text(sentence)}", err=True)
+    remark(f"batchfetch: {plain_text(sentence)}")
     return code

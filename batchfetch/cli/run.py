@@ -16,7 +16,7 @@ from batchfetch.cli.display import OutcomeLog, open_display
 from batchfetch.cli.exits import exit_code
 from batchfetch.cli.options import RunOptions
 from batchfetch.cli.signals import stop_on_signal
-from batchfetch.cli.stdout import say
+from batchfetch.cli.streams import say
 from batchfetch.cli.wording import plan_text, summary_text
 from batchfetch.errors import BatchFetchError, CredentialsError, ManifestError, StorageError
 from batchfetch.manifest import Manifest

@@ -22,7 +22,7 @@ from batchfetch.cli.options import (
     unknown_variables,
     variables,
 )
-from batchfetch.cli.stdout import say
+from batchfetch.cli.streams import say
 from batchfetch.sandbox import SandboxSettings, open_sandbox
 
 __all__ = ["command", "from_environment", "open_sandbox"]

@@ -5,15 +5,18 @@ Numbers and outcomes in words for people.  Pure text: who shows it, and where, i
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from batchfetch.cli.exits import SOME_NOT_COMPLETED
 from batchfetch.text import plain_text
 
 if TYPE_CHECKING:  # Each of these would cost `--help` a tenth of a second.
     from batchfetch.batch import Progress
-    from batchfetch.models import Outcome, OutcomeStatus, Summary
+    from batchfetch.models import Outcome, Summary
     from batchfetch.plan import Plan
     from batchfetch.settings import Settings
+
+Word = TypeVar("Word", bound=str)
 
 _MINUTE, _HOUR = 60, 3600
 _STOPPED = {
@@ -56,11 +59,11 @@ def number(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def counts(outcomes: "Mapping[OutcomeStatus, int]") -> str:
+def counts(found: Mapping[Word, int]) -> str:
     """
     Return `22 Completed, 2 Error`, leaving out what did not occur.
     """
-    return ", ".join(f"{count} {word}" for word, count in outcomes.items() if count)
+    return ", ".join(f"{count} {word}" for word, count in found.items() if count)
 
 
 def outcome_line(outcome: "Outcome") -> str:
@@ -129,7 +132,7 @@ def summary_text(summary: "Summary", report: Path, price_per_call: float | None 
     """
     Return what a run came to, in a few lines, the last saying where to read on.
     """
-    decided = counts(summary.outcomes) or "nothing to do"
+    decided = counts(summary.outcomes) or ("nothing decided" if summary.left else "nothing to do")
     lines = [
         f"{number(summary.tasks, 'task')} in {duration(summary.seconds)}: {decided}"
         + (f", {summary.already} settled by earlier runs" if summary.already else ""),
@@ -140,7 +143,7 @@ def summary_text(summary: "Summary", report: Path, price_per_call: float | None 
         why = _STOPPED.get(summary.stopped_by, f"stopped by {summary.stopped_by}")
         lines.append(f"{why}; {number(summary.left, 'task')} left: run the same command again")
     lines.append(f"report: {shlex.quote(str(report))}")
-    if any(count for word, count in summary.outcomes.items() if word != "Completed"):
+    if summary.exit_code == SOME_NOT_COMPLETED:
         pattern = '"outcome":"Completed"'
         lines.append(f"what went wrong: grep -v '{pattern}' {shlex.quote(str(report))}")
     return "\n".join(map(plain_text, lines))
@@ -164,14 +167,18 @@ def plan_text(plan: "Plan", settings: "Settings") -> str:
     """
     Return what a run would do and what it would take, in a few lines.
     """
-    tasks = number(plan.tasks, "task")
-    least = number(plan.least_calls, "call")
-    took = duration(plan.expected_seconds)
-    lines = [
-        f"{tasks}: {plan.to_fetch} to fetch, {plan.already} settled, {plan.invalid} unusable",
-        f"{least} at least, about {plan.expected_calls:.0f} expected, taking about {took}",
-    ]
+    found = {
+        "to fetch": plan.to_fetch,
+        "settled by earlier runs": plan.already,
+        "in place already": plan.adopted,
+        "unusable": plan.invalid,
+    }
+    calls = f"{number(plan.least_calls, 'call')} at least"
     if settings.price_per_call is not None:
-        lines.append(f"about {money(plan.expected_calls, settings.price_per_call)}")
-    lines.append(f"report: {shlex.quote(str(settings.report_path))}")
+        calls += f", {money(plan.least_calls, settings.price_per_call)}"
+    lines = (
+        f"{number(plan.tasks, 'task')}: {counts(found) or 'nothing to do'}",
+        calls,
+        f"report: {shlex.quote(str(settings.report_path))}",
+    )
     return "\n".join(map(plain_text, lines))
