@@ -26,6 +26,7 @@ _COMPRESSED = 0.585
 _PAPER = bytes(0xDD ^ (byte & 0x33) for byte in range(256))
 _INK = b"\xff"
 _NONE = b"\x00"
+_FILTER = b"\x00"
 # As often as in English, roughly, so that lines look like words.
 _LETTERS = "EEEETTTAAAOOOIIINNNSSHHRRDDLLCUMWFGYPBVKJXQZ,.-" + " " * 9
 
@@ -67,17 +68,16 @@ def _bands(task_id: str, width: int, height: int, rng: random.Random) -> Iterato
     gap = 2 * scale * 3
     grain = rng.randbytes(32 * width).translate(_PAPER)
 
-    def rows(count: int) -> list[bytes]:
-        starts = [int(rng.random() * 31 * width) for _ in range(count)]
-        return [grain[start : start + width] for start in starts]
+    def paper(rows: int) -> bytes:
+        starts = [int(rng.random() * 31 * width) for _ in range(rows)]
+        return b"".join(_FILTER + grain[start : start + width] for start in starts)
 
     lines = max(0, (height - 2 * gap) // line_height)
-    yield _filtered(rows(height - lines * line_height))
+    yield paper(height - lines * line_height)
     for number in range(lines):
         text = heading[number] if number < len(heading) else "".join(rng.choices(_LETTERS, k=signs))
-        ink = [row for row in _ink_rows(text, scale, width) for _ in range(2 * scale)]
-        paper = rows(len(ink))
-        yield _filtered([_xor(*pair) for pair in zip(ink, paper, strict=True)] + rows(gap))
+        ink = b"".join((_FILTER + row) * (2 * scale) for row in _ink_rows(text, scale, width))
+        yield _xor(ink, paper(2 * scale * ROWS)) + paper(gap)
 
 
 def _ink_rows(text: str, scale: int, width: int) -> list[bytes]:
@@ -93,10 +93,6 @@ def _glyph_row(sign: str, row: int, scale: int) -> bytes:
 
 def _xor(left: bytes, right: bytes) -> bytes:
     return (int.from_bytes(left) ^ int.from_bytes(right)).to_bytes(len(left))
-
-
-def _filtered(rows: list[bytes]) -> bytes:
-    return b"".join(b"\x00" + row for row in rows)
 
 
 def _png(width: int, height: int, packed: bytes) -> bytes:
