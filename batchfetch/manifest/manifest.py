@@ -21,8 +21,10 @@ class Manifest:
     """
 
     def __init__(self, *sources: str | Path, manifest_format: ManifestFormat | None = None) -> None:
-        once = {_identity(str(source)): str(source) for source in reversed(sources)}
-        self._sources = list(reversed(once.values()))
+        once: dict[str, str] = {}
+        for source in map(str, sources):
+            once.setdefault(_identity(source), source)
+        self._sources = list(once.values())
         self._format = manifest_format
         self._opened: dict[str, tuple[ExitStack, Iterator[Job | BadRow]]] = {}
 

@@ -1,0 +1,575 @@
+"""
+Manifests as text: every format's rows become jobs, or bad rows that say why not.
+"""
+
+import csv
+import io
+import json
+import tracemalloc
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchfetch.errors import ManifestError
+from batchfetch.manifest import ManifestFormat, job_of
+from batchfetch.manifest.formats import read_rows
+from batchfetch.manifest.lines import MAX_ROW, Lines
+from batchfetch.models import BadRow, Job
+
+TXT, CSV, TSV, JSONL = ManifestFormat
+
+
+def rows_of(text, manifest_format=TXT):
+    """
+    Every row of *text*, read as a file would be.
+    """
+    stream = io.TextIOWrapper(
+        io.BytesIO(text if isinstance(text, bytes) else text.encode()),
+        encoding="utf-8-sig",
+        errors="surrogateescape",
+    )
+    return list(read_rows(Lines(stream, "m"), manifest_format))
+
+
+def ids_of(text, manifest_format=TXT):
+    """
+    The task ids of the usable rows of *text*, with their lines.
+    """
+    return [(row.line, row.task_id) for row in rows_of(text, manifest_format) if is_job(row)]
+
+
+def is_job(row):
+    """
+    Whether *row* is usable.
+    """
+    return isinstance(row, Job)
+
+
+def only_row(text, manifest_format=TXT):
+    """
+    The one row of *text*.
+    """
+    (row,) = rows_of(text, manifest_format)
+    return row
+
+
+# What every format has in common.
+
+
+@pytest.mark.parametrize(
+    ("manifest_format", "text"),
+    [
+        (TXT, "a\nb\n"),
+        (TXT, "\ufeffa\r\nb"),
+        (TXT, "a\rb\r"),
+        (CSV, "task_id\na\nb\n"),
+        (CSV, "\ufefftask_id\r\na\r\nb\r\n"),
+        (CSV, "task_id\ra\rb"),
+        (TSV, "task_id\tx\na\t1\nb\t2\n"),
+        (JSONL, '{"task_id":"a"}\n{"task_id":"b"}'),
+        (JSONL, '\ufeff{"task_id":"a"}\r\n{"task_id":"b"}\r\n'),
+    ],
+)
+def test_line_ends_and_byte_order_marks_do_not_matter(manifest_format, text):
+    """
+    Each way to end lines gives the same ids, with or without a byte order mark.
+    """
+    assert [task_id for _, task_id in ids_of(text, manifest_format)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("manifest_format", [TXT, JSONL])
+def test_nothing_in_nothing_out(manifest_format):
+    """
+    An empty file without a header is a manifest without tasks.
+    """
+    assert rows_of("", manifest_format) == []
+    assert rows_of("\n \n", manifest_format) == []
+
+
+def test_a_row_knows_where_it_came_from():
+    """
+    A job has its manifest's name and its line, counted from 1.
+    """
+    _, job = rows_of("a\nb\n")
+    assert (job.manifest, job.line) == ("m", 2)
+
+
+@pytest.mark.parametrize(
+    ("manifest_format", "text", "line"),
+    [
+        (TXT, b"a\nb\xff\nc\n", 2),
+        (CSV, b"task_id\na\nb\xff\nc\n", 3),
+        (JSONL, b'{"id":"a"}\n{"id":"b\xff"}\n{"id":"c"}\n', 2),
+        (TXT, b"a\n\xed\xa0\x80\nc\n", 2),
+    ],
+)
+def test_a_line_that_is_not_utf8_costs_only_itself(manifest_format, text, line):
+    """
+    Bytes that are not UTF-8 make one bad row; the rows around it are read.
+    """
+    first, bad, last = rows_of(text, manifest_format)
+    assert (first.task_id, last.task_id) == ("a", "c")
+    assert (bad.line, bad.reason) == (line, "bad_row")
+    assert "the line is not UTF-8" in bad.detail
+
+
+@pytest.mark.parametrize(
+    ("manifest_format", "head", "tail"),
+    [(TXT, "", "c\n"), (CSV, "task_id\n", "c\n"), (JSONL, '{"id":"a"}\n', '{"id":"c"}\n')],
+)
+def test_a_line_too_long_is_not_held(manifest_format, head, tail):
+    """
+    A line of 64 MB makes one bad row, in a few megabytes of memory.
+    """
+    with io.BytesIO() as file:
+        file.write(head.encode())
+        for _ in range(64):
+            file.write(b"x" * 2**20)
+        file.write(b"\n" + tail.encode())
+        file.seek(0)
+        lines = Lines(io.TextIOWrapper(file, encoding="utf-8-sig"), "m")
+        tracemalloc.start()
+        rows = list(read_rows(lines, manifest_format))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    *_, bad, last = rows
+    assert isinstance(bad, BadRow)
+    assert "longer than 1048576" in bad.detail
+    assert (last.task_id, last.line) == ("c", head.count("\n") + 2)
+    assert peak < 16 * 2**20
+
+
+@pytest.mark.parametrize("length", [MAX_ROW - 1, MAX_ROW])
+def test_a_line_ends_where_it_ends(length):
+    """
+    A line about as long as may be does not swallow the next one.
+    """
+    assert [row.line for row in rows_of("x" * length + "\nb")] == [1, 2]
+
+
+def test_a_bare_id_is_a_job():
+    """
+    An id that comes from no file is judged like one that does.
+    """
+    assert job_of(" a/b ") == Job("a/b", "a%2Fb.png")
+    assert isinstance(job_of("a b"), BadRow)
+
+
+# Ids.
+
+
+@pytest.mark.parametrize(
+    "task_id",
+    [
+        "94b25465-48cc-4485-8669-b18f66bef4ae",
+        "TTS01232-9d40",
+        "x" * 200,
+        "a/b",
+        "..",
+        "é",
+        "1=2;a+b",
+    ],
+)
+def test_an_id_is_opaque(task_id):
+    """
+    Any text without blanks may be an id, and is kept as it is.
+    """
+    assert only_row(f"  {task_id}\t").task_id == task_id
+
+
+@pytest.mark.parametrize(
+    ("task_id", "words"),
+    [
+        ("a b", "blanks"),
+        ("a\x00b", "control"),
+        ("a\u00a0b", "blanks"),
+        ("\u200ba", "control"),
+        ("x" * 513, "513 characters"),
+    ],
+)
+def test_an_unusable_id_is_a_bad_row(task_id, words):
+    """
+    An id that can only be a mistake is not asked for.
+    """
+    row = only_row(task_id)
+    assert (row.reason, row.task_id) == ("bad_row", None)
+    assert words in row.detail
+
+
+def test_an_id_too_long_for_a_file_needs_a_name():
+    """
+    A long id is usable with a name, and a bad name without.
+    """
+    long = "x" * 300
+    unnamed, named = rows_of(f"id,name\n{long},\n{long},short\n", CSV)
+    assert (unnamed.reason, unnamed.task_id) == ("bad_name", long)
+    assert named.filename == "short.png"
+
+
+# txt
+
+
+def test_comments_and_blank_lines_are_skipped():
+    """
+    Lines that are blank or begin with # are no rows, but count as lines.
+    """
+    assert ids_of("# head\n\na\n  # more\nb#1\n") == [(3, "a"), (5, "b#1")]
+
+
+# csv and tsv
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["task_id,page", "id,page", "taskId,page", " Task_ID ,page", '"TASKID",page', "page,id"],
+)
+def test_the_id_column_has_several_names(header):
+    """
+    `task_id`, `id` and `taskId` name the ids, whatever the case and the blanks around.
+    """
+    assert ids_of(f"{header}\n7,7\n", CSV) == [(2, "7")]
+
+
+def test_task_id_is_meant_before_id():
+    """
+    Beside a `task_id`, a column `id` is just a column.
+    """
+    row = only_row("id,task_id\n1,a\n", CSV)
+    assert (row.task_id, row.extra) == ("a", {"id": "1"})
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_spreadsheets_separate_cells_as_their_country_does(delimiter):
+    """
+    A .csv may have commas, semicolons or tabs.
+    """
+    row = only_row(delimiter.join(["name", "id"]) + "\n" + delimiter.join(["n", "a"]), CSV)
+    assert (row.task_id, row.name) == ("a", "n")
+
+
+def test_all_columns_are_used():
+    """
+    Known columns go where they belong, the others into extra.
+    """
+    text = (
+        "task_id,name,submitted_at,endpoint,customer,\n"
+        "a,x/y,2026-11-22T12:00:00+02:00,deskew,Me & Co,z\n"
+    )
+    assert only_row(text, CSV) == Job(
+        task_id="a",
+        filename="x/y.png",
+        name="x/y",
+        submitted_at=datetime(2026, 11, 22, 10, tzinfo=UTC),
+        endpoint="deskew",
+        manifest="m",
+        line=2,
+        extra={"customer": "Me & Co", "column 6": "z"},
+    )
+
+
+def test_columns_of_one_name_are_kept_apart():
+    """
+    Two extra columns of one name both arrive.
+    """
+    assert only_row("id,x,x\na,1,2\n", CSV).extra == {"x": "1", "x 3": "2"}
+
+
+def test_empty_cells_are_absent():
+    """
+    A cell that is empty, blank or not there means the default.
+    """
+    for text in ("id,name,endpoint\na,,\n", "id,name,endpoint\na, \n", "id,name,endpoint\na\n"):
+        row = only_row(text, CSV)
+        assert (row.filename, row.name, row.endpoint) == ("a.png", None, None)
+
+
+def test_rows_of_empty_cells_are_skipped():
+    """
+    What a spreadsheet writes below the last row is no row.
+    """
+    assert ids_of("id,x\n,\n\na,\n,\n", CSV) == [(4, "a")]
+
+
+def test_a_row_without_id_is_bad():
+    """
+    A row with cells but without an id is told, with its other columns.
+    """
+    row = only_row("id,x\n,1\n", CSV)
+    assert (row.line, row.detail, row.extra) == (2, "the row has no task_id", {"x": "1"})
+
+
+def test_a_row_with_too_many_cells_is_bad():
+    """
+    A comma that nobody quoted is noticed, not taken for the end of a name.
+    """
+    bad, good = rows_of("id,name\na,x,y\nb,z,\n", CSV)
+    assert bad.detail == "the row has 3 cells, the header 2"
+    assert good.name == "z"
+
+
+def test_a_quoted_cell_may_span_lines():
+    """
+    A row is at the line where it begins.
+    """
+    first, second = rows_of('id,note\na,"1\n2\n3"\nb,\n', CSV)
+    assert (first.line, first.extra) == (2, {"note": "1\n2\n3"})
+    assert second.line == 5
+
+
+def test_a_broken_quotation_costs_only_its_row():
+    """
+    Text after a closing quotation mark makes one bad row.
+    """
+    bad, good = rows_of('id\n"a"b\nc\n', CSV)
+    assert (bad.line, good.task_id) == (2, "c")
+
+
+def test_a_quotation_without_end_is_told_with_its_lines():
+    """
+    What an open quotation mark swallowed is named, and reading goes on behind it.
+    """
+    text = 'id,x\na,"open\n' + "b,1\n" * 40_000 + "c,2\n"
+    bad, *rest = rows_of(text, CSV)
+    assert bad.line == 2
+    assert "lines 2 to " in bad.detail
+    assert "quotation mark" in bad.detail
+    assert rest[-1].task_id == "c"
+
+
+def test_a_quotation_open_at_the_end_is_told():
+    """
+    An open quotation mark in the last row makes a bad row, not a silent end.
+    """
+    good, bad = rows_of('id,x\na,1\nb,"open\n', CSV)
+    assert (good.task_id, bad.line) == ("a", 3)
+
+
+def test_a_row_of_endless_cells_is_not_held():
+    """
+    Cells that each span a line cannot make one row of the whole file.
+    """
+    bad, *_ = rows_of('id,x\na,"' + '\n","' * 300_000 + '"\n', CSV)
+    assert bad.line == 2
+    assert "the row is longer than 1048576 characters" in bad.detail
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "is empty"),
+        ("\n\n", "is empty"),
+        ("taskid_,name\na,b\n", "its columns are 'taskid_', 'name'"),
+        ('"id,name\na,b\n', "line 2"),
+        ("x" * MAX_ROW + "\n", "line 1: the line is longer"),
+    ],
+)
+def test_a_table_without_ids_is_no_manifest(text, words):
+    """
+    A header that cannot be used is an error, before any row.
+    """
+    with pytest.raises(ManifestError, match=words):
+        rows_of(text, CSV)
+
+
+@given(
+    st.lists(
+        st.lists(
+            st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=8),
+            min_size=3,
+            max_size=3,
+        ),
+        max_size=8,
+    )
+)
+def test_cells_are_those_of_the_csv_module(cells):
+    """
+    Whatever the csv module writes is read back cell by cell.
+    """
+    table = [[f"t{number}", *row] for number, row in enumerate(cells)]
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([["id", "x", "y", "z"], *table])
+    rows = rows_of(text.getvalue().replace("\r\n", "\n"), CSV)
+    assert [[row.task_id, *row.extra.values()] for row in rows] == table
+
+
+# jsonl
+
+
+@pytest.mark.parametrize("key", ["task_id", "id", "taskId", "TaskId"])
+def test_the_id_key_has_several_names(key):
+    """
+    An object's id is found like a column.
+    """
+    assert ids_of(json.dumps({key: "a"}), JSONL) == [(1, "a")]
+
+
+def test_objects_carry_whatever_they_hold():
+    """
+    Keys that are not known are carried as they are, nested or not.
+    """
+    row = only_row('{"id": "a", "name": "n", "x": {"y": [1, null]}, "z": true}', JSONL)
+    assert (row.name, row.extra) == ("n", {"x": {"y": [1, None]}, "z": True})
+
+
+def test_objects_may_differ():
+    """
+    Each line has its own keys.
+    """
+    first, second = rows_of('{"id":"a","x":1}\n{"y":2,"task_id":"b"}\n', JSONL)
+    assert (first.extra, second.extra) == ({"x": 1}, {"y": 2})
+
+
+def test_numbers_may_be_ids():
+    """
+    An id of digits is one, also where a tool wrote it as a number.
+    """
+    assert ids_of('{"id": 17, "name": 4}', JSONL) == [(1, "17")]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('{"id": null}', "no task_id"),
+        ('{"id": ""}', "no task_id"),
+        ("{}", "no task_id"),
+        ('{"id": true}', "task_id is not text"),
+        ('{"id": ["a"]}', "task_id is not text"),
+        ('{"id": "a", "name": {}}', "name is not text"),
+        ('{"id": "a", "submitted_at": "yesterday"}', "submitted_at 'yesterday' is no date"),
+        ('{"id": "a", "submitted_at": "0001-01-01T00:00:00+23:00"}', "is no date"),
+        ('{"id": "a", "endpoint": "rotate"}', "'rotate' is no endpoint"),
+        ('{"id": "a"', "not JSON"),
+        ('{"id": "a", "x": NaN}', "not JSON"),
+        ('{"id": "\\ud800"}', "not JSON"),
+        ('["a"]', "no object"),
+        ('{"id": "a", "x": ' + "[" * 100_000, "not JSON"),
+        ('{"id": "a", "x": ' + "[" * 200 + "]" * 200 + "}", "not JSON"),
+    ],
+)
+def test_an_unusable_object_is_a_bad_row(line, words):
+    """
+    A line that cannot be used is told, and the next one is read.
+    """
+    _, bad, good = rows_of(f'{{"id":"z"}}\n{line}\n{{"id":"b"}}', JSONL)
+    assert (bad.line, bad.reason, good.task_id) == (2, "bad_row", "b")
+    assert words in bad.detail
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[\n{"id": "a"}\n]', "line 1"),
+        ("task_id\na\n", "not JSON"),
+        ('{"taskid_": "a", "x": 1}', "its keys are 'taskid_', 'x'"),
+    ],
+)
+def test_json_of_another_kind_is_no_manifest(text, words):
+    """
+    A first line that is no object with an id is an error, before any row.
+    """
+    with pytest.raises(ManifestError, match=words):
+        rows_of(text, JSONL)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-11-23", datetime(2026, 11, 23, tzinfo=UTC)),
+        ("2026-11-23 08:30", datetime(2026, 11, 23, 8, 30, tzinfo=UTC)),
+        ("2026-11-23T08:30:00Z", datetime(2026, 11, 23, 8, 30, tzinfo=UTC)),
+        ("2026-11-23T08:30:00.5-01:00", datetime(2026, 11, 23, 9, 30, 0, 500_000, tzinfo=UTC)),
+        ("", None),
+    ],
+)
+def test_submission_times_are_iso_8601(text, expected):
+    """
+    A time without an offset is UTC.
+    """
+    assert only_row(json.dumps({"id": "a", "submitted_at": text}), JSONL).submitted_at == expected
+
+
+# Reports as manifests.
+
+
+REPORTED = {
+    "task_id": "a",
+    "outcome": "TimedOut",
+    "reason": "still_pending",
+    "path": None,
+    "calls": 9,
+    "manifest": "old.csv",
+    "line": 70,
+    "name": "x/y",
+    "submitted_at": "2026-11-23T08:30:00Z",
+    "endpoint": "deskew",
+    "extra": {"customer": "Me"},
+}
+
+
+def test_a_report_line_is_the_row_it_was():
+    """
+    A report's line gives back the row; what was found out about it is left behind.
+    """
+    assert only_row(json.dumps(REPORTED), JSONL) == Job(
+        task_id="a",
+        filename="x/y.png",
+        name="x/y",
+        submitted_at=datetime(2026, 11, 23, 8, 30, tzinfo=UTC),
+        endpoint="deskew",
+        manifest="m",
+        line=1,
+        extra={"customer": "Me"},
+    )
+
+
+@pytest.mark.parametrize(("path", "name"), [("x/y.png", "x/y.png"), ("a.png", None), (None, None)])
+def test_a_report_line_without_name_goes_by_its_path(path, name):
+    """
+    Where the image was is where it goes; the place that follows from the id is no name.
+    """
+    row = only_row(json.dumps({**REPORTED, "name": None, "path": path}), JSONL)
+    assert row.name == name
+
+
+def test_a_report_line_about_an_unusable_row_stays_unusable():
+    """
+    A report's null id is a bad row, also in the first line.
+    """
+    assert isinstance(only_row(json.dumps({**REPORTED, "task_id": None}), JSONL), BadRow)
+
+
+# Whatever comes.
+
+
+@given(st.binary(max_size=300), st.sampled_from(ManifestFormat))
+def test_any_bytes_give_rows_or_a_sentence(data, manifest_format):
+    """
+    No input ends in anything but jobs, bad rows and `ManifestError`, in the order of their lines.
+    """
+    try:
+        rows = rows_of(data, manifest_format)
+    except ManifestError:
+        return
+    lines = [row.line for row in rows]
+    assert lines == sorted(lines)
+    for row in rows:
+        assert is_job(row) or row.detail.isprintable()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["id", "name", "endpoint", "submitted_at", "x"]), JSON))
+def test_any_object_is_a_job_or_a_bad_row(row):
+    """
+    Values of any type are used or told, never raised.
+    """
+    _, judged = rows_of(f'{{"id":"z"}}\n{json.dumps(row)}', JSONL)
+    if is_job(judged):
+        assert judged.task_id == str(row["id"]).strip()

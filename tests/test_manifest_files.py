@@ -1,0 +1,218 @@
+"""
+Manifests as files: opened, unzipped, and refused before anything is asked.
+"""
+
+import gzip
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+from command import environment
+
+from batchfetch.errors import ManifestError
+from batchfetch.manifest import Manifest, ManifestFormat
+
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+
+
+def ids(manifest):
+    """
+    The task ids of *manifest*, in order.
+    """
+    return [row.task_id for row in manifest]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("m.txt", "a\nb\n"),
+        ("m.csv", "id,x\na,1\nb,2\n"),
+        ("M.TSV", "x\tid\n1\ta\n2\tb\n"),
+        ("run.2026.jsonl", '{"id":"a"}\n{"id":"b"}\n'),
+    ],
+)
+@pytest.mark.parametrize("zipped", [False, True])
+def test_the_suffix_says_the_format(tmp_path, name, text, zipped):
+    """
+    Every format is known by its suffix, gzipped or not.
+    """
+    data = text.encode()
+    path = tmp_path / (name + (".GZ" if zipped else ""))
+    path.write_bytes(gzip.compress(data) if zipped else data)
+    manifest = Manifest(path)
+    manifest.check()
+    assert ids(manifest) == ["a", "b"]
+
+
+def test_a_given_format_is_believed(tmp_path):
+    """
+    With a format, the suffix does not matter.
+    """
+    path = tmp_path / "ids.dat"
+    path.write_text("a\n")
+    assert ids(Manifest(path, manifest_format=ManifestFormat.TXT)) == ["a"]
+
+
+def test_manifests_follow_each_other_and_one_is_read_once(tmp_path):
+    """
+    Several manifests are read in their order, each once by whatever name.
+    """
+    (tmp_path / "1.txt").write_text("a\n")
+    (tmp_path / "2.txt").write_text("b\n")
+    (tmp_path / "link.txt").symlink_to("1.txt")
+    manifest = Manifest(tmp_path / "1.txt", tmp_path / "2.txt", str(tmp_path / "link.txt"))
+    rows = list(manifest)
+    assert [row.task_id for row in rows] == ["a", "b"]
+    assert rows[0].manifest == str(tmp_path / "1.txt")
+
+
+def test_a_manifest_can_be_read_again(tmp_path):
+    """
+    Checking and iterating begin at the beginning each time.
+    """
+    path = tmp_path / "m.csv"
+    path.write_text("id\na\n")
+    manifest = Manifest(path)
+    manifest.check()
+    manifest.check()
+    assert ids(manifest) == ids(manifest) == ["a"]
+
+
+def refused(path):
+    """
+    The sentence with which *path* is refused before it is read.
+    """
+    with pytest.raises(ManifestError) as error:
+        Manifest(path).check()
+    sentence = str(error.value)
+    assert sentence.startswith(str(path))
+    return sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("m.csv", b"name,page\n", "no column task_id; its columns are 'name', 'page'"),
+        ("m.jsonl", b'{"page": 1}\n', "line 1 has no key task_id; its keys are 'page'"),
+        ("m.txt", PNG, "a PNG image"),
+        ("m.csv", b"PK\x03\x04....", "a spreadsheet"),
+        ("m.txt", gzip.compress(b"a\n"), "ending in .gz"),
+        ("m.txt", "a\n".encode("utf-16"), "save it as UTF-8"),
+        ("m.txt", b"abc\0def", "zero bytes"),
+        ("m.csv", b"id,Stra\xdfe\n", "first line is not UTF-8"),
+        ("m.txt.gz", b"a\n", "Not a gzipped file"),
+        ("m.txt.gz", gzip.compress(b"a\n" * 99)[:15], "end-of-stream"),
+        ("m.xml", b"", "must end in .txt, .csv, .tsv, .jsonl"),
+        ("m.cvs", b"", "did you mean .csv?"),
+        ("ids", b"", "must end in"),
+    ],
+)
+def test_what_is_no_manifest_is_refused(tmp_path, name, data, words):
+    """
+    A file that cannot be a manifest is refused with what to do about it.
+    """
+    path = tmp_path / name
+    path.write_bytes(data)
+    assert words in refused(path)
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
+    """
+    What cannot be opened is refused in the system's words.
+    """
+    (tmp_path / "folder.txt").mkdir()
+    assert "No such file" in refused(tmp_path / "none.txt")
+    assert "directory" in refused(tmp_path / "folder.txt")
+
+
+def test_the_first_character_may_be_cut_by_the_look_ahead(tmp_path):
+    """
+    A first line longer than what is looked at ahead is not taken for something else than UTF-8.
+    """
+    path = tmp_path / "m.txt"
+    path.write_text("#" + "é" * 100_000 + "\na\n")
+    manifest = Manifest(path)
+    manifest.check()
+    assert ids(manifest) == ["a"]
+
+
+def test_a_broken_gzip_is_told_with_the_line_reached(tmp_path):
+    """
+    Rows before the damage are read; then the manifest ends in an error.
+    """
+    path = tmp_path / "m.txt.gz"
+    lines = "".join(f"{os.urandom(16).hex()}\n" for _ in range(20_000))
+    data = gzip.compress(lines.encode())
+    path.write_bytes(data[: len(data) // 2])
+    manifest = Manifest(path)
+    manifest.check()
+    read = []
+    with pytest.raises(ManifestError, match="cannot be read beyond line") as error:
+        read.extend(manifest)
+    assert str(error.value).startswith(str(path))
+
+
+def test_a_pipe_is_checked_and_read(tmp_path):
+    """
+    What was looked at in a pipe is not lost.
+    """
+    path = tmp_path / "m.csv"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_text, args=("id\na\nb\n",))
+    writer.start()
+    manifest = Manifest(path)
+    manifest.check()
+    assert ids(manifest) == ["a", "b"]
+    writer.join()
+
+
+def test_a_path_that_is_not_utf8_can_be_reported(tmp_path):
+    """
+    The name of a manifest is made fit for the report.
+    """
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.txt")
+    with open(path, "w") as file:  # noqa: PTH123 - text
+        file.write("a\n")
+    (row,) = Manifest(path)
+    assert row.manifest == f"{tmp_path}/?.txt"
+
+
+SCRIPT = """
+import sys
+from batchfetch.errors import ManifestError
+from batchfetch.manifest import Manifest, ManifestFormat
+try:
+    manifest = Manifest("-", "-", manifest_format=ManifestFormat(sys.argv[1]))
+    manifest.check()
+    print([(row.manifest, row.line, row.task_id) for row in manifest])
+except ManifestError as exc:
+    print(exc)
+"""
+
+
+@pytest.mark.parametrize(
+    ("manifest_format", "given", "printed"),
+    [
+        ("txt", b"a\n", "[('-', 1, 'a')]"),
+        ("csv", b"id\na\n", "[('-', 2, 'a')]"),
+        ("csv", b"name\na\n", "- has no column task_id; its columns are 'name'"),
+        ("txt", PNG, "- is not text: it is a PNG image"),
+        ("txt", None, "- cannot be opened: it is closed"),
+    ],
+)
+def test_standard_input_is_a_manifest(manifest_format, given, printed):
+    """
+    `-` is checked and read once, as text or in the format given.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, manifest_format],
+        input=given,
+        capture_output=True,
+        check=True,
+        env=environment(),
+        preexec_fn=(lambda: os.close(0)) if given is None else None,
+    )
+    assert done.stdout.decode().strip() == printed
+    assert not done.stderr

@@ -1,0 +1,128 @@
+"""
+Names made into places: nothing leaves the output.
+"""
+
+import re
+from pathlib import PurePosixPath, PureWindowsPath
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from batchfetch.manifest import default_filename, image_filename
+
+
+@pytest.mark.parametrize(
+    ("name", "filename"),
+    [
+        ("page", "page.png"),
+        ("page.png", "page.png"),
+        ("page.PNG", "page.PNG"),
+        ("page.jpg", "page.jpg.png"),
+        ("a/b/c", "a/b/c.png"),
+        ("Größe 1 (neu)", "Größe 1 (neu).png"),
+        ("-rf", "-rf.png"),
+        (".hidden", ".hidden.png"),
+        ("a.", "a..png"),
+        ("...", "....png"),
+        ("~root", "~root.png"),
+        ("x" * 231, "x" * 231 + ".png"),
+        ("f" * 255 + "/x", "f" * 255 + "/x.png"),
+    ],
+)
+def test_a_name_is_a_place(name, filename):
+    """
+    A name is kept as it is, and ends in .png.
+    """
+    assert image_filename(name) == filename
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("", "empty"),
+        ("/etc/passwd", "absolute"),
+        ("..", "a .. part"),
+        (".", "a . "),
+        ("../x", "a .. part"),
+        ("a/../../x", "a .. part"),
+        ("a/./x", "a . "),
+        ("a//x", "an empty"),
+        ("a/", "an empty"),
+        (".. /x", "ends with a dot or a blank"),
+        (".../x", "ends with a dot or a blank"),
+        ("..\\x", "backslash"),
+        ("C:x", "colon"),
+        ("x:stream", "colon"),
+        ("a\0b", "control"),
+        ("a\nb", "control"),
+        ("a\x9bb", "control"),
+        ("a\ud800", "control"),
+        ("x" * 232, "235 bytes"),
+        ("é" * 116, "235 bytes"),
+        ("f" * 256 + "/x", "255 bytes"),
+        ("/".join(["abcdefghi"] * 101), "1000 bytes"),
+    ],
+)
+def test_an_unsafe_name_is_refused(name, words):
+    """
+    A name that could lead elsewhere, or nowhere, is refused in one printable sentence.
+    """
+    with pytest.raises(ValueError, match=re.escape(words)) as error:
+        image_filename(name)
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("task_id", "filename"),
+    [
+        ("94b25465-48cc", "94b25465-48cc.png"),
+        ("a/b", "a%2Fb.png"),
+        ("../x", "%2E.%2Fx.png"),
+        ("..", "%2E..png"),
+        ("a\\b:c", "a%5Cb%3Ac.png"),
+        ("a%2Fb", "a%252Fb.png"),
+        ("scan.png", "scan.png"),
+    ],
+)
+def test_an_id_is_a_file_in_the_output_itself(task_id, filename):
+    """
+    What could make folders of an id is written as in a URL.
+    """
+    assert default_filename(task_id) == filename
+
+
+@given(st.text(max_size=40))
+@example("..")
+@example("c:/x")
+def test_no_name_leaves_the_output(name):
+    """
+    A place is relative and goes only down, also as Windows reads it.
+    """
+    try:
+        filename = image_filename(name)
+    except ValueError:
+        return
+    for kind in (PurePosixPath, PureWindowsPath):
+        place = kind(filename)
+        assert not place.anchor
+        assert len(place.parts) == filename.count("/") + 1
+        assert not any(part.strip(" .") == "" for part in place.parts)
+    assert filename.lower().endswith(".png")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc", "Z"]), min_size=1, max_size=40))
+@example("/")
+@example("%2F")
+def test_every_id_has_a_file(task_id):
+    """
+    Any short id gives one component, and not that of another id.
+    """
+    filename = default_filename(task_id)
+    assert "/" not in filename
+    written = filename.removesuffix(".png")
+    assert re.sub("%(..)", lambda code: chr(int(code[1], 16)), written) in {
+        task_id,
+        task_id.removesuffix(".png"),
+    }
