@@ -9,7 +9,7 @@ from pydantic_core import PydanticSerializationError
 
 from batchfetch.models import Outcome, OutcomeStatus
 
-MAX_LINE = 2**24
+MAX_LINE = 2**23
 """Bytes of a line, its end included.  Ours stay below: a manifest's row has 2²⁰ characters, of
 which JSON makes six bytes each at most, and the service's words are cut."""
 
