@@ -4,8 +4,8 @@ The pipeline, wired: rows of a manifest in, outcomes out, and a report that has 
 
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -46,10 +46,9 @@ from batchfetch.storage import LocalStorage, open_storage
 
 log = logging.getLogger(__name__)
 
-# Seconds that questions in flight have left when a run is stopped.  What was paid for out of the
-# last of a budget, or is the last thing a dying token is good for, may take its time.
+# Seconds that questions in flight have left when the caller or the time stops a run.  What was paid
+# for out of the last of a budget, or is the last thing a dying token is good for, may take its own.
 _GRACE = 3.0
-_PATIENT_STOPS = {"max-calls", "credentials"}
 
 # Seconds spent on counting the rest of the manifest of a run that was stopped.
 _COUNTING = 2.0
@@ -136,7 +135,9 @@ class Batch:
             deadline=self._deadline,
         )
         self._asking = anyio.CancelScope()
+        self._reading = anyio.CancelScope()
         self._failure: BatchFetchError | None = None
+        self._told_by: str | None = None
         self._seconds: float | None = None
 
     def __aiter__(self) -> Self:
@@ -156,7 +157,8 @@ class Batch:
 
         *by* is what `Summary.stopped_by` will say: the name of a signal, or a word of the caller's.
         """
-        self._dispatch.stop(by)
+        self._told_by = self._told_by or by
+        self._end(by)
 
     @property
     def progress(self) -> Progress:
@@ -183,7 +185,7 @@ class Batch:
         """
         progress = self.progress
         left = progress.tasks - progress.decided
-        stopped_by = self._dispatch.stopped_by
+        stopped_by = self._told_by or self._dispatch.stopped_by
         if stopped_by in {"max-calls", "max-runtime"} and progress.all_read and not left:
             stopped_by = None  # It was over before the limit could matter.
         completed = (
@@ -210,47 +212,51 @@ class Batch:
         """
         Do the work, side by side with whoever iterates.
         """
-        async with create_task_group() as recording:
-            recording.start_soon(self._record)
-            with self._asking:
-                async with create_task_group() as asking:
-                    asking.start_soon(self._watch)
-                    async with create_task_group() as pollers:
-                        pollers.start_soon(self._feed)
-                        for _ in range(self._concurrency):
-                            pollers.start_soon(self._poll)
-                    asking.cancel_scope.cancel()
-            with anyio.move_on_after(_COUNTING):
-                await self._count_the_rest()
-            self._seconds = self._elapsed()
-            self._recorder.close()
+        # Only `abandon` cuts it short: whatever ends the caller's block, what is decided by then is
+        # still to be written.
+        with anyio.CancelScope(shield=True):
+            async with create_task_group() as recording:
+                recording.start_soon(self._record)
+                with closing(self._recorder):
+                    async with create_task_group() as reading:
+                        reading.start_soon(self._feed)
+                        with self._asking:
+                            await self._ask()
+                        # A run that was stopped only counts the rows that are left.
+                        counting = _COUNTING if self._failure is None else 0.0
+                        self._reading.deadline = anyio.current_time() + counting
+                    self._seconds = self._elapsed()
 
     def abandon(self) -> None:
         """
-        Stop at once, if it is not over yet: what is in flight is given up.
+        Stop at once what is not over yet: what is in flight is given up, and nobody iterates on.
         """
-        if self._seconds is not None:
-            return
-        self._dispatch.stop("abandoned")
+        if self._seconds is None:
+            self._dispatch.stop("abandoned")
         self._asking.cancel()
+        self._reading.cancel()
+        self._recorder.recorded.close()
+
+    async def _ask(self) -> None:
+        async with create_task_group() as asking:
+            asking.start_soon(self._watch)
+            async with create_task_group() as pollers:
+                for _ in range(self._concurrency):
+                    pollers.start_soon(self._poll)
+            asking.cancel_scope.cancel()
 
     async def _watch(self) -> None:
-        """
-        End the run when its time is over, and see that a stop is soon over, too.
-        """
-        with anyio.move_on_at(self._deadline):
-            await self._dispatch.stopping.wait()
-        self._dispatch.stop("max-runtime")
-        await anyio.sleep(inf if self._dispatch.stopped_by in _PATIENT_STOPS else _GRACE)
-        self._asking.cancel()
+        await anyio.sleep_until(self._deadline)
+        self._end("max-runtime")
+
+    def _end(self, by: str) -> None:
+        self._dispatch.stop(by)
+        self._asking.deadline = min(self._asking.deadline, anyio.current_time() + _GRACE)
 
     async def _poll(self) -> None:
         try:
             await self._dispatch.work()
-        except CredentialsError as exc:
-            self._failure = self._failure or exc
-            self._dispatch.stop("credentials")
-        except StorageError as exc:
+        except (CredentialsError, StorageError) as exc:
             self._fail(exc)
 
     async def _record(self) -> None:
@@ -259,52 +265,52 @@ class Batch:
         except StorageError as exc:
             self._fail(exc)
 
-    def _fail(self, error: StorageError) -> None:
-        # At once: nothing that is in flight could be stored.
-        if not isinstance(self._failure, StorageError):
+    def _fail(self, error: BatchFetchError) -> None:
+        # Of several the gravest counts, of equals the first.
+        if self._failure is None or _gravity(error) < _gravity(self._failure):
             self._failure = error
-        self._dispatch.stop("storage")
-        self._asking.cancel()
+        match error:
+            case CredentialsError():
+                self._dispatch.stop("credentials")
+            case StorageError():  # At once: nothing that is in flight could be stored.
+                self._dispatch.stop("storage")
+                self._asking.cancel()
+            case _:
+                pass  # What was read of the manifest is worth finishing all the same.
 
     async def _feed(self) -> None:
         """
-        Read the manifest as fast as the scheduler wants it.
+        Read the manifest as fast as the scheduler wants it; once stopped, only to count it.
         """
         try:
-            while self._dispatch.stopped_by is None and await self._read(self._scheduler.offer):
-                self._dispatch.notify()
-                await self._dispatch.room()
-        except ManifestError as exc:
-            self._failure = exc  # What was read of it is worth finishing all the same.
-        except StorageError as exc:
+            with self._reading:
+                while not self._intake.all_read:
+                    await self._read()
+                    self._dispatch.notify()
+                    await self._dispatch.room()
+        except (ManifestError, StorageError) as exc:
             self._fail(exc)
         self._scheduler.close()
         self._dispatch.notify()
 
-    async def _count_the_rest(self) -> None:
+    async def _read(self) -> None:
         """
-        Read on without asking, so that the summary tells what is left.
+        Read a slab of the manifest.
         """
-        if self._dispatch.stopped_by is None or self._failure is not None:
-            return
-        try:
-            while await self._read(lambda _: None):
-                pass
-        except (ManifestError, StorageError) as exc:
-            log.warning("the rest of the manifest was not counted: %s", exc)
-
-    async def _read(self, offer: Callable[[Inquiry], None]) -> bool:
-        """
-        Read a slab of the manifest; return whether there is more.
-        """
-        if self._intake.all_read:
-            return False
         for decision in await to_thread.run_sync(self._intake.slab, abandon_on_cancel=True):
-            if isinstance(decision, Inquiry):
-                offer(decision)
-            elif decision is not None:
-                await self._recorder.record(decision)
-        return not self._intake.all_read
+            if not isinstance(decision, Inquiry):
+                if decision is not None:
+                    await self._recorder.record(decision)
+            elif self._dispatch.stopped_by is None:
+                self._scheduler.offer(decision)
+
+
+def _gravity(failure: BatchFetchError) -> int:
+    """
+    Return the place of *failure* among those that end a run, the gravest first.
+    """
+    kinds = (CredentialsError, StorageError, ManifestError)
+    return [isinstance(failure, kind) for kind in kinds].index(True)
 
 
 def _exit_code(failure: BatchFetchError | None, stopped_by: str | None, *, done: bool) -> int:

@@ -47,9 +47,6 @@ class Dispatch:
         self._leader = anyio.Lock(fast_acquire=True)
         self._changed = anyio.Event()
         self._room = anyio.Event()
-        self.stopping = anyio.Event()
-        """Set when nothing new is asked any more."""
-
         self.stopped_by: str | None = None
         """Why nothing new is asked; None while all goes on."""
 
@@ -67,7 +64,6 @@ class Dispatch:
         Ask nothing new.  The first reason given stays.
         """
         self.stopped_by = self.stopped_by or by
-        self.stopping.set()
         self._room.set()
         self.notify()
 

@@ -6,7 +6,13 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
-from anyio import BrokenResourceError, EndOfStream, WouldBlock, create_memory_object_stream
+from anyio import (
+    BrokenResourceError,
+    CancelScope,
+    EndOfStream,
+    WouldBlock,
+    create_memory_object_stream,
+)
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from batchfetch.models import Outcome, OutcomeStatus
@@ -32,9 +38,10 @@ class Recorder:
 
     async def record(self, outcome: Outcome) -> None:
         """
-        Hand over *outcome*; waits while too many others wait.
+        Hand over *outcome*; waits while too many others wait, even if cancelled: it was paid for.
         """
-        await self._entrance.send(outcome)
+        with CancelScope(shield=True), suppress(BrokenResourceError):  # `run` failed and said so.
+            await self._entrance.send(outcome)
 
     def close(self) -> None:
         """
