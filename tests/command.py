@@ -152,11 +152,14 @@ def expected_images(task_ids: Iterable[str], padding: int = 0) -> dict[str, byte
     return {task_id: png_of(task_id, padding) for task_id in task_ids}
 
 
-def wait_until(happened: Callable[[], object]) -> None:
+def wait_until(
+    happened: Callable[[], object], process: subprocess.Popen[str] | None = None
+) -> None:
     """
-    Wait for what another process or thread is about to do.
+    Wait for what another process or thread is about to do; *process* must not end before.
     """
     deadline = time.monotonic() + LIMIT
     while not happened():
+        assert process is None or process.poll() is None, process.communicate()
         assert time.monotonic() < deadline, "it never happened"
         time.sleep(0.01)

@@ -91,7 +91,7 @@ def http(body: bytes = b"", status: int = 200, *headers: str) -> Reply:
     return raw(head(status, *headers, length=len(body)) + body)
 
 
-def result(  # noqa: PLR0913 - the service's fields
+def result(
     task_id: str | None,
     task_status: object = "Completed",
     code: object = "Ok",

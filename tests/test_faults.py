@@ -308,7 +308,7 @@ async def test_text_of_the_service_is_cut_and_tamed(fetch, out):
         (outcome,) = await fetch(origin, "t")
     assert outcome.reason == "service_error"
     assert len(outcome.model_dump_json()) < 64 * 1024
-    assert outcome.messages[0].startswith(" [2J first")
+    assert "first CRITICAL forged" in outcome.messages[0]
     assert all(text.isprintable() for text in (*outcome.messages, outcome.detail))
 
 

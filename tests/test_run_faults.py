@@ -280,18 +280,18 @@ def test_hostile_bodies_do_not_fill_the_memory(tmp_path):
     Every body made to exhaust us at once costs little more memory than honest ones do.
     """
     hostile = {
-        "endless image": replies.endless_image(),
-        "endless spaces": replies.endless(b"{", b" " * 65_536),
-        "endless field": replies.endless(b'{"x":"', b"y" * 65_536),
-        "endless name": replies.endless(b'{"', b"y" * 65_536),
-        "endless number": replies.endless(b'{"x":1', b"0" * 65_536),
-        "endless nesting": replies.endless(b'{"x":', b"[" * 65_536),
+        "endless-image": replies.endless_image(),
+        "endless-spaces": replies.endless(b"{", b" " * 65_536),
+        "endless-field": replies.endless(b'{"x":"', b"y" * 65_536),
+        "endless-name": replies.endless(b'{"', b"y" * 65_536),
+        "endless-number": replies.endless(b'{"x":1', b"0" * 65_536),
+        "endless-nesting": replies.endless(b'{"x":', b"[" * 65_536),
         "bomb": replies.gzip_bomb(100),
         "message": replies.endless(b'{"error":{"messages":["', b"m" * 65_536),
         "messages": replies.endless(b'{"error":{"messages":[', b'"m",' * 16_384),
         "results": replies.endless(b'{"results":[', b'{"data":""},' * 4096),
-        "endless error page": raw(replies.head(500) + b"x" * MIB, ending=Ending.HANG),
-        "endless headers": replies.endless_headers,
+        "endless-error-page": raw(replies.head(500) + b"x" * MIB, ending=Ending.HANG),
+        "endless-headers": replies.endless_headers,
     }
 
     def memory_of(script):

@@ -1,0 +1,99 @@
+"""
+Many tasks against the stand-in while a fifth of its answers go wrong: all is accounted for.
+
+`BATCHFETCH_TEST_SOAK=20000` makes it as many.
+"""
+
+import os
+import subprocess
+from collections import Counter
+
+import anyio.from_thread
+import pytest
+from command import finish, images_in, manifest_of, parts_in, read_report, run, start, wait_until
+
+from batchfetch.sandbox import SandboxSettings, open_sandbox
+from batchfetch.sandbox.pages import draw_page, page_size
+
+TASKS = int(os.environ.get("BATCHFETCH_TEST_SOAK", "600"))
+FAULTS = "429=0.2%,500=5.8%,reset=5%,truncate=5%,corrupt=3.5%,slow=0.5%"
+LARGEST = 16 * 1024
+GROWTH = 16 * 1024
+"""Kibibytes that the second half of a run may add: names of tasks, not images."""
+
+
+@pytest.fixture
+def sandbox():
+    """
+    The stand-in, served from a thread.
+    """
+    settings = SandboxSettings(
+        faults=FAULTS, processing_time=0.001, workers=64, largest_image=LARGEST, slow_time=1
+    )
+    with (
+        anyio.from_thread.start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(open_sandbox(settings)) as sandbox,
+    ):
+        yield sandbox
+
+
+def resident(process):
+    """
+    Return the kibibytes of memory that *process* holds.
+    """
+    words = ["ps", "-o", "rss=", "-p", str(process.pid)]
+    return int(subprocess.run(words, capture_output=True, check=True).stdout)
+
+
+def lines_in(report):
+    """
+    Return how many outcomes are reported so far.
+    """
+    return report.read_bytes().count(b"\n") if report.exists() else 0
+
+
+@pytest.mark.timeout(120 + TASKS / 5)
+def test_soak(sandbox, tmp_path):
+    """
+    Every image is right, no call is unaccounted for, and memory stays as it was at half time.
+    """
+    task_ids = [f"soak-{number}" for number in range(TASKS)]
+    out = tmp_path / "out"
+    process = start(
+        *("fetch", manifest_of(tmp_path, task_ids), "-o", out, "--json", "--polling", "prompt"),
+        *("--base-url", sandbox.url, "--attempts", 12, "--durability", "none"),
+    )
+    wait_until(lambda: lines_in(out / "report.jsonl") >= TASKS // 2, process)
+    at_half = resident(process)
+    wait_until(lambda: lines_in(out / "report.jsonl") >= TASKS * 0.95, process)
+    at_end = resident(process)
+    finished = finish(process)
+
+    assert finished.code == 0, finished.stderr[-2000:]
+    report = read_report(out / "report.jsonl")
+    assert sum(sandbox.faults.values()) > TASKS / 10
+    assert Counter(line["task_id"] for line in report) == Counter(task_ids)
+    assert images_in(out) == {
+        task_id: draw_page(task_id, page_size(task_id, LARGEST), 0) for task_id in task_ids
+    }
+    assert parts_in(out) == []
+    assert {line["task_id"]: line["calls"] for line in report} == sandbox.calls_by_task
+    assert sum(line["calls"] for line in report) == finished.summary["calls"] == sandbox.calls
+    assert finished.summary["bytes"] == sum(map(len, images_in(out).values()))
+    assert at_end - at_half < GROWTH
+
+
+def test_second_run_asks_nothing(sandbox, tmp_path):
+    """
+    Once everything is there, the same command makes no call and changes no file.
+    """
+    how = (
+        *("fetch", manifest_of(tmp_path, ["a", "b", "c"]), "-o", tmp_path / "out", "--json"),
+        *("--base-url", sandbox.url, "--attempts", 12),
+    )
+    assert run(*how).code == 0
+    calls, images = sandbox.calls, images_in(tmp_path / "out")
+    again = run(*how)
+    assert (again.code, again.summary["calls"], again.summary["already"]) == (0, 0, 3)
+    assert sandbox.calls == calls
+    assert images_in(tmp_path / "out") == images
