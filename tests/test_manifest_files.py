@@ -184,7 +184,8 @@ import sys
 from batchfetch.errors import ManifestError
 from batchfetch.manifest import Manifest, ManifestFormat
 try:
-    manifest = Manifest("-", "-", manifest_format=ManifestFormat(sys.argv[1]))
+    given = ManifestFormat(sys.argv[1]) if sys.argv[1] else None
+    manifest = Manifest("-", "-", manifest_format=given)
     manifest.check()
     print([(row.manifest, row.line, row.task_id) for row in manifest])
 except ManifestError as exc:
@@ -195,7 +196,7 @@ except ManifestError as exc:
 @pytest.mark.parametrize(
     ("manifest_format", "given", "printed"),
     [
-        ("txt", b"a\n", "[('-', 1, 'a')]"),
+        ("", b"a\n", "[('-', 1, 'a')]"),
         ("csv", b"id\na\n", "[('-', 2, 'a')]"),
         ("csv", b"name\na\n", "- has no column task_id; its columns are 'name'"),
         ("txt", PNG, "- is not text: it is a PNG image"),

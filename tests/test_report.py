@@ -249,13 +249,15 @@ from batchfetch.settings import Durability
 
 async def main(path):
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
     async with open_report(path, Durability.FILE) as report:
         await report.write([Outcome(task_id="before", status="Completed")])
         try:
             await report.write([Outcome(task_id=str(n), status="Completed") for n in range(99)])
         except ReportError as exc:
             print(exc)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 
 anyio.run(main, Path(sys.argv[1]))
 """

@@ -5,15 +5,13 @@ Files of text, opened and read line by line in bounded memory.
 import codecs
 import gzip
 import io
-import os
 import re
-import stat
 import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
-from pathlib import PurePath
+from pathlib import Path
 from typing import cast
 
 from batchfetch.errors import ManifestError
@@ -44,7 +42,7 @@ def format_of(source: str) -> ManifestFormat:
     """
     if source == STDIN:
         return ManifestFormat.TXT
-    suffixes = [suffix.lower() for suffix in PurePath(source).suffixes]
+    suffixes = [suffix.lower() for suffix in Path(source).suffixes]
     suffix = (suffixes[:-1] if suffixes[-1:] == [".gz"] else suffixes)[-1:] or [""]
     if (known := _SUFFIXES.get(suffix[0])) is not None:
         return known
@@ -60,10 +58,7 @@ def is_regular(source: str) -> bool:
     """
     Whether *source* is a file that can be read again from its beginning.
     """
-    try:
-        return source != STDIN and stat.S_ISREG(os.stat(source).st_mode)  # noqa: PTH116 - text
-    except OSError:
-        return False
+    return source != STDIN and Path(source).is_file()
 
 
 @contextmanager
