@@ -7,7 +7,7 @@ import logging
 import ssl
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Protocol
@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 
 import aiohttp
 import anyio
+from pydantic_core import from_json
 from yarl import URL
 
 from batchfetch.endpoints import TOKEN_PATH
@@ -25,6 +26,7 @@ from batchfetch.errors import (
     SettingsError,
     StalledError,
     StatusError,
+    TransportError,
     UntrustedServerError,
 )
 from batchfetch.settings import Settings, is_loopback
@@ -136,7 +138,9 @@ class AiohttpTransport:
         if status in {301, 302, 303, 307, 308}:
             target = plain_text(response.headers.get("Location", "nowhere"), 200)
             return RedirectedError(f"the service redirects to {target}; redirects are not followed")
-        words = _words_of(await self._beginning(response, _ERROR_PAGE))
+        words = ""
+        with suppress(TransportError):  # A page that breaks off does not undo the status.
+            words = _words_of(await self._beginning(response, _ERROR_PAGE))
         detail = f"the service answered {status} {plain_text(response.reason or '', 100)}".rstrip()
         if words:
             detail += f": {words}"
@@ -224,11 +228,9 @@ def _words_of(page: bytes) -> str:
 
     Source: RFC 7807 (problem details).
     """
-    import json  # noqa: PLC0415 - an error page is rare
-
     try:
-        problem = json.loads(page)
-    except ValueError:
+        problem = from_json(page)
+    except ValueError:  # Also for what nests too deep.
         text = page.decode("utf-8", "replace").strip()
         return "" if text.startswith("<") else plain_text(text, 200)
     if not isinstance(problem, dict):
@@ -307,12 +309,24 @@ def _proxy(root: str) -> tuple[URL | None, aiohttp.BasicAuth | None]:
 
     aiohttp's own `trust_env` also reads ~/.netrc, on every request, and then refuses the bearer
     token beside what it found there.
+
+    Raises `SettingsError` if it is no proxy that can be used.
     """
     parts = urlsplit(root)
-    host = parts.hostname or ""
     address = urllib.request.getproxies().get(parts.scheme)
-    if address is None or is_loopback(host) or urllib.request.proxy_bypass(host):
+    if address is None or is_loopback(parts.hostname or ""):
         return None, None
-    url = URL(address if "://" in address else f"http://{address}")
+    if urllib.request.proxy_bypass(parts.netloc):
+        return None, None
+    try:
+        url = URL(address if "://" in address else f"http://{address}")
+    except ValueError:
+        url = URL()
+    if url.scheme not in {"http", "https"} or not url.host:
+        # What it is stays unsaid: it may hold a password.
+        raise SettingsError(
+            f"{parts.scheme.upper()}_PROXY in the environment names no proxy that can be used;"
+            " write http://host:port"
+        )
     auth = aiohttp.BasicAuth(url.user, url.password or "") if url.user else None
     return url.with_user(None), auth
