@@ -14,8 +14,14 @@ from typing import Protocol
 import anyio
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from batchfetch.errors import CredentialsError, StatusError, TransportError
-from batchfetch.pacing import RetryPolicy
+from batchfetch.errors import (
+    CredentialsError,
+    JobError,
+    MalformedBodyError,
+    StatusError,
+    TransportError,
+)
+from batchfetch.pacing import Pause, RetryPolicy
 from batchfetch.service.credentials import Credentials, fits_a_header
 
 log = logging.getLogger(__name__)
@@ -107,39 +113,49 @@ class TokenSource:
         return token if token is not None and self._clock() < token.renew_at else None
 
     async def _request(self) -> _Token:
+        faults = 0
+        while True:
+            try:
+                return await self._ask()
+            except (TransportError, MalformedBodyError) as exc:
+                faults += 1
+                if not exc.transient or self._retries.gives_up(faults):
+                    raise CredentialsError(_words_for(exc)) from None
+                wait = self._wait_after(exc, faults)
+                log.warning("no token yet, asking again in %.0f s: %s", wait, exc)
+            await self._sleep(wait)
+
+    async def _ask(self) -> _Token:
         client_id, client_secret = self._credentials.client_id, self._credentials.client_secret
         if client_id is None or client_secret is None:
             raise CredentialsError(
                 "the service refuses the access token; it may have expired: get a new one, or give"
                 " a client id and secret so that it can be renewed"
             )
-        faults = 0
-        while True:
-            self.requests += 1
-            asked_at = self._clock()
-            try:
-                body = await self._endpoint.request_token(
-                    client_id.get_secret_value(), client_secret.get_secret_value()
-                )
-                answer = TokenAnswer.model_validate_json(body)
-            except ValidationError:
-                fault, wait = "its answer holds no token", None
-            except TransportError as exc:
-                if isinstance(exc, StatusError) and not exc.transient:
-                    raise CredentialsError(
-                        f"the service refuses the credentials ({exc}); check the client id and"
-                        " secret before the next run, as refusals are counted"
-                    ) from None
-                fault = str(exc)
-                wait = exc.retry_after if isinstance(exc, StatusError) else None
-            else:
-                text = answer.access_token.get_secret_value()
-                if not fits_a_header(text):
-                    raise CredentialsError("the service gave a token that cannot be sent back")
-                return _Token(text, asked_at + _USABLE_SHARE * answer.expires_in)
-            faults += 1
-            if self._retries.gives_up(faults):
-                raise CredentialsError(f"no token can be had: {fault}")
-            wait = self._retries.delay(faults) if wait is None else wait
-            log.warning("no token yet, asking again in %.0f s: %s", wait, fault)
-            await self._sleep(wait)
+        self.requests += 1
+        asked_at = self._clock()
+        body = await self._endpoint.request_token(
+            client_id.get_secret_value(), client_secret.get_secret_value()
+        )
+        try:
+            answer = TokenAnswer.model_validate_json(body)
+        except ValidationError:
+            raise MalformedBodyError("the answer holds no token") from None
+        text = answer.access_token.get_secret_value()
+        if not fits_a_header(text):
+            raise CredentialsError("the service gave a token that cannot be sent back")
+        return _Token(text, asked_at + _USABLE_SHARE * answer.expires_in)
+
+    def _wait_after(self, error: JobError, faults: int) -> float:
+        if isinstance(error, StatusError) and error.retry_after is not None:
+            return min(error.retry_after, Pause.LONGEST)
+        return self._retries.delay(faults)
+
+
+def _words_for(error: JobError) -> str:
+    if isinstance(error, StatusError) and not error.transient:
+        return (
+            f"the service refuses the credentials ({error}); check the client id and secret before"
+            " the next run, as refusals are counted"
+        )
+    return f"no token can be had: {error}"
