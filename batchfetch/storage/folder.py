@@ -38,25 +38,40 @@ _ADVICE = {
     errno.EACCES: "allow this user to write there, or choose another --output",
     errno.EPERM: "allow this user to write there, or choose another --output",
     errno.ENOENT: "the output folder was removed or renamed during the run",
+    errno.EEXIST: "a file is in the way; choose another --output",
+    errno.ENOTDIR: "a file is in the way; choose another --output",
+    errno.EMFILE: "allow more open files (ulimit -n) and run again",
 }
 
 
 @contextmanager
-def storage_errors(path: Path | str) -> Iterator[None]:
+def storage_errors(path: Path) -> Iterator[None]:
     """
-    Turn an `OSError` about *path* into one sentence: `StorageError`, unless *path* itself or the
-    number of open files is to blame (`UnsafeNameError`, `OutOfDescriptorsError`).
+    Turn an `OSError` about *path* into a `StorageError`, one sentence.
     """
     try:
         yield
     except OSError as exc:
-        words = f"{path}: {exc.strerror or exc}"
-        if exc.errno in _UNSAFE:
-            raise UnsafeNameError(words) from exc
-        if exc.errno in _NONE_LEFT:
-            raise OutOfDescriptorsError(words) from exc
         advice = _ADVICE.get(exc.errno or 0, "see to the disk and run again")
-        raise StorageError(f"cannot write {words}; {advice}") from exc
+        raise StorageError(f"cannot write {path}: {exc.strerror or exc}; {advice}") from exc
+
+
+@contextmanager
+def image_errors(path: Path) -> Iterator[None]:
+    """
+    The same about an image's place *path*, unless the place or the number of open files is to
+    blame (`UnsafeNameError`, `OutOfDescriptorsError`): then the disk is sound.
+    """
+    with storage_errors(path):
+        try:
+            yield
+        except OSError as exc:
+            words = f"{path}: {exc.strerror or exc}"
+            if exc.errno in _UNSAFE:
+                raise UnsafeNameError(words) from exc
+            if exc.errno in _NONE_LEFT:
+                raise OutOfDescriptorsError(words) from exc
+            raise
 
 
 class Folder:
@@ -109,9 +124,12 @@ class Folder:
         """
         Open the folder that holds *filename*: its descriptor, and the file's name in it.
 
-        With *make*, missing folders are made.  Raises `OSError`.
+        With *make*, missing folders are made.  Raises `OSError`, and `UnsafeNameError` if the way
+        to it is no way down.
         """
-        *parents, name = filename.split("/")
+        *parents, name = parts = filename.split("/")
+        if not {"", ".", ".."}.isdisjoint(parts):
+            raise UnsafeNameError(f"{filename!r} is not a place below the output")
         at = os.dup(self._descriptor)
         try:
             for parent in parents:
@@ -131,7 +149,7 @@ class Folder:
 
         Raises `UnsafeNameError` if something else is there, `StorageError` if the disk fails.
         """
-        with storage_errors(self.path / filename):
+        with image_errors(self.path / filename):
             try:
                 with self.parent_of(filename, make=False) as (folder, name):
                     found = os.stat(name, dir_fd=folder, follow_symlinks=False)
@@ -146,7 +164,7 @@ class Folder:
         Yield the plain file *filename* in pieces of *size* bytes.  Raises as `size_of` does.
         """
         with (
-            storage_errors(self.path / filename),
+            image_errors(self.path / filename),
             self.parent_of(filename, make=False) as (folder, name),
         ):
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -12,7 +12,7 @@ from anyio import CancelScope, to_thread
 
 from batchfetch.models import Image
 from batchfetch.settings import Durability
-from batchfetch.storage.folder import Folder, storage_errors
+from batchfetch.storage.folder import Folder, image_errors
 from batchfetch.storage.part import Decoder, PartFile
 from batchfetch.storage.writers import Writers
 
@@ -87,7 +87,8 @@ class ImageFile:
         Let go of the file; without a `commit` nothing is left of it.
         """
         if self._part is not None and not self._part.closed:
-            await self._storage.writers.run(self._part.close)
+            with self._errors():
+                await self._storage.writers.run(self._part.close)
 
     async def _flush(self) -> None:
         if self._part is None:
@@ -115,7 +116,7 @@ class ImageFile:
         return image
 
     def _errors(self) -> AbstractContextManager[None]:
-        return storage_errors(self._storage.folder.path / self._filename)
+        return image_errors(self._storage.folder.path / self._filename)
 
 
 @asynccontextmanager

@@ -84,10 +84,10 @@ class PartFile(FileIO):
         """
         if self.closed:
             return
-        super().close()
-        if self._part:
-            with suppress(
-                OSError
-            ):  # Gone with its folder, or the disk is: nothing is left to tidy.
-                os.unlink(self._part, dir_fd=self._folder)
-        os.close(self._folder)
+        try:
+            super().close()
+        finally:
+            if self._part:
+                with suppress(OSError):  # Gone with its folder, or the disk is: nothing to tidy.
+                    os.unlink(self._part, dir_fd=self._folder)
+            os.close(self._folder)

@@ -28,10 +28,11 @@ class Writers:
     Does blocking work without keeping the event loop waiting for long.
     """
 
-    def __init__(self, *, durable: bool) -> None:
+    def __init__(self, *, durable: bool, clock: Callable[[], float] = perf_counter) -> None:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="batchfetch-writer")
         # What waits for the disk is never quick; memory and page cache are until shown otherwise.
         self._durable = durable
+        self._clock = clock
         self._average = 0.0
 
     def close(self) -> None:
@@ -64,8 +65,8 @@ class Writers:
         return self._timed(work)
 
     def _timed(self, work: Callable[[], T]) -> T:
-        started = perf_counter()
+        started = self._clock()
         try:
             return work()
         finally:
-            self._average += _WEIGHT * (perf_counter() - started - self._average)
+            self._average += _WEIGHT * (self._clock() - started - self._average)
