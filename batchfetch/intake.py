@@ -74,7 +74,7 @@ class Intake:
         Say what is to be done about *row*.  Raises `StorageError`.
         """
         if isinstance(row, str):
-            row = Job(row, default_filename(row))
+            row = _row_of(row)
         if isinstance(row, BadRow):
             self.tasks += 1
             return Outcome.invalid(row)
@@ -125,6 +125,13 @@ class Intake:
             return decoder.flush()
         except DecodeError:
             return None
+
+
+def _row_of(task_id: str) -> Job | BadRow:
+    try:
+        return Job(task_id, default_filename(task_id))
+    except ValueError as exc:
+        return BadRow("bad_name", str(exc), task_id)
 
 
 def _bad_name(inquiry: Inquiry, detail: str) -> Outcome:
