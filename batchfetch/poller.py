@@ -128,8 +128,12 @@ class Poller:
             if inquiry.refusals > 1:
                 raise CredentialsError(f"the service refuses a token it has just given: {error}")
             return Fault(error, 0.0)
-        if isinstance(error, StatusError) and error.status == 204:
-            # Only `file` answers so; it is documented to mean "expired" and may mean "not ready".
+        if (
+            isinstance(error, StatusError)
+            and error.status == 204
+            and answers_with_file(inquiry.job.endpoint or self._settings.endpoint)
+        ):
+            # Documented to mean "expired"; it may mean "not ready".
             return _not_exist(inquiry, "the service has no file for this task")
         inquiry.faults += 1
         if error.transient and not self._retries.gives_up(inquiry.faults):
