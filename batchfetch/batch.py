@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmana
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
-from random import Random
+from time import time
 from typing import Self
 
 import anyio
@@ -122,9 +122,10 @@ class Batch:
         self._pace = Pace(
             slots=settings.concurrency, rate=settings.rate, max_calls=settings.max_calls
         )
-        # Not for secrets: jitter.
-        policy = PollingPolicy(settings.polling, patience=settings.patience, random=Random())  # noqa: S311
-        self._scheduler = Scheduler(policy)
+        self._scheduler = Scheduler(
+            PollingPolicy(settings.polling, patience=settings.patience),
+            epoch=time() - self._started,
+        )
         self._dispatch = Dispatch(
             self._scheduler,
             Poller(transport, storage, settings, self._pace, retries),

@@ -2,15 +2,108 @@
 Who is asked next, and when: jobs wait here, holding neither a slot nor a coroutine.
 """
 
-from heapq import heappop, heappush
+from collections.abc import Iterator
+from heapq import heapify, heappop, heappush
+from math import inf
 
-from batchfetch.models import Inquiry
-from batchfetch.polling import PollingPolicy
+from batchfetch.models import STORED_FOR, Inquiry, TaskStatus
+from batchfetch.polling import Front, PollingPolicy
+
+_EXPIRES_SOON = 600.0
+"""Seconds before its result is deleted in which a task is asked, ready or not."""
+
+_DONE = (TaskStatus.COMPLETED, TaskStatus.ERROR)
+"""NotExist says nothing of how far the service is."""
+
+_NOWHERE = (-inf, -1)
+
+Place = tuple[float, int]
+"""A task's place in its line: when it was submitted (Unix time, if known), then its ordinal."""
+
+
+class _Line:
+    """
+    The tasks of one endpoint in the order in which they should become ready.
+
+    Those not asked about yet, and those at the front, unfinished with nothing ready behind them:
+    they are what the next sweep begins with.  A task that others have overtaken is a straggler; it
+    leaves the line, and so does one that has held up two sweeps.
+    """
+
+    def __init__(self, policy: PollingPolicy) -> None:
+        self.front = Front(policy)
+        self._heap: list[tuple[Place, Inquiry]] = []
+        self._asked: set[int] = set()
+        self._reached = _NOWHERE
+        # Unfinished, and beyond what was reached in this sweep.
+        self._held_up: list[Inquiry] = []
+
+    def __len__(self) -> int:
+        return len(self._heap) + len(self._held_up)
+
+    @property
+    def head(self) -> Place:
+        return self._heap[0][0] if self._heap else (inf, -1)
+
+    def push(self, inquiry: Inquiry) -> None:
+        heappush(self._heap, (_place(inquiry), inquiry))
+
+    def pop(self) -> Inquiry:
+        """
+        Return the head, whose answer will say nothing about the front.
+        """
+        return heappop(self._heap)[1]
+
+    def next(self, now: float, price: float) -> Inquiry | float | None:
+        """
+        Return what to ask about now, or when the next sweep begins, or None.
+        """
+        front = self.front
+        if front.opens(now):
+            for inquiry in self._held_up:
+                self.push(inquiry)
+            self._held_up.clear()
+            self._reached = _NOWHERE
+        if self._heap and front.admits(now, price):
+            inquiry = self.pop()
+            self._asked.add(inquiry.ordinal)
+            front.asked(now)
+            return inquiry
+        if self._held_up and not self._heap and front.is_open and not front.in_flight:
+            front.close(now, price, len(self))
+        return None if front.is_open or not len(self) else front.opens_at
+
+    def answered(
+        self, inquiry: Inquiry, now: float, price: float, *, ready: bool | None
+    ) -> list[Inquiry]:
+        """
+        Take in an answer and return those known unfinished that are in the line no longer.
+        """
+        left_line = [] if ready is not False else [inquiry]
+        if inquiry.ordinal not in self._asked:
+            return left_line
+        self._asked.remove(inquiry.ordinal)
+        self.front.answered(now, price, len(self), ready=ready)
+        place = _place(inquiry)
+        if ready and place > self._reached:
+            self._reached = place
+            if self._held_up:
+                left_line = [other for other in self._held_up if _place(other) < place]
+                self._held_up = [other for other in self._held_up if _place(other) > place]
+        elif ready is False and place > self._reached and inquiry.calls <= 2:
+            self._held_up.append(inquiry)
+            return []
+        return left_line
+
+
+def _place(inquiry: Inquiry) -> Place:
+    submitted = inquiry.job.submitted_at
+    return (inf if submitted is None else submitted.timestamp(), inquiry.ordinal)
 
 
 class Scheduler:
     """
-    Hand out inquiries as they fall due.  Pure: every method is told what time it is.
+    Hand out inquiries when it is worth asking.  Pure: every method is told what time it is.
 
     Times are seconds on a monotonic clock, which showed 0 at Unix time *epoch*.  *lookahead* bounds
     how many jobs wait unasked.
@@ -20,55 +113,51 @@ class Scheduler:
         self, policy: PollingPolicy, *, lookahead: int = 65_536, epoch: float = 0.0
     ) -> None:
         self._policy = policy
-        self._epoch = epoch
         self._lookahead = lookahead
+        self._epoch = epoch
         self._closed = False
-        self._fresh: list[tuple[float, int, Inquiry]] = []
-        self._due: list[tuple[float, int, Inquiry]] = []
-        self._in_flight = 0
+        self._lines: dict[str | None, _Line] = {}
+        # When to ask again: stragglers, and those whose last question met a passing fault.
+        self._stragglers: list[tuple[float, int, Inquiry]] = []
+        self._faulted: list[tuple[float, int, Inquiry]] = []
+        self._unsettled = 0
+        self._scarce = False
+        self._answers = 0
 
     @property
     def waiting(self) -> int:
         """
-        Jobs not asked about yet.
+        Jobs in line: not asked about yet, but for a few at the front.
         """
-        return len(self._fresh)
+        return sum(map(len, self._lines.values()))
 
     @property
     def known_unfinished(self) -> int:
         """
-        Jobs to be asked about again.
+        Jobs to be asked about again at a time of their own.
         """
-        return len(self._due)
-
-    @property
-    def in_flight(self) -> int:
-        """
-        Questions without an answer yet.
-        """
-        return self._in_flight
+        return len(self._stragglers) + len(self._faulted)
 
     @property
     def wants_more(self) -> bool:
         """
         Whether there is room to read ahead.
         """
-        return not self._closed and len(self._fresh) < self._lookahead
+        return not self._closed and self.waiting < self._lookahead
 
     @property
     def finished(self) -> bool:
         """
         Whether every job has an outcome and none will be added.
         """
-        return self._closed and not (self._fresh or self._due or self._in_flight)
+        return self._closed and not self._unsettled
 
     def offer(self, inquiry: Inquiry) -> None:
         """
         Add a job from the manifest.
         """
-        submitted = inquiry.job.submitted_at
-        order = float("inf") if submitted is None else submitted.timestamp()
-        heappush(self._fresh, (order, inquiry.ordinal, inquiry))
+        self._unsettled += 1
+        self._line(inquiry).push(inquiry)
 
     def close(self) -> None:
         """
@@ -85,30 +174,97 @@ class Scheduler:
         comes or a job is offered.  *budget_left* is how many calls may still be made, if that is
         limited.
         """
-        if self._due and self._due[0][0] <= now:
-            inquiry = heappop(self._due)[2]
-        elif self._fresh:
-            inquiry = heappop(self._fresh)[2]
-        else:
-            return self._due[0][0] if self._due else None
-        self._in_flight += 1
-        return inquiry
+        self._scarce = budget_left is not None and budget_left < self._unsettled
+        times = []
+        for step in self._steps(now):
+            if isinstance(step, Inquiry):
+                return step
+            if step is not None:
+                times.append(step)
+        return min(times, default=None)
 
     def settled(self, inquiry: Inquiry, now: float) -> None:
         """
-        Record that *inquiry* has an outcome.
+        Record that *inquiry* has an outcome.  Its last answer says whether the service was done.
         """
-        self._in_flight -= 1
+        done = inquiry.answer is not None and inquiry.answer.status in _DONE
+        self._answered(inquiry, now, ready=True if done else None)
+        self._unsettled -= 1
 
     def unfinished(self, inquiry: Inquiry, now: float) -> None:
         """
         Record that the task is Pending or Processing; the policy says when it is asked again.
         """
-        self.again(inquiry, self._policy.again(inquiry, now))
+        self._answered(inquiry, now, ready=False)
 
     def again(self, inquiry: Inquiry, due: float) -> None:
         """
         Ask about *inquiry* again at *due*, without consulting the policy: a passing fault.
         """
-        self._in_flight -= 1
-        heappush(self._due, (due, inquiry.ordinal, inquiry))
+        self._answered(inquiry, due, ready=None)
+        heappush(self._faulted, (due, inquiry.ordinal, inquiry))
+
+    def _steps(self, now: float) -> Iterator[Inquiry | float | None]:
+        """
+        Generate what each queue would do next, the one that matters most first.
+        """
+        lines = sorted(self._lines.values(), key=lambda line: line.head)
+        for line in lines:
+            if line.head[0] + STORED_FOR - self._epoch < now + _EXPIRES_SOON:
+                yield line.pop()
+        yield _next(self._faulted, now)
+        # The last calls go to where most is ready, and that is where a sweep is under way.
+        if not self._scarce:
+            yield _next(self._stragglers, now)
+        price = self._price()
+        for line in lines:
+            yield line.next(now, price)
+        if self._scarce:
+            yield _next(self._stragglers, now)
+
+    def _answered(self, inquiry: Inquiry, now: float, *, ready: bool | None) -> None:
+        last, first = inquiry.unfinished_at, inquiry.first_asked
+        if ready is not None and last is not None and first is not None:
+            self._policy.lifetimes.learn(last - first, now - last, ready=ready)
+        if ready is False:
+            inquiry.unfinished_at = now
+        price = self._price()
+        for straggler in self._line(inquiry).answered(inquiry, now, price, ready=ready):
+            heappush(self._stragglers, self._entry(straggler, price))
+        self._answers += 1
+        if self._answers > min(self._left // 2, len(self._stragglers) + 16):
+            self._review(price)
+
+    def _review(self, price: float) -> None:
+        """
+        Compute all times anew: enough was learned, or so few are left that the price has changed.
+        """
+        self._answers = 0
+        self._stragglers = [self._entry(inquiry, price) for _, _, inquiry in self._stragglers]
+        heapify(self._stragglers)
+        for line in self._lines.values():
+            line.front.plan(price, len(line))
+
+    def _entry(self, inquiry: Inquiry, price: float) -> tuple[float, int, Inquiry]:
+        submitted, _ = _place(inquiry)
+        due = self._policy.due(inquiry, price, expires=submitted + STORED_FOR - self._epoch)
+        return due, inquiry.ordinal, inquiry
+
+    def _line(self, inquiry: Inquiry) -> _Line:
+        endpoint = inquiry.job.endpoint
+        if endpoint not in self._lines:
+            self._lines[endpoint] = _Line(self._policy)
+        return self._lines[endpoint]
+
+    def _price(self) -> float:
+        return self._policy.price(self._left, scarce=self._scarce)
+
+    @property
+    def _left(self) -> float:
+        return self._unsettled if self._closed else inf
+
+
+def _next(heap: list[tuple[float, int, Inquiry]], now: float) -> Inquiry | float | None:
+    if not heap:
+        return None
+    return heappop(heap)[2] if heap[0][0] <= now else heap[0][0]

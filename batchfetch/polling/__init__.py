@@ -1,0 +1,28 @@
+"""
+When it is worth asking.
+
+Two things cost: a question that comes too early costs a call, an image that lies ready costs time.
+One price weighs them: *λ* calls for each second that an image lies ready.  If looking costs *m*
+wasted calls, and finds what became ready at a rate of *r* a second, the cheapest time between two
+looks is
+
+    wait = √(2·m / (λ·r))                                 (where m/wait + λ·r·wait/2 is least)
+
+This is used twice.  For one task known to be unfinished *m* is 1 and *r* its hazard, learned by
+`Lifetimes` from other tasks of its age.  For the tasks not asked about yet *m* and *r* are what
+`Front` measures: the service works more or less in the order of submission, so a *sweep* goes along the
+tasks in that order, fetches all that is ready with one call each, and ends where too much is not.
+
+*λ* is the user's dial, and rises near the end.  The batch waits for its last image, which costs *Λ*
+calls a second however many are left, so the last few share that and are worth hurrying for:
+
+    λ = max(λ₀, Λ / left)
+
+Source of the square root: J. B. Keller, "Optimum Checking Schedules for Systems Subject to Random
+Failure", Management Science 21 (1974); it is also the economic order quantity.
+"""
+
+from batchfetch.polling.front import Front
+from batchfetch.polling.policy import PollingPolicy
+
+__all__ = ["Front", "PollingPolicy"]
