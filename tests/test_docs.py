@@ -16,9 +16,10 @@ from PIL import Image
 
 import batchfetch
 from batchfetch import errors
+from batchfetch.cli.choices import resolve
 from batchfetch.cli.config_file import read_config
 from batchfetch.cli.fetch import command as fetch_command
-from batchfetch.cli.options import names_of, resolve
+from batchfetch.cli.options import names_of
 from batchfetch.models import Outcome, OutcomeStatus, Summary
 from batchfetch.settings import Settings
 

@@ -8,19 +8,13 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from batchfetch.cli.choices import resolve, typed_options, variables
 from batchfetch.cli.config_file import read_config
-from batchfetch.cli.fetch import command, strange_variables
-from batchfetch.cli.options import (
-    SECRETS,
-    RunOptions,
-    names_of,
-    options_of,
-    resolve,
-    typed_options,
-    variables,
-)
+from batchfetch.cli.fetch import command
+from batchfetch.cli.options import RunOptions, names_of, options_of
+from batchfetch.cli.run import strange_variables
 from batchfetch.errors import SettingsError
-from batchfetch.service import Credentials
+from batchfetch.manifest import ManifestFormat
 from batchfetch.settings import Durability, Settings
 
 NAMES = names_of(Settings)
@@ -124,6 +118,16 @@ def test_every_option_is_typed_with_dashes():
     shown = CliRunner().invoke(command, ["--help"]).output
     for name in [*NAMES, *names_of(RunOptions), "config"]:
         assert re.search(rf"^ +(-\w, )?--{name.replace('_', '-')} ", shown, re.MULTILINE)
+
+
+def test_every_format_of_a_manifest_can_be_named():
+    """
+    The option takes the formats that the library knows, by the same names.
+    """
+    for known in ManifestFormat:
+        assert resolve(RunOptions, [typed(manifest_format=known.value)]).manifest_format == known
+    with pytest.raises(SettingsError, match=f"should be .*'{known}'"):
+        resolve(RunOptions, [typed(manifest_format="xlsx")])
 
 
 # What was given
@@ -294,13 +298,6 @@ def test_a_misspelt_variable_is_noticed():
 
 
 # Secrets
-
-
-def test_secrets_are_known_by_name():
-    """
-    What the settings file refuses is what the service takes.
-    """
-    assert tuple(Credentials.model_fields) == SECRETS
 
 
 def test_there_is_no_option_for_a_secret():

@@ -6,8 +6,9 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-from batchfetch.cli.options import SECRETS, Place, did_you_mean
+from batchfetch.cli.choices import Place, did_you_mean
 from batchfetch.errors import SettingsError
+from batchfetch.service import credentials
 
 
 def read_config(path: str, known: Sequence[str]) -> Place:
@@ -42,9 +43,9 @@ def _read_toml(path: str) -> dict[str, object]:
 def _require_known(path: str, key: str, name: str, known: Sequence[str]) -> None:
     if name in known:
         return
-    for secret in SECRETS:
+    for secret in credentials.NAMES:
         if name in {secret, f"{secret}_file"}:
-            variable = f"BATCHFETCH_{secret.upper()}"
+            variable = credentials.variable(secret)
             raise SettingsError(
                 f"{path}: {key} does not belong in a settings file; set {variable}, or "
                 f"{variable}_FILE to the name of a file that holds it"

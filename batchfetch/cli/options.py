@@ -1,28 +1,17 @@
 """
-Options made from the fields of a model, and the model made from what was given for them.
-
-Names, defaults and help come from the model, so the command line cannot say anything else.
+Options made from the fields of a model: names, defaults and help cannot say anything else.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
+from collections.abc import Mapping
 from enum import StrEnum
 from types import NoneType
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Literal, get_args, get_origin
 
 import click
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from batchfetch.errors import SettingsError
-from batchfetch.manifest import ManifestFormat
 from batchfetch.settings import parse_duration, parse_rate, parse_size
-
-M = TypeVar("M", bound=BaseModel)
-
-# The fields of `Credentials`, which takes the whole client to import.
-SECRETS = ("client_id", "client_secret", "access_token")
 
 _SHORT = {"output": "-o", "report": "-r"}
 
@@ -90,7 +79,8 @@ class RunOptions(BaseModel):
         defer_build=True,
     )
 
-    manifest_format: ManifestFormat | None = None
+    # ManifestFormat, whose module takes longer to import than --help has.
+    manifest_format: Literal["txt", "csv", "tsv", "jsonl"] | None = None
     """How manifests are written [default: by suffix; txt for standard input]."""
 
     sandbox: bool = False
@@ -111,9 +101,6 @@ class RunOptions(BaseModel):
 
     log_level: LogLevel = LogLevel.INFO
     """What is worth a log line."""
-
-
-# What is offered
 
 
 def names_of(model: type[BaseModel]) -> list[str]:
@@ -143,6 +130,8 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     metavar = _PARSED.get(parser) or _NAMED.get(name) or _TYPED.get(kind, "TEXT")
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         metavar = "|".join(kind)
+    elif get_origin(kind) is Literal:
+        metavar = "|".join(get_args(kind))
     default = _default_words(field.default, metavar)
     return click.Option(
         [name, *filter(None, [_SHORT.get(name)]), f"--{switch}"],
@@ -159,8 +148,9 @@ def _kind_and_parser(field: FieldInfo) -> tuple[object, object]:
     metadata = list(field.metadata)
     if NoneType in get_args(kind):
         kind = next(arg for arg in get_args(kind) if arg is not NoneType)
-        metadata += getattr(kind, "__metadata__", ())
-        kind = getattr(kind, "__origin__", kind)
+    if get_origin(kind) is Annotated:
+        kind, *inner = get_args(kind)
+        metadata += inner
     parsers = [mark.func for mark in metadata if isinstance(mark, BeforeValidator)]
     return kind, parsers[0] if parsers else None
 
@@ -181,87 +171,3 @@ def _default_words(value: object, metavar: str) -> str:
             )
         case _:
             return str(value)
-
-
-# What was given
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """
-    A place where settings are given: the command line, the environment, a file.
-    """
-
-    values: Mapping[str, object]
-    """By the option's name, with underscores."""
-
-    label: Callable[[str], str]
-    """What a user of this place calls the option of that name."""
-
-
-def typed_options(values: Mapping[str, Any]) -> Place:
-    """
-    Return what was typed on the command line; None is what was not.
-    """
-    return Place(
-        {name: value for name, value in values.items() if value is not None},
-        lambda name: "--" + name.replace("_", "-"),
-    )
-
-
-def variables(environment: Mapping[str, str], names: Sequence[str], prefix: str) -> Place:
-    """
-    Return what the variables of these *names* say; an empty one says nothing.
-    """
-    found = {name: environment.get(prefix + name.upper()) for name in names}
-    return Place(
-        {name: value for name, value in found.items() if value},
-        lambda name: prefix + name.upper(),
-    )
-
-
-def unknown_variables(
-    environment: Mapping[str, str], prefix: str, known: Sequence[str]
-) -> Iterator[str]:
-    """
-    Yield a sentence about each variable that begins with *prefix* and is none of *known*.
-    """
-    for name in sorted(environment):
-        if name.startswith(prefix) and name not in known:
-            yield f"the variable {name} means nothing here{did_you_mean(name, known)}"
-
-
-def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """
-    Return `; did you mean …?` if *name* is nearly one of *known*, and nothing otherwise.
-    """
-    close = get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
-def resolve(model: type[M], places: Sequence[Place]) -> M:
-    """
-    Return *model* with each field from the first of *places* that has it.
-
-    Raises `SettingsError` with a sentence that says where a wrong value came from, and not what it
-    was: it may be a secret in the wrong place.
-    """
-    chosen: dict[str, Place] = {}
-    for name in names_of(model):
-        place = next((place for place in places if name in place.values), None)
-        if place is not None:
-            chosen[name] = place
-    try:
-        return model.model_validate({name: place.values[name] for name, place in chosen.items()})
-    except ValidationError as error:
-        raise SettingsError(_sentence(error, chosen)) from None
-
-
-def _sentence(error: ValidationError, chosen: Mapping[str, Place]) -> str:
-    parts = []
-    for problem in error.errors(include_url=False, include_context=False, include_input=False):
-        words = problem["msg"].removeprefix("Value error, ")
-        words = words.replace("Input should", "should", 1)
-        name = str(problem["loc"][0]) if problem["loc"] else ""
-        parts.append(f"{chosen[name].label(name)}: {words}" if name in chosen else words)
-    return "; ".join(dict.fromkeys(parts))

@@ -3,7 +3,7 @@ A run of `batchfetch fetch`, from its settings to its exit code.
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.util import find_spec
@@ -12,32 +12,53 @@ from typing import Any
 import anyio
 
 from batchfetch.batch import Batch, open_batch
+from batchfetch.cli.choices import resolve, typed_options, unknown_variables, variables
+from batchfetch.cli.config_file import read_config
 from batchfetch.cli.display import OutcomeLog, open_display
 from batchfetch.cli.exits import exit_code
-from batchfetch.cli.options import RunOptions
+from batchfetch.cli.logs import configure
+from batchfetch.cli.options import RunOptions, names_of
 from batchfetch.cli.signals import stop_on_signal
 from batchfetch.cli.streams import say
 from batchfetch.cli.wording import plan_text, summary_text
-from batchfetch.errors import BatchFetchError, CredentialsError, ManifestError, StorageError
-from batchfetch.manifest import Manifest
+from batchfetch.errors import (
+    BatchFetchError,
+    CredentialsError,
+    ManifestError,
+    SettingsError,
+    StorageError,
+)
+from batchfetch.manifest import Manifest, ManifestFormat
 from batchfetch.models import Summary
 from batchfetch.plan import plan
-from batchfetch.service import Credentials, find_credentials
+from batchfetch.service import Credentials, credentials, find_credentials
 from batchfetch.settings import Settings
 
 log = logging.getLogger(__name__)
 
+_PREFIX = "BATCHFETCH_"
+_SANDBOX = "BATCHFETCH_SANDBOX_"
+_NAMES = [*names_of(Settings), *names_of(RunOptions)]
+
 
 def run(
     manifests: tuple[str, ...],
-    settings: Settings,
-    options: RunOptions,
+    config: str | None,
+    typed: Mapping[str, Any],
     environment: Mapping[str, str],
 ) -> int:
     """
     Fetch, or with `--dry-run` foretell, the tasks of *manifests*; return the exit code.
+
+    *config* is the name of a settings file, *typed* holds the options on the command line.
+    Raises `SettingsError` where they make no sense.
     """
-    manifest = Manifest(*manifests, manifest_format=options.manifest_format)
+    settings, options = choose(config, typed, environment)
+    configure(options.log_format, options.log_level)
+    for sentence in strange_variables(environment):
+        log.warning("%s", sentence)
+    form = ManifestFormat(options.manifest_format) if options.manifest_format else None
+    manifest = Manifest(*manifests, manifest_format=form)
     work: Callable[[], Awaitable[int]]
     if options.dry_run:
         work = partial(_foretell, manifest, settings, options)
@@ -49,6 +70,36 @@ def run(
         code = exit_code(error)
         log.error("%s", error)  # noqa: TRY400 - a sentence; a traceback is for defects
         return code
+
+
+def choose(
+    config: str | None, typed: Mapping[str, Any], environment: Mapping[str, str]
+) -> tuple[Settings, RunOptions]:
+    """
+    Return what the command line, the environment, the settings file and the defaults come to.
+
+    Raises `SettingsError`.
+    """
+    config = config or environment.get(f"{_PREFIX}CONFIG")
+    places = [typed_options(typed), variables(environment, _NAMES, _PREFIX)]
+    if config:
+        places.append(read_config(config, _NAMES))
+    options = resolve(RunOptions, places)
+    if options.sandbox and "base_url" in places[0].values:
+        raise SettingsError("--base-url and --sandbox exclude each other")
+    return resolve(Settings, places), options
+
+
+def strange_variables(environment: Mapping[str, str]) -> Iterator[str]:
+    """
+    Yield a sentence about each variable that looks like one of ours and is none: a misspelt one.
+
+    Those of the sandbox are its own affair.
+    """
+    secrets = credentials.NAMES
+    known = [*_NAMES, "config", *secrets, *(f"{name}_file" for name in secrets)]
+    ours = {name: text for name, text in environment.items() if not name.startswith(_SANDBOX)}
+    yield from unknown_variables(ours, _PREFIX, [_PREFIX + name.upper() for name in known])
 
 
 async def _foretell(manifest: Manifest, settings: Settings, options: RunOptions) -> int:

@@ -11,17 +11,9 @@ from typing import Any
 import anyio
 import click
 
+from batchfetch.cli.choices import resolve, typed_options, unknown_variables, variables
 from batchfetch.cli.logs import configure
-from batchfetch.cli.options import (
-    LogFormat,
-    LogLevel,
-    names_of,
-    options_of,
-    resolve,
-    typed_options,
-    unknown_variables,
-    variables,
-)
+from batchfetch.cli.options import LogFormat, LogLevel, names_of, options_of
 from batchfetch.cli.streams import say
 from batchfetch.sandbox import SandboxSettings, open_sandbox
 
