@@ -25,7 +25,8 @@ _CONFIG = """
 {user}
 daemon off;
 worker_processes 1;
-worker_rlimit_nofile 8192;
+# Above the files that stay open below, or the worker runs out of descriptors half way.
+worker_rlimit_nofile 65536;
 pid {prefix}/nginx.pid;
 error_log {prefix}/error.log warn;
 events {{ worker_connections 4096; }}
