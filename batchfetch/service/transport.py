@@ -79,8 +79,11 @@ class AiohttpTransport:
     Asks over HTTP/1.1, keeping connections open between questions.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, settings: Settings) -> None:
+    def __init__(
+        self, session: aiohttp.ClientSession, settings: Settings, proxy_headers: dict[str, str]
+    ) -> None:
         self._session = session
+        self._proxy_headers = proxy_headers
         self._root = settings.base_url
         self._read_timeout = settings.read_timeout
         self._answer_timeout = settings.connect_timeout + settings.read_timeout
@@ -130,7 +133,12 @@ class AiohttpTransport:
         # The socket's own time-outs see silence; only this one sees headers that drip.
         with _mapped(), anyio.fail_after(self._answer_timeout):
             return await self._session.request(
-                method, url, headers=headers, data=data, allow_redirects=False
+                method,
+                url,
+                headers=headers,
+                data=data,
+                allow_redirects=False,
+                proxy_headers=self._proxy_headers,
             )
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> Exception:
@@ -269,7 +277,7 @@ async def open_transport(settings: Settings) -> AsyncIterator[AiohttpTransport]:
         ttl_dns_cache=300,
         keepalive_timeout=60,  # A waiting task is asked again before that.
     )
-    proxy, proxy_auth = _proxy(settings.base_url)
+    proxy, proxy_headers = _proxy(settings.base_url)
     async with aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -280,13 +288,12 @@ async def open_transport(settings: Settings) -> AsyncIterator[AiohttpTransport]:
         },
         middlewares=(_no_silent_retry,),
         proxy=proxy,
-        proxy_auth=proxy_auth,
         read_bufsize=_READ_BUFFER,
         timeout=aiohttp.ClientTimeout(
             total=None, sock_connect=settings.connect_timeout, sock_read=settings.read_timeout
         ),
     ) as session:
-        yield AiohttpTransport(session, settings)
+        yield AiohttpTransport(session, settings, proxy_headers)
 
 
 def _trust(settings: Settings) -> ssl.SSLContext | bool:
@@ -303,9 +310,10 @@ def _trust(settings: Settings) -> ssl.SSLContext | bool:
         ) from None
 
 
-def _proxy(root: str) -> tuple[URL | None, aiohttp.BasicAuth | None]:
+def _proxy(root: str) -> tuple[URL | None, dict[str, str]]:
     """
-    Return the proxy that the environment names for *root*, as other tools read it.
+    Return the proxy that the environment names for *root*, as other tools read it, and the headers
+    that let us in.  A password is kept out of the URL because aiohttp's errors show that.
 
     aiohttp's own `trust_env` also reads ~/.netrc, on every request, and then refuses the bearer
     token beside what it found there.
@@ -315,9 +323,9 @@ def _proxy(root: str) -> tuple[URL | None, aiohttp.BasicAuth | None]:
     parts = urlsplit(root)
     address = urllib.request.getproxies().get(parts.scheme)
     if address is None or is_loopback(parts.hostname or ""):
-        return None, None
+        return None, {}
     if urllib.request.proxy_bypass(parts.netloc):
-        return None, None
+        return None, {}
     try:
         url = URL(address if "://" in address else f"http://{address}")
     except ValueError:
@@ -328,5 +336,7 @@ def _proxy(root: str) -> tuple[URL | None, aiohttp.BasicAuth | None]:
             f"{parts.scheme.upper()}_PROXY in the environment names no proxy that can be used;"
             " write http://host:port"
         )
-    auth = aiohttp.BasicAuth(url.user, url.password or "") if url.user else None
-    return url.with_user(None), auth
+    if url.user is None:
+        return url, {}
+    login = aiohttp.encode_basic_auth(url.user, url.password or "")
+    return url.with_user(None), {"Proxy-Authorization": login}
