@@ -11,12 +11,11 @@ import stat
 import subprocess
 import sys
 import threading
-from contextlib import suppress
-from pathlib import Path
 
 import anyio
 import anyio.lowlevel
 import pytest
+from descriptors import exhausted, open_files
 
 from batchfetch.errors import (
     MalformedBase64Error,
@@ -101,17 +100,6 @@ def files_in(folder):
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != ".batchfetch.lock"
     }
-
-
-def open_files():
-    """
-    Return what this process has open.
-    """
-    opened = {}
-    for link in Path("/proc/self/fd").iterdir():
-        with suppress(FileNotFoundError):
-            opened[link.name] = str(link.readlink())
-    return opened
 
 
 async def save(storage, filename, *pieces):
@@ -512,20 +500,9 @@ async def test_no_descriptor_left(root, storage):
     """
     Without a descriptor for the image its question may be asked again; the disk is sound.
     """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     await storage.writers.run(lambda: None)  # The loop and the threads have theirs.
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, open_files())), hard))
-    spare = []
-    try:
-        with suppress(OSError):
-            while True:
-                spare.append(os.dup(0))
-        with pytest.raises(OutOfDescriptorsError, match=r"image\.png"):
-            await save(storage, "image.png", b"x")
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        for descriptor in spare:
-            os.close(descriptor)
+    with exhausted(), pytest.raises(OutOfDescriptorsError, match=r"image\.png"):
+        await save(storage, "image.png", b"x")
     await save(storage, "image.png", b"x")
     assert files_in(root) == {"image.png": b"x"}
 
@@ -537,20 +514,9 @@ def test_no_descriptor_left_for_the_part_itself(root):
     folder = Folder(root)
     with folder.parent_of("image.png", make=True) as (parent, name):
         before = open_files()
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        spare = []
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, before)) + 1, hard))
-            with suppress(OSError):
-                while True:
-                    spare.append(os.dup(0))
-            os.close(spare.pop())  # One is free: enough for the folder, too few for the part.
-            with pytest.raises(OSError, match="Too many open files"):
-                PartFile(parent, name, Plain())
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-            for descriptor in spare:
-                os.close(descriptor)
+        # One is free: enough for the folder, too few for the part.
+        with exhausted(but=1), pytest.raises(OSError, match="Too many open files"):
+            PartFile(parent, name, Plain())
         assert open_files() == before
     folder.close()
 
