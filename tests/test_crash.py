@@ -32,16 +32,16 @@ from replies import large
 KILLS = int(os.environ.get("BATCHFETCH_TEST_KILLS", "40"))
 STEP = 1 if KILLS >= 1000 else 13
 KILLED = -signal.SIGKILL
-TASKS = [f"task{number}" for number in range(8)]
+TASKS = [f"task{number}" for number in range(6)]
 PADDING = 3_000
 IMAGES = expected_images(TASKS, PADDING)
 
 POINTS = [
     pytest.param(text, passage, id=f"{name}, time {passage}")
     for name, text, passages in [
-        ("after write", "os.writev(", (1, 4, 8)),
-        ("after fsync", "os.fsync(", (1, 4, 8)),
-        ("after rename", "os.replace(", (1, 4, 8)),
+        ("after write", "os.writev(", (1, 3, 6)),
+        ("after fsync", "os.fsync(", (1, 3, 6)),
+        ("after rename", "os.replace(", (1, 3, 6)),
         ("before the report line", "map(encode, outcomes)", (1, 2)),
         ("while the report line is written", "self._file.write(", (1, 2)),
     ]
@@ -151,6 +151,7 @@ def test_killed_at_a_chosen_point(runs, text, passage):
     assert runs.kill_and_resume(after=text, passage=passage) == KILLED
 
 
+@pytest.mark.timeout(120 + KILLS)
 def test_killed_before_any_line_that_writes(driver, origin, tmp_path):
     """
     There is no line of the modules that write before which a death does harm.
@@ -165,6 +166,7 @@ def test_killed_before_any_line_that_writes(driver, origin, tmp_path):
     assert number > 100, "the trap saw hardly a line: does it know the modules that write?"
 
 
+@pytest.mark.timeout(120 + KILLS)
 def test_killed_at_random(driver, origin, tmp_path):
     """
     Killed at moments nobody chose, as often as asked for, the outcome is the same.
@@ -190,7 +192,7 @@ def test_killed_process_of_the_real_command(origin, tmp_path):
     """
     runs = Runs(None, origin, tmp_path)
     origin.forget()
-    for progress in (1, 4, 7):
+    for progress in (1, 3, 5):
         process = start(*runs.argv)
         wait_until(lambda: len(origin.calls) >= progress, process)  # noqa: B023 - waited for right here
         process.kill()

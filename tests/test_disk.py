@@ -277,7 +277,7 @@ def test_too_few_file_descriptors_mean_fewer_in_flight(fetch, tmp_path, origin):
     assert finished.summary["calls"] == len(origin.calls)
 
 
-@pytest.mark.parametrize("durability", ["none", "file", "full"])
+@pytest.mark.parametrize("durability", ["none", "full"])
 def test_durability_changes_nothing_one_can_see(fetch, tmp_path, durability):
     """
     Every way of writing leaves the same images and the same lines.

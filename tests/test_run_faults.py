@@ -125,7 +125,7 @@ def test_busy_token_endpoint_is_obeyed(fetch):
     `Retry-After: 600` for a token is longer than the run may last: it ends, having asked once.
     """
     with serving(Origin(tokens=[status(429, "Retry-After: 600")] * 9)) as origin:
-        finished = fetch(origin, "--max-runtime", 2, env=client_credentials())
+        finished = fetch(origin, "--max-runtime", 1, env=client_credentials())
     assert finished.code == 4
     assert finished.summary["stopped_by"] == "max-runtime"
     assert len(origin.token_requests) == 1
