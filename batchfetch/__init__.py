@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     )
     from batchfetch.manifest import Manifest, ManifestFormat
     from batchfetch.models import BadRow, Job, Outcome, OutcomeStatus, Summary
-    from batchfetch.plan import Plan, plan
+    from batchfetch.planning import Plan, plan
     from batchfetch.service import Credentials
     from batchfetch.settings import Checksum, Durability, Polling, Settings
     from batchfetch.version import __version__
@@ -42,7 +42,7 @@ _HOMES = {
     "Outcome": "models",
     "OutcomeStatus": "models",
     "OutputLockedError": "errors",
-    "Plan": "plan",
+    "Plan": "planning",
     "Polling": "settings",
     "Progress": "batch",
     "ReportError": "errors",
@@ -53,7 +53,7 @@ _HOMES = {
     "__version__": "version",
     "fetch": "batch",
     "open_batch": "batch",
-    "plan": "plan",
+    "plan": "planning",
 }
 
 __all__ = [

@@ -14,7 +14,7 @@ from batchfetch.cli.display import OutcomeLog, log_progress, open_display
 from batchfetch.cli.logs import JsonFormatter, StderrHandler, TextFormatter, redacted
 from batchfetch.cli.options import LogFormat, ProgressMode
 from batchfetch.models import Outcome, OutcomeStatus, Summary
-from batchfetch.plan import Plan
+from batchfetch.planning import Plan
 from batchfetch.settings import Settings
 
 REPORT = Path("images/report.jsonl")

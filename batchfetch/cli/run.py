@@ -30,7 +30,7 @@ from batchfetch.errors import (
 )
 from batchfetch.manifest import Manifest, ManifestFormat
 from batchfetch.models import Summary
-from batchfetch.plan import plan
+from batchfetch.planning import plan
 from batchfetch.service import Credentials, credentials, find_credentials
 from batchfetch.settings import Settings
 

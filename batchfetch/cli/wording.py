@@ -13,7 +13,7 @@ from batchfetch.text import plain_text
 if TYPE_CHECKING:  # Each of these would cost `--help` a tenth of a second.
     from batchfetch.batch import Progress
     from batchfetch.models import Outcome, Summary
-    from batchfetch.plan import Plan
+    from batchfetch.planning import Plan
     from batchfetch.settings import Settings
 
 Word = TypeVar("Word", bound=str)
