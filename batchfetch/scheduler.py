@@ -183,6 +183,15 @@ class Scheduler:
                 times.append(step)
         return min(times, default=None)
 
+    def found(self, inquiry: Inquiry, now: float) -> None:
+        """
+        Record that an image has begun to arrive, so that others need not wait for its last byte.
+
+        May be left out: `settled` says the same, only later.
+        """
+        self._answered(inquiry, now, ready=True)
+        inquiry.unfinished_at = None  # Learned from; not to be learned from again.
+
     def settled(self, inquiry: Inquiry, now: float) -> None:
         """
         Record that *inquiry* has an outcome.  Its last answer says whether the service was done.
@@ -208,9 +217,11 @@ class Scheduler:
         """
         Generate what each queue would do next, the one that matters most first.
         """
-        lines = sorted(self._lines.values(), key=lambda line: line.head)
+        lines = [*self._lines.values()]
+        if len(lines) > 1:
+            lines.sort(key=lambda line: line.head)
         for line in lines:
-            if line.head[0] + STORED_FOR - self._epoch < now + _EXPIRES_SOON:
+            if line.head[0] < now + self._epoch + _EXPIRES_SOON - STORED_FOR:
                 yield line.pop()
         yield _next(self._faulted, now)
         # The last calls go to where most is ready, and that is where a sweep is under way.

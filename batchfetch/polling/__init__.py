@@ -9,9 +9,9 @@ looks is
     wait = √(2·m / (λ·r))                                 (where m/wait + λ·r·wait/2 is least)
 
 This is used twice.  For one task known to be unfinished *m* is 1 and *r* its hazard, learned by
-`Lifetimes` from other tasks of its age.  For the tasks not asked about yet *m* and *r* are what
-`Front` measures: the service works more or less in the order of submission, so a *sweep* goes along the
-tasks in that order, fetches all that is ready with one call each, and ends where too much is not.
+`Lifetimes` from other tasks of its age.  For tasks not asked about yet *m* and *r* are measured by
+`Front`: the service works more or less in the order of submission, so a *sweep* goes along the
+tasks in that order, fetches what is ready with one call each, and ends where too much is not.
 
 *λ* is the user's dial, and rises near the end.  The batch waits for its last image, which costs *Λ*
 calls a second however many are left, so the last few share that and are worth hurrying for:

@@ -12,15 +12,21 @@ class Front:
     Where, in a line of tasks, the ready ones end: when to look for it, and how far to go.
 
     A sweep begins with little credit.  A ready task adds the policy's tolerance to it, one that is
-    unfinished takes 1, and below 0 the sweep ends.  As many questions may be in flight as tasks must have
-    become ready since the last sweep, at the rate seen so far; beyond that it goes on carefully,
-    with as many more as it could lose without regret.
+    unfinished takes 1, and below 0 the sweep ends.
+
+    What is in flight when the front is reached is asked in vain.  So as many questions may be in
+    flight as tasks must have become ready since the last sweep, at the rate seen so far; from there
+    on a sweep goes carefully, and faster the more it finds.
     """
 
     _FIRST = 4
-    """Questions in flight at first, and for each one answered, until something is unfinished."""
+    """Questions in flight at first and for each ready task, until the first one is unfinished."""
+    _GROWTH = 1 / 16
+    """More questions in flight for each task found beyond what was expected, at least."""
     _CREDIT = 1.0
+    """What a sweep begins with."""
     _MOST_CREDIT = 4.0
+    """What it cannot save more than: a long run of ready tasks pays for no long run of others."""
 
     def __init__(self, policy: PollingPolicy) -> None:
         self._policy = policy
@@ -56,14 +62,15 @@ class Front:
             return
         if ready:
             self._found += 1
-            self._credit = min(self._MOST_CREDIT, self._credit + self._policy.tolerance(price))
+            if self._credit < self._MOST_CREDIT:
+                self._credit += self._policy.tolerance(price)
         else:
             self._missed += 1
             self._credit -= 1
-        if self.is_open and self._credit < 0:
-            self.close(now, price, length)
-        else:
+        if not self.is_open:
             self.plan(price, length)
+        elif self._credit < 0:
+            self.close(now, price, length)
 
     def close(self, now: float, price: float, length: int) -> None:
         """
@@ -83,8 +90,9 @@ class Front:
         if self.is_open or self._closed_at is None:
             return
         rate, misses = self._measured()
-        # Whatever was found, all may become ready by the time the user's patience would end.
-        rate = max(rate, length / self._policy.patience, 1e-9)
+        # At least the next one is on its way, and all of them should be ready within the patience.
+        policy = self._policy
+        rate = max(rate, policy.lifetimes.hazard(0.0), length / policy.patience)
         wait = math.sqrt(2 * misses / (price * rate))
         self._wait = min(max(wait, SHORTEST_WAIT), self._limit, LONGEST_WAIT)
         self.opens_at = self._closed_at + self._wait
@@ -112,8 +120,8 @@ class Front:
             return self.in_flight < self._FIRST * (1 + self._found)
         if self._found + self._missed + self.in_flight < self._expected(now):
             return True
-        beyond = max(0.0, self._found - self._foreseen)
-        return self.in_flight < 1 + beyond * min(1.0, self._policy.tolerance(price))
+        growth = min(max(self._policy.tolerance(price), self._GROWTH), 1.0)
+        return self.in_flight < 1 + growth * max(0.0, self._found - self._foreseen)
 
     def _measured(self) -> tuple[float, float]:
         """

@@ -5,6 +5,10 @@ How long unfinished tasks stay unfinished.
 import math
 
 
+_STUCK = 0.001
+"""The share of tasks believed to be stuck for good."""
+
+
 class Lifetimes:
     """
     How long unfinished tasks stay unfinished: a prior, and what this run has shown.
@@ -57,10 +61,10 @@ def _prior_hazard(age: float) -> float:
     Return what is believed of the hazard at *age* before anything is known.
 
     "Up to several seconds", says the documentation: a third a second at first and less with age, as
-    3 / (10 + age).  But three tasks in a thousand are stuck for good: the older, the likelier.
+    3 / (10 + age).  But a few tasks are stuck for good, and an old one is likely to be one of them.
     """
     alive = (1 + age / 10) ** -3  # The share of sound tasks that take longer, by that hazard.
-    return 3 / (10 + age) * alive / (alive + 0.003)
+    return 3 / (10 + age) * alive / (alive + _STUCK)
 
 
 def _mean_lifetime(hazard: float, limit: float) -> float:

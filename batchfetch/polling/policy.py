@@ -10,10 +10,10 @@ from batchfetch.models import Inquiry
 from batchfetch.polling.lifetimes import Lifetimes
 from batchfetch.settings import Polling
 
-_PRICES: Mapping[Polling, float] = MappingProxyType({Polling.THRIFTY: 0.004, Polling.PROMPT: 3.0})
+_PRICES: Mapping[Polling, float] = MappingProxyType({Polling.THRIFTY: 0.005, Polling.PROMPT: 2.5})
 """λ₀: the calls it is worth to have one image a second earlier."""
 
-_BATCH_PRICE = 3.0
+_BATCH_PRICE = 4.0
 """Λ: the calls it is worth to have the whole batch a second earlier."""
 
 _NEGLIGIBLE = 0.04
@@ -24,6 +24,9 @@ SHORTEST_WAIT = 0.5
 
 LONGEST_WAIT = 45.0
 """Seconds until a front is looked for again: images should not lie for much over a minute."""
+
+_DOUBLING = 20.0
+"""Seconds more than a task has been unfinished for, after which it is asked again at any price."""
 
 _LAST_MINUTES = 15.0
 """Seconds between questions about a task whose result is about to be deleted."""
@@ -58,6 +61,8 @@ class PollingPolicy:
         last = inquiry.unfinished_at or 0.0
         first = last if inquiry.first_asked is None else inquiry.first_asked
         wait = math.sqrt(2 / (price * self.lifetimes.hazard(last - first)))
+        # What was learned may be out of date.  Doubling bounds what that can cost.
+        wait = min(wait, _DOUBLING + last - first)
         # Spread evenly, so that what the first of many teach comes in time for the others.
         wait *= 0.75 + 0.5 * (inquiry.ordinal * _GOLDEN % 1)
         if last < expires:
