@@ -125,7 +125,7 @@ def assert_whole(output, report):
     assert images == {task_id: IMAGES[task_id] for task_id in images}
     lines = last_lines(report)
     assert {line["outcome"] for line in lines.values()} <= {"Completed"}
-    assert set(lines) <= set(images)
+    assert set(lines) == set(images)
     assert parts_in(output) == []
 
 
