@@ -96,31 +96,29 @@ class Intake:
         if settled and settled.status not in {completed, *self._settings.retry}:
             self.already[settled.status] += 1
             return None
-        size = self._folder.size_of(filename) if self._folder else None
-        if size is None or self._settings.overwrite:
+        folder = self._folder
+        if folder is None or (size := folder.size_of(filename)) is None or self._settings.overwrite:
             return inquiry
         if settled and settled.status is completed:
             if not settled.has_size(size):
                 return inquiry
             self.already[completed] += 1
             return None
-        if not self._ledger.is_reported(filename) and (image := self._adopted(filename)):
+        if not self._ledger.is_reported(filename) and (image := self._adopted(folder, filename)):
             return Outcome.of(inquiry, completed, image=image)
         return inquiry
 
-    def _adopted(self, filename: str) -> Image | None:
+    def _adopted(self, folder: Folder, filename: str) -> Image | None:
         """
         Return what the image at *filename* is, if it is one: a run died before it was reported.
         """
-        if self._folder is None:
-            return None
         decoder = ImageDecoder(
             encoded=False,
             checksum=self._settings.checksum,
             max_bytes=self._settings.max_image_bytes,
         )
         try:
-            for piece in self._folder.read(filename, WRITE_SIZE):
+            for piece in folder.read(filename, WRITE_SIZE):
                 decoder.decode(piece)
             return decoder.flush()
         except DecodeError:
