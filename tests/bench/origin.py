@@ -25,8 +25,7 @@ _CONFIG = """
 {user}
 daemon off;
 worker_processes 1;
-# Above the files that stay open below, or the worker runs out of descriptors half way.
-worker_rlimit_nofile 65536;
+worker_rlimit_nofile 16384;
 pid {prefix}/nginx.pid;
 error_log {prefix}/error.log warn;
 events {{ worker_connections 4096; }}
@@ -35,8 +34,8 @@ http {{
     sendfile on;
     tcp_nopush on;
     keepalive_requests 100000000;
-    # A file is opened once for all peers and rounds, so that nobody pays for being the first.
-    open_file_cache max=50000 inactive=1h;
+    # Well below the descriptors there are: each entry keeps a file open.
+    open_file_cache max=8192 inactive=1h;
     open_file_cache_valid 1h;
     client_body_temp_path {prefix}/temp;
     proxy_temp_path {prefix}/temp;
