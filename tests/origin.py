@@ -77,7 +77,7 @@ class Origin:
         self.base_url = ""
         self._in_flight = 0
         self._asked: Counter[str] = Counter()
-        self._connections = 0
+        self._accepted = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     def calls_of(self, task_id: str) -> int:
@@ -85,6 +85,13 @@ class Origin:
         How often this task was asked about.
         """
         return self._asked[task_id]
+
+    @property
+    def connections(self) -> int:
+        """
+        How many are open.
+        """
+        return len(self._tasks)
 
     def revoke(self) -> None:
         """
@@ -115,8 +122,8 @@ class Origin:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections += 1
-        task = asyncio.ensure_future(self._serve(reader, writer, self._connections))
+        self._accepted += 1
+        task = asyncio.ensure_future(self._serve(reader, writer, self._accepted))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -12,7 +12,9 @@ import signal
 import subprocess
 import sys
 import time
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from command import (
@@ -73,6 +75,16 @@ class Runs:
         self.driver.stdin.flush()
         return int(self.driver.stdout.readline())
 
+    def wait_for_stragglers(self):
+        """
+        Have the origin read all that a dead run had sent: it accepts in order, so all before this.
+        """
+        last = HTTPConnection(urlsplit(self.origin.base_url).netloc)
+        last.request("GET", "/?id=straggler")
+        last.getresponse().read()
+        last.close()
+        wait_until(lambda: self.origin.connections == 0)
+
     def check_after_kill(self):
         """
         Say what must hold at any moment; return the tasks that are settled.
@@ -99,6 +111,7 @@ class Runs:
         """
         self.origin.forget()
         how = self.run(**kill)
+        self.wait_for_stragglers()
         settled = self.check_after_kill()
         asked = {task_id: self.origin.calls_of(task_id) for task_id in TASKS}
         assert self.run() == 0
