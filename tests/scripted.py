@@ -1,0 +1,117 @@
+"""
+A transport without a network: says what it is told to, and remembers what it was asked.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import anyio
+import anyio.lowlevel
+from replies import body_of, png_of, result
+
+from batchfetch.errors import JobError, StatusError
+
+Said = bytes | JobError
+
+
+def ready(task_id: str) -> bytes:
+    """
+    Return the body of a completed task with the image only it has.
+    """
+    return body_of(png_of(task_id), task_id)
+
+
+def says(task_status: str, code: str = "Ok", **fields: object) -> Callable[[str], bytes]:
+    """
+    Return an answer without an image.
+    """
+    return lambda task_id: result(task_id, task_status, code, **fields)  # type: ignore[arg-type]  # as in replies
+
+
+pending = says("Pending", "NotReady")
+
+
+def status(code: int, retry_after: float | None = None) -> StatusError:
+    """
+    Return the error that this HTTP status is.
+    """
+    return StatusError(code, f"the service answered {code}", retry_after)
+
+
+@dataclass(frozen=True)
+class Call:
+    """
+    One question.
+    """
+
+    at: float
+    path: str
+    task_id: str
+    token: str
+
+
+class ScriptedTransport:
+    """
+    Answers each task's questions from its script, the last step again and again.
+
+    A step is a body, a function from the id to one, or an error.  An answer takes *seconds*.
+    """
+
+    def __init__(
+        self,
+        script: dict[str, Sequence[Said | Callable[[str], Said]]] | None = None,
+        *,
+        default: Said | Callable[[str], Said] = ready,
+        seconds: float = 0.0,
+    ) -> None:
+        self.script = script or {}
+        self.default = default
+        self.seconds = seconds
+        self.refused: set[str] = set()
+        """Tokens that are answered with 401."""
+
+        self.calls: list[Call] = []
+        self.most_in_flight = 0
+        self.given_up = 0
+        self._in_flight = 0
+        self._asked: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def get_result(self, path: str, task_id: str, token: str) -> AsyncIterator["_Body"]:
+        """
+        See `Transport.get_result`.
+        """
+        self.calls.append(Call(anyio.current_time(), path, task_id, token))
+        self._in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self._in_flight)
+        try:
+            await anyio.sleep(self.seconds)
+            yield _Body(self._next(task_id, token))
+        except anyio.get_cancelled_exc_class():
+            self.given_up += 1
+            raise
+        finally:
+            self._in_flight -= 1
+
+    def _next(self, task_id: str, token: str) -> bytes:
+        if token in self.refused:
+            raise status(401)
+        steps = self.script.get(task_id) or [self.default]
+        step = steps[min(self._asked[task_id], len(steps) - 1)]
+        self._asked[task_id] += 1
+        said = step(task_id) if callable(step) else step
+        if isinstance(said, JobError):
+            raise said
+        return said
+
+
+class _Body:
+    def __init__(self, text: bytes) -> None:
+        half = len(text) // 2
+        self._chunks = [chunk for chunk in (text[:half], text[half:]) if chunk]
+
+    async def read(self) -> bytes:
+        await anyio.lowlevel.checkpoint()
+        return self._chunks.pop(0) if self._chunks else b""
