@@ -2,8 +2,10 @@
 The pipeline, wired: rows of a manifest in, outcomes out, and a report that has every one of them.
 """
 
+import asyncio
 import logging
 import os
+from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
@@ -117,7 +119,9 @@ class Batch:
         self._recorder = recorder
         self._tokens = tokens
         self._concurrency = settings.concurrency
-        self._started = anyio.current_time()
+        # What `anyio.current_time` asks in the end, without looking the loop up on each call.
+        clock = asyncio.get_running_loop().time
+        self._started = clock()
         self._deadline = self._started + (settings.max_runtime or inf)
         self._pace = Pace(
             slots=settings.concurrency, rate=settings.rate, max_calls=settings.max_calls
@@ -128,13 +132,15 @@ class Batch:
         )
         self._dispatch = Dispatch(
             self._scheduler,
-            Poller(transport, storage, settings, self._pace, retries),
+            Poller(transport, storage, settings, self._pace, retries, clock=clock),
             tokens,
             self._pace,
             recorder.record,
             patience=settings.patience,
             deadline=self._deadline,
+            clock=clock,
         )
+        self._recorded: deque[Outcome] = deque()
         self._asking = anyio.CancelScope()
         self._reading = anyio.CancelScope()
         self._failure: BatchFetchError | None = None
@@ -146,11 +152,13 @@ class Batch:
 
     async def __anext__(self) -> Outcome:
         try:
-            return await self._recorder.recorded.receive()
+            while not self._recorded:
+                self._recorded.extend(await self._recorder.recorded.receive())
         except anyio.EndOfStream:
             if self._failure is not None:
                 raise self._failure from None
             raise StopAsyncIteration from None
+        return self._recorded.popleft()
 
     def stop(self, by: str) -> None:
         """

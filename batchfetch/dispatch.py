@@ -108,7 +108,8 @@ class Dispatch:
                     self.stop("max-calls")
                 elif self._pace.pause.until >= self._deadline:
                     self.stop("max-runtime")  # Now rather than after hours of waiting in vain.
-                await self._changed_before(until)
+                if self.stopped_by is None:
+                    await self._changed_before(until)
         return None
 
     def _is_work_left(self) -> bool:

@@ -6,19 +6,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
-from anyio import (
-    BrokenResourceError,
-    CancelScope,
-    EndOfStream,
-    WouldBlock,
-    create_memory_object_stream,
-)
-from anyio.streams.memory import MemoryObjectReceiveStream
+from anyio import BrokenResourceError, CancelScope, Event, create_memory_object_stream
 
 from batchfetch.models import Outcome, OutcomeStatus
 
-# Outcomes that may wait to be written, and to be read.  While these are full nobody asks on.
-_BUFFER = 256
+# Outcomes that may wait to be written.  While there are as many, nobody asks on.
+_MOST_WAITING = 256
 
 
 class Recorder:
@@ -28,8 +21,12 @@ class Recorder:
 
     def __init__(self, write: Callable[[Sequence[Outcome]], Awaitable[None]]) -> None:
         self._write = write
-        self._entrance, self._written = create_memory_object_stream[Outcome](_BUFFER)
-        self._exit, self.recorded = create_memory_object_stream[Outcome](_BUFFER)
+        self._waiting: list[Outcome] = []
+        self._ended = False
+        # A stream would do for both, at three times the price of an outcome.
+        self._changed = Event()
+        self._room = Event()
+        self._exit, self.recorded = create_memory_object_stream[Sequence[Outcome]](1)
         self.outcomes: Counter[OutcomeStatus] = Counter()
         """How many were written, by what became of the task."""
 
@@ -40,34 +37,40 @@ class Recorder:
         """
         Hand over *outcome*; waits while too many others wait, even if cancelled: it was paid for.
         """
-        with CancelScope(shield=True), suppress(BrokenResourceError):  # `run` failed and said so.
-            await self._entrance.send(outcome)
+        while len(self._waiting) >= _MOST_WAITING and not self._ended:
+            with CancelScope(shield=True):
+                await self._room.wait()
+        self._waiting.append(outcome)
+        self._changed.set()
 
     def close(self) -> None:
         """
         Declare that no outcome will follow.
         """
-        self._entrance.close()
+        self._ended = True
+        self._changed.set()
 
     async def run(self) -> None:
         """
         Write and pass on until `close`.  Raises `ReportError`; what was not written is not counted.
         """
-        with self._exit, self._written:
-            async for outcome in self._written:
-                outcomes = [outcome, *_waiting(self._written)]
-                await self._write(outcomes)
-                for written in outcomes:
-                    self.outcomes[written.status] += 1
-                    self.bytes += written.bytes or 0
-                    with suppress(BrokenResourceError):  # Nobody listens; the report has it.
-                        await self._exit.send(written)
+        with self._exit:
+            try:
+                while self._waiting or not self._ended:
+                    await self._changed.wait()
+                    self._changed = Event()
+                    outcomes, self._waiting = self._waiting, []
+                    self._room.set()
+                    self._room = Event()
+                    await self._record(outcomes)
+            finally:
+                self.close()
+                self._room.set()
 
-
-def _waiting(stream: MemoryObjectReceiveStream[Outcome]) -> list[Outcome]:
-    waiting = []
-    try:
-        while True:
-            waiting.append(stream.receive_nowait())
-    except (WouldBlock, EndOfStream):
-        return waiting
+    async def _record(self, outcomes: Sequence[Outcome]) -> None:
+        await self._write(outcomes)
+        for outcome in outcomes:
+            self.outcomes[outcome.status] += 1
+            self.bytes += outcome.bytes or 0
+        with suppress(BrokenResourceError):  # Nobody listens; the report has them.
+            await self._exit.send(outcomes)
