@@ -33,7 +33,8 @@ class _Line:
     def __init__(self, policy: PollingPolicy) -> None:
         self.front = Front(policy)
         self._heap: list[tuple[Place, Inquiry]] = []
-        self._asked: set[int] = set()
+        # Questions in flight: which task, in which sweep.
+        self._asked: dict[int, int] = {}
         self._reached = _NOWHERE
         # Unfinished, and beyond what was reached in this sweep.
         self._held_up: list[Inquiry] = []
@@ -66,8 +67,7 @@ class _Line:
             self._reached = _NOWHERE
         if self._heap and front.admits(now, price):
             inquiry = self.pop()
-            self._asked.add(inquiry.ordinal)
-            front.asked(now)
+            self._asked[inquiry.ordinal] = front.asked(now)
             return inquiry
         if self._held_up and not self._heap and front.is_open and not front.in_flight:
             front.close(now, price, len(self))
@@ -80,10 +80,10 @@ class _Line:
         Take in an answer and return those known unfinished that are in the line no longer.
         """
         left_line = [] if ready is not False else [inquiry]
-        if inquiry.ordinal not in self._asked:
+        sweep = self._asked.pop(inquiry.ordinal, None)
+        if sweep is None:
             return left_line
-        self._asked.remove(inquiry.ordinal)
-        self.front.answered(now, price, len(self), ready=ready)
+        self.front.answered(sweep, now, price, len(self), ready=ready)
         place = _place(inquiry)
         if ready and place > self._reached:
             self._reached = place

@@ -34,7 +34,8 @@ class Front:
         self.opens_at = -math.inf
         self.in_flight = 0
         self._credit = self._CREDIT
-        self._found = self._missed = self._sweeps = 0
+        self._found = self._missed = 0
+        self._sweep = 1
         self._foreseen = 0.0
         # Of past sweeps.
         self._rate = 0.0
@@ -43,20 +44,25 @@ class Front:
         self._closed_at: float | None = None
         self._span = 0.0
 
-    def asked(self, now: float) -> None:
+    def asked(self, now: float) -> int:
         """
-        Count a question about the next task of the line.
+        Count a question about the next task of the line; return the number of the sweep.
         """
         self.in_flight += 1
         if self._closed_at is None:
             self._closed_at = now
+        return self._sweep
 
-    def answered(self, now: float, price: float, length: int, *, ready: bool | None) -> None:
+    def answered(
+        self, sweep: int, now: float, price: float, length: int, *, ready: bool | None
+    ) -> None:
         """
-        Take in an answer: the task is *ready*, or not, or that was not learned.
+        Take in an answer to *sweep*: the task is *ready*, or not, or that was not learned.
 
         *length* is how many tasks are still in the line.
         """
+        if sweep != self._sweep:
+            return  # So late that it says nothing of the front any more.
         self.in_flight -= 1
         if ready is None:
             return
@@ -77,7 +83,6 @@ class Front:
         End the sweep.
         """
         self.is_open = False
-        self._sweeps += 1
         self._span = max(now - (self._closed_at or 0.0), 0.1)
         self._closed_at = now
         self._limit = 2 * self._wait  # Careful at first: nothing is known about this service.
@@ -105,6 +110,8 @@ class Front:
             return False
         self._rate, self._misses = self._measured()
         self.is_open = True
+        self._sweep += 1
+        self.in_flight = 0
         self._credit = self._CREDIT
         self._found = self._missed = 0
         self._foreseen = self._expected(now)
@@ -116,7 +123,7 @@ class Front:
         """
         if not self.is_open:
             return False
-        if not self._sweeps and not self._missed:
+        if self._sweep == 1 and not self._missed:
             return self.in_flight < self._FIRST * (1 + self._found)
         if self._found + self._missed + self.in_flight < self._expected(now):
             return True
@@ -129,13 +136,13 @@ class Front:
         """
         rate, misses = self._found / self._span, (self._misses + self._missed) / 2
         # What the first sweep finds has gathered for an unknown time: no rate to average with.
-        return (rate if self._sweeps <= 2 else (self._rate + rate) / 2), misses
+        return (rate if self._sweep <= 2 else (self._rate + rate) / 2), misses
 
     def _expected(self, now: float) -> float:
         """
         Return how many tasks became ready since the last sweep, less one standard deviation.
         """
-        if self._sweeps < 2 or self._closed_at is None:
+        if self._sweep < 3 or self._closed_at is None:
             return 0.0
         mean = self._rate * (now - self._closed_at)
         return mean - math.sqrt(mean)

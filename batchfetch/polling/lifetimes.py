@@ -4,7 +4,6 @@ How long unfinished tasks stay unfinished.
 
 import math
 
-
 _STUCK = 0.001
 """The share of tasks believed to be stuck for good."""
 

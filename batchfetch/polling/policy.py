@@ -10,7 +10,7 @@ from batchfetch.models import Inquiry
 from batchfetch.polling.lifetimes import Lifetimes
 from batchfetch.settings import Polling
 
-_PRICES: Mapping[Polling, float] = MappingProxyType({Polling.THRIFTY: 0.005, Polling.PROMPT: 2.5})
+_PRICES: Mapping[Polling, float] = MappingProxyType({Polling.THRIFTY: 0.005, Polling.PROMPT: 2.0})
 """λ₀: the calls it is worth to have one image a second earlier."""
 
 _BATCH_PRICE = 4.0
