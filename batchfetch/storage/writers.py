@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import FileIO
+from itertools import count
 from time import perf_counter
 from typing import TypeVar
 
@@ -17,8 +18,12 @@ T = TypeVar("T")
 # Seconds a whole small file may take the event loop, on average.
 _QUICK = 250e-6
 
-# How much the last write weighs in the average.
+# How much the last write weighs in the average, and the most seconds it counts for.
 _WEIGHT = 1 / 16
+_SLOWEST = 16 * _QUICK
+
+# When small files go to threads, one in so many is written here, to see whether it is quick now.
+_PROBE = 16
 
 _THREADS = 8
 
@@ -34,6 +39,7 @@ class Writers:
         self._durable = durable
         self._clock = clock
         self._average = 0.0
+        self._turns = count(1)
 
     def close(self) -> None:
         """
@@ -58,15 +64,17 @@ class Writers:
 
     async def run_small(self, work: Callable[[], T]) -> T:
         """
-        Do *work*, one whole small file, right here while that has been quick, else in a thread.
-        """
-        if self._durable or self._average > _QUICK:
-            return await self.run(lambda: self._timed(work))
-        return self._timed(work)
+        Do *work*, one whole small file, right here while that is quick, else in a thread.
 
-    def _timed(self, work: Callable[[], T]) -> T:
+        Only work done right here is timed: in a thread it also waits for the interpreter's lock,
+        and would seem slow for ever.  So one work in `_PROBE` is done here, whatever the average.
+        """
+        if self._durable or (self._average > _QUICK and next(self._turns) % _PROBE):
+            return await self.run(work)
         started = self._clock()
         try:
             return work()
         finally:
-            self._average += _WEIGHT * (self._clock() - started - self._average)
+            # At most so much: the loop may just have lost the processor to somebody else.
+            took = min(self._clock() - started, _SLOWEST)
+            self._average += _WEIGHT * (took - self._average)
