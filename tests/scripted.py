@@ -11,9 +11,9 @@ import anyio
 import anyio.lowlevel
 from replies import body_of, png_of, result
 
-from batchfetch.errors import JobError, StatusError
+from batchfetch.errors import BatchFetchError, StatusError
 
-Said = bytes | JobError
+Said = bytes | BatchFetchError
 
 
 def ready(task_id: str) -> bytes:
@@ -102,7 +102,7 @@ class ScriptedTransport:
         step = steps[min(self._asked[task_id], len(steps) - 1)]
         self._asked[task_id] += 1
         said = step(task_id) if callable(step) else step
-        if isinstance(said, JobError):
+        if isinstance(said, BatchFetchError):
             raise said
         return said
 

@@ -14,12 +14,15 @@ class _Leaping(selectors.DefaultSelector):
     # Real seconds for threads to come back before time moves on without them.
     _COURTESY = 0.01
 
+    # What asyncio makes of a time-out without end.
+    _NEVER = 24 * 3600
+
     def __init__(self) -> None:
         super().__init__()
         self.now = 1000.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None:
+        if timeout is None or timeout >= self._NEVER:
             return super().select()
         ready = super().select(0 if timeout <= 0 else self._COURTESY)
         if not ready and timeout > 0:
