@@ -9,9 +9,9 @@ from random import Random
 import pytest
 
 from batchfetch.models import Inquiry, Job
-from batchfetch.polling import Front, PollingPolicy
+from batchfetch.polling import Front, PollingPolicy, forecast
 from batchfetch.polling.lifetimes import Lifetimes
-from batchfetch.settings import Polling
+from batchfetch.settings import Polling, Settings
 
 PATIENCE = 1800.0
 
@@ -305,3 +305,29 @@ def test_unanswered_questions_say_nothing(policy):
         front.answered(front.asked(0.0), 1.0, 0.005, 100, ready=None)
     assert front.is_open
     assert front.in_flight == 0
+
+
+def test_forecast_of_nothing():
+    """
+    No tasks take no calls.
+    """
+    assert forecast(0, Settings()).expected_calls == 0
+
+
+def test_forecast_counts_money():
+    """
+    With a price, what is least and what is expected are told in money, too.
+    """
+    told = forecast(1000, Settings(price_per_call=0.05))
+    assert told.least_cost == pytest.approx(50)
+    assert told.expected_cost == pytest.approx(0.05 * told.expected_calls)
+    assert forecast(1000, Settings()).expected_cost is None
+
+
+def test_forecast_knows_the_rate():
+    """
+    A run takes no less time than its rate allows.
+    """
+    told = forecast(1000, Settings(rate=2.0))
+    assert told.expected_seconds == pytest.approx(told.expected_calls / 2)
+    assert forecast(1000, Settings()).expected_seconds < 10

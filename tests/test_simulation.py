@@ -9,7 +9,8 @@ from statistics import fmean
 import pytest
 from simulation import ASKERS, NEVER, SITUATIONS, play, real
 
-from batchfetch.settings import Polling
+from batchfetch.polling import forecast
+from batchfetch.settings import Polling, Settings
 
 TASKS = 10_000
 
@@ -136,6 +137,18 @@ def test_a_short_budget_goes_to_what_is_ready():
     run = play(real(Polling.PROMPT), situation, budget=TASKS // 2)
     assert sum(run.calls) == TASKS // 2
     assert sum(at < NEVER for at in run.fetched) >= 0.95 * TASKS // 2
+
+
+@pytest.mark.parametrize("polling", Polling)
+@pytest.mark.parametrize("tasks", [20, 500, TASKS])
+def test_forecast_is_about_right(polling, tasks):
+    """
+    The calls foretold for a batch behind a queue are the calls it takes, give or take a fifth.
+    """
+    runs = [play(real(polling), SITUATIONS["20 workers"](Random(s), tasks)) for s in range(3)]
+    calls = fmean(sum(run.calls) for run in runs)
+    foretold = forecast(tasks, Settings(polling=polling)).expected_calls
+    assert calls == pytest.approx(foretold, rel=0.2 if tasks > 20 else 0.4)
 
 
 # The harness itself: simple policies need in it what arithmetic says.

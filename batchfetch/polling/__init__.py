@@ -22,7 +22,8 @@ Source of the square root: J. B. Keller, "Optimum Checking Schedules for Systems
 Failure", Management Science 21 (1974); it is also the economic order quantity.
 """
 
+from batchfetch.polling.forecast import Forecast, forecast
 from batchfetch.polling.front import Front
 from batchfetch.polling.policy import PollingPolicy
 
-__all__ = ["Front", "PollingPolicy"]
+__all__ = ["Forecast", "Front", "PollingPolicy", "forecast"]
