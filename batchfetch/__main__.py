@@ -4,6 +4,6 @@
 
 import sys
 
-from batchfetch.cli.main import main
+from batchfetch.cli.main import entry
 
-sys.exit(main())
+sys.exit(entry())

@@ -2,6 +2,8 @@
 The command's front door: which subcommand, and how it ends.
 """
 
+import os
+import threading
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -46,6 +48,21 @@ _root = _Commands(
     no_args_is_help=True,
 )
 click.version_option(__version__, message="%(prog)s %(version)s")(_root)
+
+
+def entry() -> int:
+    """
+    Run the process's own command line; return its exit code, for the interpreter to end with.
+
+    A thread that reads from a pipe where nothing comes cannot be stopped, and the interpreter would
+    wait for it: then the process is left at once.  All that was said is flushed.
+    """
+    code = main()
+    for thread in set(threading.enumerate()) - {threading.current_thread()}:
+        thread.join(timeout=0.5)
+    if threading.active_count() > 1:
+        os._exit(code)
+    return code
 
 
 def main(argv: Sequence[str] | None = None) -> int:
