@@ -16,7 +16,7 @@ _PRICES: Mapping[Polling, float] = MappingProxyType({Polling.THRIFTY: 0.005, Pol
 _BATCH_PRICE = 4.0
 """Λ: the calls it is worth to have the whole batch a second earlier."""
 
-_NEGLIGIBLE = 0.04
+_NEGLIGIBLE = 0.05
 """A share of unfinished tasks that is not worth waiting for at any price."""
 
 SHORTEST_WAIT = 0.5
