@@ -23,7 +23,7 @@ LAYERS = [
     {"intake", "scheduler", "service"},
     {"poller"},
     {"dispatch"},
-    {"batch", "plan"},
+    {"batch", "planning"},
     {"sandbox"},
     {"cli"},
     {"__init__", "__main__"},
