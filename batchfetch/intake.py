@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from batchfetch.decoding import ImageDecoder
-from batchfetch.errors import DecodeError, UnsafeNameError
+from batchfetch.errors import DecodeError, ManifestError, UnsafeNameError
 from batchfetch.ledger import Ledger, Settled, Standing
 from batchfetch.manifest import default_filename
 from batchfetch.models import BadRow, Image, Inquiry, Job, Outcome, OutcomeStatus
@@ -53,6 +53,7 @@ class Intake:
         """Rows whose task an earlier row has named."""
 
         self.all_read = False
+        self._broken: ManifestError | None = None
 
     def slab(self) -> list[Decision]:
         """
@@ -60,13 +61,19 @@ class Intake:
 
         Raises `ManifestError` and `StorageError`.
         """
+        if self._broken is not None:
+            raise self._broken
         until = time.monotonic() + _SLAB_SECONDS
         decisions = []
-        for row in self._rows:
-            decisions.append(self.decide(row))
-            if len(decisions) >= _SLAB or time.monotonic() > until:
-                return decisions
-        self.all_read = True
+        try:
+            for row in self._rows:
+                decisions.append(self.decide(row))
+                if len(decisions) >= _SLAB or time.monotonic() > until:
+                    return decisions
+        except ManifestError as exc:
+            self._broken = exc  # For the next call: what was read by now is good.
+        else:
+            self.all_read = True
         return decisions
 
     def decide(self, row: Row) -> Decision:

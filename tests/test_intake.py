@@ -8,6 +8,7 @@ import threading
 import pytest
 from replies import png_of
 
+from batchfetch.errors import ManifestError
 from batchfetch.intake import Intake
 from batchfetch.ledger import Ledger
 from batchfetch.models import BadRow, Inquiry, Job, Outcome, OutcomeStatus
@@ -311,6 +312,23 @@ def test_last_slab_says_so(folder):
     assert len(intake.slab()) == 2
     assert intake.all_read
     assert intake.slab() == []
+
+
+def test_manifest_that_breaks_off(folder):
+    """
+    The rows before the break are decided, then the break is told, again and again.
+    """
+
+    def rows():
+        yield "a"
+        raise ManifestError("line 2 cannot be read")
+
+    intake = Intake(rows(), Ledger(), folder, Settings())
+    assert [inquiry.job.task_id for inquiry in intake.slab()] == ["a"]
+    for _ in range(2):
+        with pytest.raises(ManifestError, match="line 2"):
+            intake.slab()
+    assert not intake.all_read
 
 
 def test_ordinals_follow_the_manifest(decide):
