@@ -7,10 +7,16 @@ blocks and is called in a thread, a slab of rows at a time.
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from batchfetch.decoding import ImageDecoder
-from batchfetch.errors import DecodeError, ManifestError, UnsafeNameError
+from batchfetch.errors import (
+    DecodeError,
+    ManifestError,
+    OutOfDescriptorsError,
+    StorageError,
+    UnsafeNameError,
+)
 from batchfetch.ledger import Ledger, Settled, Standing
 from batchfetch.manifest import default_filename
 from batchfetch.models import BadRow, Image, Inquiry, Job, Outcome, OutcomeStatus
@@ -28,6 +34,10 @@ Decision = Inquiry | Outcome | None
 _SLAB = 512
 _SLAB_SECONDS = 0.05
 
+# Seconds in which questions in flight may give a descriptor back, and how often that is hoped for.
+_BREATH = 0.05
+_BREATHS = 200
+
 
 class Intake:
     """
@@ -37,8 +47,15 @@ class Intake:
     """
 
     def __init__(
-        self, rows: Iterable[Row], ledger: Ledger, folder: Folder | None, settings: Settings
+        self,
+        rows: Iterable[Row],
+        ledger: Ledger,
+        folder: Folder | None,
+        settings: Settings,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        self._sleep = sleep
         self._rows = iter(rows)
         self._ledger = ledger
         self._folder = folder
@@ -94,9 +111,17 @@ class Intake:
         if standing is Standing.NAME_TAKEN:
             return _bad_name(inquiry, f"{row.filename} is the name of an earlier row's image")
         try:
-            return self._decide_fresh(inquiry, settled)
+            return self._decide_patiently(inquiry, settled)
         except UnsafeNameError as exc:
             return _bad_name(inquiry, str(exc))
+
+    def _decide_patiently(self, inquiry: Inquiry, settled: Settled | None) -> Decision:
+        for _ in range(_BREATHS):
+            try:
+                return self._decide_fresh(inquiry, settled)
+            except OutOfDescriptorsError:
+                self._sleep(_BREATH)
+        raise StorageError("no file can be opened; allow more open files (ulimit -n) and run again")
 
     def _decide_fresh(self, inquiry: Inquiry, settled: Settled | None) -> Decision:
         filename, completed = inquiry.job.filename, OutcomeStatus.COMPLETED

@@ -4,11 +4,13 @@ Intake: a row meets what earlier runs left behind.
 
 import hashlib
 import threading
+from contextlib import ExitStack
 
 import pytest
+from descriptors import exhausted
 from replies import png_of
 
-from batchfetch.errors import ManifestError
+from batchfetch.errors import ManifestError, StorageError
 from batchfetch.intake import Intake
 from batchfetch.ledger import Ledger
 from batchfetch.models import BadRow, Inquiry, Job, Outcome, OutcomeStatus
@@ -263,6 +265,38 @@ def test_place_that_is_no_plain_file(decide, folder, tmp_path, overwrite):
     _, (*decisions, last) = decide(*jobs, "fine", overwrite=overwrite)
     assert [(found.status, found.reason) for found in decisions] == [(INVALID, "bad_name")] * 4
     assert isinstance(last, Inquiry)
+
+
+def test_descriptors_that_come_back(folder):
+    """
+    Where no descriptor is left for looking, the row waits until one is.
+    """
+    (folder.path / "sub").mkdir()
+    limits = ExitStack()
+    naps = []
+
+    def sleep(seconds):
+        naps.append(seconds)
+        if len(naps) == 3:
+            limits.close()
+
+    intake = Intake([], Ledger(), folder, Settings(), sleep=sleep)
+    with limits:
+        limits.enter_context(exhausted())
+        assert isinstance(intake.decide(Job("t", "sub/t.png")), Inquiry)
+    assert len(naps) == 3
+
+
+def test_descriptors_that_do_not_come_back(folder):
+    """
+    After a while without any the run ends, and says what to do.
+    """
+    (folder.path / "sub").mkdir()
+    naps = []
+    intake = Intake([], Ledger(), folder, Settings(), sleep=naps.append)
+    with exhausted(), pytest.raises(StorageError, match="ulimit -n"):
+        intake.decide(Job("t", "sub/t.png"))
+    assert 5 < sum(naps) < 60
 
 
 def test_no_output_yet(decide):
