@@ -11,7 +11,11 @@ looks is
 This is used twice.  For one task known to be unfinished *m* is 1 and *r* its hazard, learned by
 `Lifetimes` from other tasks of its age.  For tasks not asked about yet *m* and *r* are measured by
 `Front`: the service works more or less in the order of submission, so a *sweep* goes along the
-tasks in that order, fetches what is ready with one call each, and ends where too much is not.
+tasks in that order, fetches what is ready with one call each, and ends where too much is not.  To
+wait a second there saves *h* calls, the hazard, for each unfinished task and costs *λ* for each that
+is ready, so a sweep goes on while
+
+    unfinished / ready < λ / h
 
 *λ* is the user's dial, and rises near the end.  The batch waits for its last image, which costs *Λ*
 calls a second however many are left, so the last few share that and are worth hurrying for:
@@ -24,6 +28,7 @@ Failure", Management Science 21 (1974); it is also the economic order quantity.
 
 from batchfetch.polling.forecast import Forecast, forecast
 from batchfetch.polling.front import Front
+from batchfetch.polling.line import Line, place
 from batchfetch.polling.policy import PollingPolicy
 
-__all__ = ["Forecast", "Front", "PollingPolicy", "forecast"]
+__all__ = ["Forecast", "Front", "Line", "PollingPolicy", "forecast", "place"]

@@ -20,7 +20,7 @@ _NEGLIGIBLE = 0.05
 """A share of unfinished tasks that is not worth waiting for at any price."""
 
 SHORTEST_WAIT = 0.5
-"""Seconds.  A call takes a tenth of one or more anyway."""
+"""Seconds.  A call takes some tenths of one anyway."""
 
 LONGEST_WAIT = 45.0
 """Seconds until a front is looked for again: images should not lie for much over a minute."""
