@@ -47,6 +47,7 @@ class Dispatch:
         self._leader = anyio.Lock(fast_acquire=True)
         self._changed = anyio.Event()
         self._room = anyio.Event()
+        self._asking_for_token = anyio.CancelScope()
         self.stopped_by: str | None = None
         """Why nothing new is asked; None while all goes on."""
 
@@ -64,6 +65,7 @@ class Dispatch:
         Ask nothing new.  The first reason given stays.
         """
         self.stopped_by = self.stopped_by or by
+        self._asking_for_token.cancel()
         self._room.set()
         self.notify()
 
@@ -122,8 +124,12 @@ class Dispatch:
 
     async def _start(self, inquiry: Inquiry) -> tuple[Inquiry, str] | None:
         self._room.set()
-        token = await self._tokens.token()
-        if self.stopped_by is not None:  # While it waited for the token.
+        token = self._tokens.at_hand
+        if token is None:
+            # It may take ten minutes, and nothing that was paid for waits for it.
+            with anyio.CancelScope() as self._asking_for_token:
+                token = await self._tokens.token()
+        if token is None or self.stopped_by is not None:
             return None
         self._pace.start(self._clock())
         return inquiry, token

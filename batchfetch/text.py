@@ -22,6 +22,15 @@ _HARMFUL = (
 _HARMLESS = dict.fromkeys(_HARMFUL, _REPLACEMENT) | dict.fromkeys(map(ord, "\t\n\r"), " ")
 
 
+def without(text: str, *secrets: str) -> str:
+    """
+    Return *text* with three asterisks in place of each of the *secrets*.
+    """
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text
+
+
 def plain_text(text: str, limit: int = MAX_LENGTH) -> str:
     """
     Return *text* on one line, without control characters, in at most *limit* characters.

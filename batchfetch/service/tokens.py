@@ -83,15 +83,23 @@ class TokenSource:
         self.requests = 0
         """Token requests made."""
 
+    @property
+    def at_hand(self) -> str | None:
+        """
+        The token that is valid now; None if one has to be asked for.
+        """
+        token = self._token
+        return token.text if token is not None and self._clock() < token.renew_at else None
+
     async def token(self) -> str:
         """
         Return a token that is valid now.  Raises `CredentialsError` if there is none to be had.
         """
-        if (token := self._valid()) is not None:
-            return token.text
+        if (token := self.at_hand) is not None:
+            return token
         async with self._lock:
-            if (token := self._valid()) is not None:
-                return token.text  # Somebody else asked while this one waited.
+            if (token := self.at_hand) is not None:
+                return token  # Somebody else asked while this one waited.
             if self._refusal is not None:
                 raise self._refusal
             try:
@@ -107,10 +115,6 @@ class TokenSource:
         """
         if self._token is not None and self._token.text == text:
             self._token = None
-
-    def _valid(self) -> _Token | None:
-        token = self._token
-        return token if token is not None and self._clock() < token.renew_at else None
 
     async def _request(self) -> _Token:
         faults = 0

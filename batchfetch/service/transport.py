@@ -32,7 +32,7 @@ from batchfetch.errors import (
     UntrustedServerError,
 )
 from batchfetch.settings import Settings, is_loopback
-from batchfetch.text import plain_text
+from batchfetch.text import plain_text, without
 from batchfetch.version import __version__
 
 log = logging.getLogger(__name__)
@@ -98,11 +98,11 @@ class AiohttpTransport:
         # Encoded here, once, and by our own rule: whatever an id holds, it stays one value.
         url = URL(f"{self._root}{path}?id={quote(task_id, safe='')}", encoded=True)
         headers = {"Authorization": f"Bearer {token}"}
-        response = await self._exchange("GET", url, headers=headers)
+        response = await self._exchange("GET", url, (token,), headers=headers)
         try:
             if response.status != 200:
-                raise await self._refusal(response)
-            yield _ResponseBody(response, self._read_timeout)
+                raise await self._refusal(response, (token,))
+            yield _ResponseBody(response, self._read_timeout, (token,))
         finally:
             response.release()  # Closes the connection unless the answer was read to its end.
 
@@ -116,11 +116,12 @@ class AiohttpTransport:
             "client_secret": client_secret,
         }
         url = URL(self._root + TOKEN_PATH, encoded=True)
-        response = await self._exchange("POST", url, data=form)
+        secrets = (client_id, client_secret)
+        response = await self._exchange("POST", url, secrets, data=form)
         try:
             if response.status != 200:
-                raise await self._refusal(response)
-            return await self._beginning(response, _TOKEN_ANSWER)
+                raise await self._refusal(response, secrets)
+            return await self._beginning(response, _TOKEN_ANSWER, secrets)
         finally:
             response.release()
 
@@ -128,6 +129,7 @@ class AiohttpTransport:
         self,
         method: str,
         url: URL,
+        secrets: tuple[str, ...],
         *,
         headers: dict[str, str] | None = None,
         data: dict[str, str] | None = None,
@@ -145,25 +147,36 @@ class AiohttpTransport:
                     proxy_headers=self._proxy_headers,
                 )
         except _FOREIGN as exc:
-            raise _translated(exc) from None
+            raise _translated(exc, secrets) from None
 
-    async def _refusal(self, response: aiohttp.ClientResponse) -> Exception:
+    async def _refusal(
+        self, response: aiohttp.ClientResponse, secrets: tuple[str, ...]
+    ) -> JobError:
+        """
+        Say what a *response* without a result means, in words that repeat no secret sent.
+        """
         status = response.status
         if status in {301, 302, 303, 307, 308}:
-            target = plain_text(response.headers.get("Location", "nowhere"), 200)
+            # Its query may repeat ours, or worse.
+            target = response.headers.get("Location", "nowhere").partition("?")[0]
+            target = plain_text(without(target, *secrets), 200)
             return RedirectedError(f"the service redirects to {target}; redirects are not followed")
         words = ""
         with suppress(TransportError):  # A page that breaks off does not undo the status.
-            words = _words_of(await self._beginning(response, _ERROR_PAGE))
-        detail = f"the service answered {status} {plain_text(response.reason or '', 100)}".rstrip()
+            words = _words_of(await self._beginning(response, _ERROR_PAGE, secrets))
+        words = plain_text(without(words, *secrets), 200)
+        phrase = plain_text(without(response.reason or "", *secrets), 100)
+        detail = f"the service answered {status} {phrase}".rstrip()
         if words:
             detail += f": {words}"
         if status == 404:
             detail += "; the endpoint may have been retired, --endpoint names its replacement"
         return StatusError(status, detail, _retry_after(response.headers.get("Retry-After")))
 
-    async def _beginning(self, response: aiohttp.ClientResponse, most: int) -> bytes:
-        body, read = _ResponseBody(response, self._read_timeout), bytearray()
+    async def _beginning(
+        self, response: aiohttp.ClientResponse, most: int, secrets: tuple[str, ...]
+    ) -> bytes:
+        body, read = _ResponseBody(response, self._read_timeout, secrets), bytearray()
         while len(read) < most and (chunk := await body.read()):
             read += chunk
         return bytes(read[:most])
@@ -174,9 +187,12 @@ class _ResponseBody:
     A response's bytes, as long as they keep coming.
     """
 
-    def __init__(self, response: aiohttp.ClientResponse, patience: float) -> None:
+    def __init__(
+        self, response: aiohttp.ClientResponse, patience: float, secrets: tuple[str, ...]
+    ) -> None:
         self._content = response.content
         self._patience = patience
+        self._secrets = secrets
         self._waited = 0.0
         self._received = 0
 
@@ -188,7 +204,7 @@ class _ResponseBody:
         try:
             chunk = await self._content.readany()
         except _FOREIGN as exc:
-            raise _translated(exc) from None
+            raise _translated(exc, self._secrets) from None
         # Only time spent waiting counts: a slow disk of ours is not the service's fault.
         self._waited += monotonic() - asked_at
         self._received += len(chunk)
@@ -204,11 +220,14 @@ class _ResponseBody:
 _FOREIGN = (aiohttp.ClientError, TimeoutError, OSError)
 
 
-def _translated(exc: aiohttp.ClientError | TimeoutError | OSError) -> JobError:
+def _translated(
+    exc: aiohttp.ClientError | TimeoutError | OSError, secrets: tuple[str, ...]
+) -> JobError:
     """
-    Say in our words what aiohttp raised.  Its own are kept, its `repr` never: it shows the token.
+    Say in our words what aiohttp raised.  Its own are kept, which may quote what came in; its
+    `repr` never: it shows the token.
     """
-    words = plain_text(str(exc))
+    words = plain_text(without(str(exc), *secrets))
     match exc:
         case aiohttp.ClientSSLError():
             return UntrustedServerError(f"no secure connection: {words}")
@@ -217,7 +236,8 @@ def _translated(exc: aiohttp.ClientError | TimeoutError | OSError) -> JobError:
         case TimeoutError():
             return StalledError("no answer arrived in time")
         case OSError(errno=errno.EMFILE | errno.ENFILE):
-            return OutOfDescriptorsError("no file descriptor is left for a connection")
+            words = "no file descriptor is left for a connection"
+            return OutOfDescriptorsError(words, asked=False)
         case _:
             return ConnectionLostError(words or "the service closed the connection")
 
@@ -249,10 +269,10 @@ def _words_of(page: bytes) -> str:
         problem = from_json(page)
     except ValueError:  # Also for what nests too deep.
         text = page.decode("utf-8", "replace").strip()
-        return "" if text.startswith("<") else plain_text(text, 200)
+        return "" if text.startswith("<") else text
     if not isinstance(problem, dict):
         return ""
-    return plain_text(str(problem.get("detail") or problem.get("title") or ""), 200)
+    return str(problem.get("detail") or problem.get("title") or "")
 
 
 def _retry_after(value: str | None) -> float | None:
