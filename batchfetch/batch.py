@@ -5,6 +5,7 @@ The pipeline, wired: rows of a manifest in, outcomes out, and a report that has 
 import asyncio
 import logging
 import os
+import resource
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
@@ -47,6 +48,12 @@ from batchfetch.settings import Settings
 from batchfetch.storage import LocalStorage, open_storage
 
 log = logging.getLogger(__name__)
+
+# Files that a question in flight has open: its connection, its image, and the folder of that.
+_FILES_EACH = 3
+
+# What else is open: streams, report, lock, output, the event loop's own.
+_OWN_FILES = 24
 
 # Seconds that questions in flight have left when the caller or the time stops a run.  What was paid
 # for out of the last of a budget, or is the last thing a dying token is good for, may take its own.
@@ -118,14 +125,12 @@ class Batch:
         self._intake = intake
         self._recorder = recorder
         self._tokens = tokens
-        self._concurrency = settings.concurrency
+        self._concurrency = _affordable(settings.concurrency)
         # What `anyio.current_time` asks in the end, without looking the loop up on each call.
         clock = asyncio.get_running_loop().time
         self._started = clock()
         self._deadline = self._started + (settings.max_runtime or inf)
-        self._pace = Pace(
-            slots=settings.concurrency, rate=settings.rate, max_calls=settings.max_calls
-        )
+        self._pace = Pace(slots=self._concurrency, rate=settings.rate, max_calls=settings.max_calls)
         self._scheduler = Scheduler(
             PollingPolicy(settings.polling, patience=settings.patience),
             epoch=time() - self._started,
@@ -314,6 +319,21 @@ class Batch:
                 self._scheduler.offer(decision)
 
 
+def _affordable(concurrency: int) -> int:
+    """
+    Return how many of *concurrency* questions the files that we may open allow to be in flight.
+    """
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    affordable = max(1, (files - _OWN_FILES) // _FILES_EACH)
+    if files == resource.RLIM_INFINITY or affordable >= concurrency:
+        return concurrency
+    log.warning(
+        "%d requests in flight instead of %d: no more than %d files may be open (ulimit -n)",
+        *(affordable, concurrency, files),
+    )
+    return affordable
+
+
 def _gravity(failure: BatchFetchError) -> int:
     """
     Return the place of *failure* among those that end a run, the gravest first.
@@ -369,7 +389,11 @@ async def open_batch(
             open_storage(settings.output, settings.durability)
         )
         report = await stack.enter_async_context(
-            open_report(settings.report_path, settings.durability)
+            open_report(
+                settings.report_path,
+                settings.durability,
+                follow_link=settings.report is not None,  # Then it is the user's own.
+            )
         )
         ledger = Ledger()
         await to_thread.run_sync(load_report, settings.report_path, ledger)

@@ -224,6 +224,11 @@ class OutOfDescriptorsError(JobError):
     reason = "connection"
     transient = True
 
+    def __init__(self, detail: str, *, asked: bool = True) -> None:
+        super().__init__(detail)
+        self.asked = asked
+        """Whether the question had been put by then, and counts as a call."""
+
 
 class UnsafeNameError(JobError):
     """

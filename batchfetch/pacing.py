@@ -199,6 +199,12 @@ class Budget:
         """
         self.calls += 1
 
+    def give_back(self) -> None:
+        """
+        Note that a call was not made after all.
+        """
+        self.calls -= 1
+
 
 class Pace:
     """

@@ -4,19 +4,26 @@ One job, one question: an outcome, or when to ask again.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import anyio
 
 from batchfetch.decoding import RESULT_DATA_LOST, FileDecoder, ImageDecoder, ResultDecoder
 from batchfetch.endpoints import answers_with_file, endpoint_path
-from batchfetch.errors import CredentialsError, JobError, OutOfDescriptorsError, StatusError
+from batchfetch.errors import (
+    CredentialsError,
+    JobError,
+    OutOfDescriptorsError,
+    StatusError,
+    StorageError,
+)
 from batchfetch.models import Answer, Image, Inquiry, Outcome, OutcomeStatus, TaskStatus
 from batchfetch.pacing import Pace, RetryPolicy
 from batchfetch.service import Transport
 from batchfetch.settings import Settings
 from batchfetch.storage import LocalStorage
+from batchfetch.text import without
 
 log = logging.getLogger(__name__)
 
@@ -79,9 +86,11 @@ class Poller:
         try:
             answer, image = await self._exchange(inquiry, token)
         except JobError as exc:
-            log.debug("task %s: %s", inquiry.job.task_id, exc)
+            words = without(str(exc), token)
+            log.debug("task %s: %s", inquiry.job.task_id, words)
             self._slow_down(exc, asked_at)
-            return self._after_error(inquiry, exc)
+            return self._after_error(inquiry, exc, words)
+        answer = _without(token, answer)
         log.debug("task %s: %s", inquiry.job.task_id, answer.status)
         self._pace.answered()
         inquiry.faults = inquiry.refusals = 0
@@ -122,7 +131,7 @@ class Poller:
                 self._pace.pause.refuse(now, error.retry_after)
                 log.warning("the service asks for patience: %s", error)
 
-    def _after_error(self, inquiry: Inquiry, error: JobError) -> Reply:
+    def _after_error(self, inquiry: Inquiry, error: JobError, words: str) -> Reply:
         if isinstance(error, StatusError) and error.status == 401:
             inquiry.refusals += 1
             if inquiry.refusals > 1:
@@ -135,10 +144,40 @@ class Poller:
         ):
             # Documented to mean "expired"; it may mean "not ready".
             return _not_exist(inquiry, "the service has no file for this task")
+        if isinstance(error, OutOfDescriptorsError):
+            return self._after_shortage(inquiry, error)
         inquiry.faults += 1
         if error.transient and not self._retries.gives_up(inquiry.faults):
             return Fault(error, self._retries.delay(inquiry.faults))
-        return Outcome.of(inquiry, OutcomeStatus.FAILED, reason=error.reason, detail=str(error))
+        return Outcome.of(inquiry, OutcomeStatus.FAILED, reason=error.reason, detail=words)
+
+    def _after_shortage(self, inquiry: Inquiry, error: OutOfDescriptorsError) -> Fault:
+        """
+        Try again with fewer in flight: it is this machine's fault, and no task fails of it.
+        """
+        if not error.asked:
+            inquiry.calls -= 1
+            self._pace.budget.give_back()
+        if self._pace.window.limit == 1:
+            inquiry.faults += 1
+        if self._retries.gives_up(inquiry.faults):
+            raise StorageError(f"{error}; allow more open files (ulimit -n) and run again")
+        return Fault(error, self._retries.delay(max(1, inquiry.faults)))
+
+
+def _without(token: str, answer: Answer) -> Answer:
+    """
+    Return *answer* without the *token*, which a careless service may repeat.
+    """
+    code = answer.response_status_code
+    if not any(token in text for text in (code or "", *answer.messages, *answer.warnings)):
+        return answer
+    return replace(
+        answer,
+        response_status_code=code and without(code, token),
+        messages=tuple(without(text, token) for text in answer.messages),
+        warnings=tuple(without(text, token) for text in answer.warnings),
+    )
 
 
 def _after_answer(inquiry: Inquiry, answer: Answer, image: Image | None) -> Reply:

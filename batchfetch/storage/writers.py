@@ -7,11 +7,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import FileIO
 from itertools import count
+from threading import Barrier
 from time import perf_counter
 from typing import TypeVar
 
 from aiofiles.threadpool.binary import AsyncFileIO
 from anyio import CancelScope
+
+from batchfetch.errors import StorageError
 
 T = TypeVar("T")
 
@@ -28,13 +31,37 @@ _PROBE = 16
 _THREADS = 8
 
 
+def _started_threads() -> ThreadPoolExecutor:
+    """
+    Return threads that run already, as many of `_THREADS` as this machine gives.
+
+    An executor that fails to start a thread later has accepted the work all the same, and nobody
+    could say whether it is done.
+    """
+    wanted = _THREADS
+    while True:
+        threads = ThreadPoolExecutor(wanted, thread_name_prefix="batchfetch-writer")
+        everyone = Barrier(wanted)  # No thread takes two: each waits for all the others.
+        try:
+            for _ in range(wanted):
+                threads.submit(everyone.wait)
+        except RuntimeError:
+            everyone.abort()
+            threads.shutdown()
+            if wanted == 1:
+                raise StorageError("no thread can be started; allow more (ulimit -u)") from None
+            wanted //= 2
+        else:
+            return threads
+
+
 class Writers:
     """
     Does blocking work without keeping the event loop waiting for long.
     """
 
     def __init__(self, *, durable: bool, clock: Callable[[], float] = perf_counter) -> None:
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="batchfetch-writer")
+        self._threads = _started_threads()
         # What waits for the disk is never quick; memory and page cache are until shown otherwise.
         self._durable = durable
         self._clock = clock
