@@ -70,17 +70,22 @@ class ReportWriter:
 
 
 @asynccontextmanager
-async def open_report(path: Path, durability: Durability) -> AsyncIterator[ReportWriter]:
+async def open_report(
+    path: Path, durability: Durability, *, follow_link: bool = True
+) -> AsyncIterator[ReportWriter]:
     """
     Open the report at *path* for appending, with its folder if missing, and repair its end.
 
     It is locked until the block is left or the process ends.  A pipe or a device is written to as
-    it is.  With *durability* `full` every write is synced.
+    it is.  With *durability* `full` every write is synced.  Without *follow_link* a symbolic link
+    at *path* is refused: somebody may have planted it.
 
     Raises `OutputLockedError` if another run has it, `ReportError` if it cannot be opened.
     """
     with CancelScope(shield=True), _mapped(path, "opened"):
-        file = await aiofiles.open(await in_thread(_open)(path, durability), "ab", buffering=0)
+        file = await aiofiles.open(
+            await in_thread(_open)(path, durability, follow_link), "ab", buffering=0
+        )
     try:
         yield ReportWriter(file, path, durability)
     finally:
@@ -88,12 +93,13 @@ async def open_report(path: Path, durability: Durability) -> AsyncIterator[Repor
             await file.close()
 
 
-def _open(path: Path, durability: Durability) -> int:
+def _open(path: Path, durability: Durability, follow_link: bool) -> int:  # noqa: FBT001 - one call
     path.parent.mkdir(parents=True, exist_ok=True)
     is_new = not path.exists()
     is_regular = is_new or path.is_file()
     # Without O_NONBLOCK a pipe that nobody reads would hold us here for ever.
     flags = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+    flags |= 0 if follow_link else os.O_NOFOLLOW
     file = os.open(path, flags | (os.O_RDWR if is_regular else os.O_WRONLY), 0o666)
     try:
         os.set_blocking(file, True)
