@@ -12,8 +12,8 @@ This is used twice.  For one task known to be unfinished *m* is 1 and *r* its ha
 `Lifetimes` from other tasks of its age.  For tasks not asked about yet *m* and *r* are measured by
 `Front`: the service works more or less in the order of submission, so a *sweep* goes along the
 tasks in that order, fetches what is ready with one call each, and ends where too much is not.  To
-wait a second there saves *h* calls, the hazard, for each unfinished task and costs *λ* for each that
-is ready, so a sweep goes on while
+wait a second there saves *h* calls, the hazard, for each unfinished task, and costs *λ* for each
+ready one, so a sweep goes on while
 
     unfinished / ready < λ / h
 
