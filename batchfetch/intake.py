@@ -7,7 +7,7 @@ blocks and is called in a thread, a slab of rows at a time.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 
 from batchfetch.decoding import ImageDecoder
 from batchfetch.errors import (
@@ -18,7 +18,7 @@ from batchfetch.errors import (
     UnsafeNameError,
 )
 from batchfetch.ledger import Ledger, Settled, Standing
-from batchfetch.manifest import default_filename
+from batchfetch.manifest import Manifest, default_filename
 from batchfetch.models import BadRow, Image, Inquiry, Job, Outcome, OutcomeStatus
 from batchfetch.settings import Settings
 from batchfetch.storage import WRITE_SIZE, Folder
@@ -29,8 +29,8 @@ Row = Job | BadRow | str
 Decision = Inquiry | Outcome | None
 """Ask about it; it is decided already in this run; or there is nothing to do."""
 
-# Rows looked at in one visit to a thread, and the seconds after which fewer will do: rows may come
-# out of a pipe one by one.
+# Rows looked at in one visit to a thread, and the seconds after which fewer will do: some take the
+# reading of a large image.
 _SLAB = 512
 _SLAB_SECONDS = 0.05
 
@@ -57,6 +57,9 @@ class Intake:
     ) -> None:
         self._sleep = sleep
         self._rows = iter(rows)
+        # A row that has come out of a pipe must not wait for the next one.
+        at_hand = rows.is_at_hand if isinstance(rows, Manifest) else isinstance(rows, Sized)
+        self._slab = _SLAB if at_hand else 1
         self._ledger = ledger
         self._folder = folder
         self._settings = settings
@@ -85,10 +88,12 @@ class Intake:
         try:
             for row in self._rows:
                 decisions.append(self.decide(row))
-                if len(decisions) >= _SLAB or time.monotonic() > until:
+                if len(decisions) >= self._slab or time.monotonic() > until:
                     return decisions
         except ManifestError as exc:
-            self._broken = exc  # For the next call: what was read by now is good.
+            self._broken = exc  # For the next call, too: what was read by now is good.
+            if not decisions:
+                raise
         else:
             self.all_read = True
         return decisions

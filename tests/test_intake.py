@@ -3,6 +3,7 @@ Intake: a row meets what earlier runs left behind.
 """
 
 import hashlib
+import os
 import threading
 from contextlib import ExitStack
 
@@ -13,6 +14,7 @@ from replies import png_of
 from batchfetch.errors import ManifestError, StorageError
 from batchfetch.intake import Intake
 from batchfetch.ledger import Ledger
+from batchfetch.manifest import Manifest
 from batchfetch.models import BadRow, Inquiry, Job, Outcome, OutcomeStatus
 from batchfetch.settings import Checksum, Settings
 from batchfetch.storage import Folder
@@ -372,3 +374,16 @@ def test_ordinals_follow_the_manifest(decide):
     _, decisions = decide("a", "b", "c")
     ordinals = [decision.ordinal for decision in decisions]
     assert ordinals == sorted(set(ordinals))
+
+
+def test_row_out_of_a_pipe_waits_for_no_other(tmp_path, folder):
+    """
+    What somebody writes row by row is decided row by row, though the pipe stays open.
+    """
+    pipe = tmp_path / "pipe.txt"
+    os.mkfifo(pipe)
+    with os.fdopen(os.open(pipe, os.O_RDWR), "w") as writer:
+        intake = Intake(Manifest(pipe), Ledger(), folder, Settings())
+        for task_id in ("one", "two"):
+            print(task_id, file=writer, flush=True)
+            assert [inquiry.job.task_id for inquiry in intake.slab()] == [task_id]

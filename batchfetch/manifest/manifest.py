@@ -28,6 +28,13 @@ class Manifest:
         self._format = manifest_format
         self._opened: dict[str, tuple[ExitStack, Iterator[Job | BadRow]]] = {}
 
+    @property
+    def is_at_hand(self) -> bool:
+        """
+        Whether every row is there already: no source is a pipe, whose writer may take its time.
+        """
+        return all(is_regular(source) for source in self._sources)
+
     def check(self) -> None:
         """
         Look at the beginning of every source.
