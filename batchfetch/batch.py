@@ -137,7 +137,11 @@ class Batch:
         )
         self._dispatch = Dispatch(
             self._scheduler,
-            Poller(transport, storage, settings, self._pace, retries, clock=clock),
+            Poller(
+                *(transport, storage, settings, self._pace, retries),
+                found=lambda inquiry: self._scheduler.found(inquiry, clock()),
+                clock=clock,
+            ),
             tokens,
             self._pace,
             recorder.record,
@@ -202,16 +206,16 @@ class Batch:
         stopped_by = self._told_by or self._dispatch.stopped_by
         if stopped_by in {"max-calls", "max-runtime"} and progress.all_read and not left:
             stopped_by = None  # It was over before the limit could matter.
-        completed = (
-            progress.outcomes.get(OutcomeStatus.COMPLETED, 0)
-            + self._intake.already[OutcomeStatus.COMPLETED]
-        )
+        images = progress.outcomes.get(OutcomeStatus.COMPLETED, 0)
+        completed = images + self._intake.already[OutcomeStatus.COMPLETED]
         return Summary(
             tasks=progress.tasks,
             outcomes=progress.outcomes,
             already=progress.already,
             left=left,
             calls=progress.calls,
+            calls_per_image=round(progress.calls / images, 3) if images else None,
+            asked_too_early=self._dispatch.too_early,
             token_requests=self._tokens.requests,
             bytes=progress.bytes,
             seconds=round(progress.seconds, 3),

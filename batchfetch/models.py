@@ -257,6 +257,12 @@ class Summary(BaseModel):
     """Undecided: the run stopped before their turn."""
 
     calls: int
+    calls_per_image: float | None
+    """None if there was no image."""
+
+    asked_too_early: int
+    """Calls that were answered with Pending or Processing."""
+
     token_requests: int
     bytes: int
     """Of the images fetched or adopted in this run."""

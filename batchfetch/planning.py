@@ -12,6 +12,7 @@ from batchfetch.intake import Intake, Row
 from batchfetch.ledger import Ledger
 from batchfetch.manifest import Manifest
 from batchfetch.models import Inquiry, OutcomeStatus
+from batchfetch.polling import forecast
 from batchfetch.report import load_report
 from batchfetch.settings import Settings
 from batchfetch.storage import Folder
@@ -40,6 +41,16 @@ class Plan(BaseModel):
     least_calls: int
     """If every image is ready when it is asked for."""
 
+    expected_calls: int
+    """If the service still has them all before it."""
+
+    expected_seconds: float
+    """What so many calls take, if the service is not slower than that."""
+
+    least_cost: float | None
+    expected_cost: float | None
+    """In the currency of `price_per_call`; None without one."""
+
 
 async def plan(jobs: Iterable[Row], settings: Settings | None = None) -> Plan:
     """
@@ -57,12 +68,12 @@ def _plan(jobs: Iterable[Row], settings: Settings) -> Plan:
     ledger = Ledger()
     load_report(settings.report_path, ledger)
     if not settings.output.exists():
-        return _count(Intake(jobs, ledger, None, settings))
+        return _foresee(Intake(jobs, ledger, None, settings), settings)
     with closing(Folder(settings.output, make=False)) as folder:
-        return _count(Intake(jobs, ledger, folder, settings))
+        return _foresee(Intake(jobs, ledger, folder, settings), settings)
 
 
-def _count(intake: Intake) -> Plan:
+def _foresee(intake: Intake, settings: Settings) -> Plan:
     to_fetch = adopted = invalid = 0
     while not intake.all_read:
         for decision in intake.slab():
@@ -72,11 +83,16 @@ def _count(intake: Intake) -> Plan:
                 adopted += 1
             elif decision is not None:
                 invalid += 1
+    foreseen = forecast(to_fetch, settings)
     return Plan(
         tasks=intake.tasks,
         already=intake.already.total(),
         adopted=adopted,
         invalid=invalid,
         to_fetch=to_fetch,
-        least_calls=to_fetch,
+        least_calls=foreseen.least_calls,
+        expected_calls=foreseen.expected_calls,
+        expected_seconds=foreseen.expected_seconds,
+        least_cost=foreseen.least_cost,
+        expected_cost=foreseen.expected_cost,
     )

@@ -63,6 +63,7 @@ class Poller:
         pace: Pace,
         retries: RetryPolicy,
         *,
+        found: Callable[[Inquiry], None] = lambda _: None,
         clock: Callable[[], float] = anyio.current_time,
     ) -> None:
         self._transport = transport
@@ -70,6 +71,7 @@ class Poller:
         self._settings = settings
         self._pace = pace
         self._retries = retries
+        self._found = found
         self._clock = clock
 
     async def ask(self, inquiry: Inquiry, token: str) -> Reply:
@@ -110,13 +112,15 @@ class Poller:
             self._transport.get_result(endpoint_path(endpoint), job.task_id, token) as body,
             self._storage.create(job.filename, image_decoder) as file,
         ):
-            has_image = False
+            pieces = 0
             while chunk := await body.read():
                 for piece in body_decoder.feed(chunk):
-                    has_image = True
                     await file.write(piece)
+                    pieces += 1
+                    if pieces == 2:  # Not a small one: others should not wait for its end.
+                        self._found(inquiry)
             answer = body_decoder.close()
-            if answer.status is not TaskStatus.COMPLETED or not has_image:
+            if answer.status is not TaskStatus.COMPLETED or not pieces:
                 return answer, None
             return answer, await file.commit()
 

@@ -12,6 +12,9 @@ from batchfetch.polling import Line, PollingPolicy, place
 _EXPIRES_SOON = 600.0
 """Seconds before its result is deleted in which a task is asked, ready or not."""
 
+_MOST_LINES = 16
+"""Endpoints that have a line each; a manifest may name any number of them."""
+
 _DONE = (TaskStatus.COMPLETED, TaskStatus.ERROR)
 """NotExist says nothing of how far the service is."""
 
@@ -178,6 +181,8 @@ class Scheduler:
 
     def _line(self, inquiry: Inquiry) -> Line:
         endpoint = inquiry.job.endpoint
+        if endpoint not in self._lines and len(self._lines) >= _MOST_LINES:
+            endpoint = None
         if endpoint not in self._lines:
             self._lines[endpoint] = Line(self._policy)
         return self._lines[endpoint]

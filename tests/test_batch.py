@@ -146,6 +146,8 @@ async def test_quick_start(out):
         already=0,
         left=0,
         calls=calls,
+        calls_per_image=calls / 2,
+        asked_too_early=summary.asked_too_early,
         token_requests=1,
         bytes=sum(map(len, images_in(out).values())),
         seconds=summary.seconds,

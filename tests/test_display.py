@@ -49,6 +49,8 @@ def summary(**changes):
         "already": 5,
         "left": 0,
         "calls": 25,
+        "calls_per_image": 1.25,
+        "asked_too_early": 0,
         "token_requests": 1,
         "bytes": 2048,
         "seconds": 3.21,
@@ -193,7 +195,9 @@ def test_summary_of_nothing():
     """
     A run that found everything done says so.
     """
-    text = wording.summary_text(summary(outcomes={}, calls=0, token_requests=0), REPORT)
+    text = wording.summary_text(
+        summary(outcomes={}, calls=0, calls_per_image=None, token_requests=0), REPORT
+    )
     assert text.startswith(
         "25 tasks in 3.2 s: nothing to do, 5 settled by earlier runs\n0 calls, 0 "
     )
@@ -222,10 +226,23 @@ def test_the_plan():
     """
     The plan says what would be done and what it takes at least, with a price also what it costs.
     """
-    plan = Plan(tasks=10, already=2, adopted=1, to_fetch=6, invalid=1, least_calls=6)
+    plan = Plan(
+        tasks=10,
+        already=2,
+        adopted=1,
+        to_fetch=6,
+        invalid=1,
+        least_calls=6,
+        expected_calls=9,
+        expected_seconds=2.5,
+        least_cost=0.18,
+        expected_cost=0.27,
+    )
     assert wording.plan_text(plan, Settings(price_per_call=0.03)) == (
         "10 tasks: 6 to fetch, 2 settled by earlier runs, 1 in place already, 1 unusable\n"
-        "6 calls at least, 0.18 at 0.03 a call\n"
+        "6 calls at least, if all is ready, 0.18 at 0.03 a call\n"
+        "9 calls expected, if the service still works on them all, 0.27 at 0.03 a call\n"
+        "2.5 s at least, or until the service is done\n"
         "report: images/report.jsonl"
     )
 
@@ -234,10 +251,19 @@ def test_the_plan_of_nothing():
     """
     An empty manifest is nothing to do.
     """
-    plan = Plan(tasks=0, already=0, adopted=0, to_fetch=0, invalid=0, least_calls=0)
-    assert wording.plan_text(plan, Settings()).startswith(
-        "0 tasks: nothing to do\n0 calls at least\n"
+    plan = Plan(
+        tasks=0,
+        already=0,
+        adopted=0,
+        to_fetch=0,
+        invalid=0,
+        least_calls=0,
+        expected_calls=0,
+        expected_seconds=0,
+        least_cost=None,
+        expected_cost=None,
     )
+    assert wording.plan_text(plan, Settings()).startswith("0 tasks: nothing to do\n0 calls")
 
 
 # Log lines

@@ -150,10 +150,10 @@ def summary_text(summary: "Summary", report: Path, price_per_call: float | None 
 
 
 def _calls(summary: "Summary") -> str:
-    images = sum(count for word, count in summary.outcomes.items() if word == "Completed")
-    share = f" ({summary.calls / images:.2f} for each image)" if images else ""
+    share = f" ({summary.calls_per_image:.2f} for each image)" if summary.calls_per_image else ""
+    early = f", {summary.asked_too_early} of them too early" if summary.asked_too_early else ""
     tokens = number(summary.token_requests, "token request")
-    return f"{number(summary.calls, 'call')}{share}, {tokens}"
+    return f"{number(summary.calls, 'call')}{share}{early}, {tokens}"
 
 
 def money(calls: float, price_per_call: float) -> str:
@@ -173,12 +173,16 @@ def plan_text(plan: "Plan", settings: "Settings") -> str:
         "in place already": plan.adopted,
         "unusable": plan.invalid,
     }
-    calls = f"{number(plan.least_calls, 'call')} at least"
+    least, expected = number(plan.least_calls, "call"), number(plan.expected_calls, "call")
+    least_cost, expected_cost = "", ""
     if settings.price_per_call is not None:
-        calls += f", {money(plan.least_calls, settings.price_per_call)}"
+        least_cost = f", {money(plan.least_calls, settings.price_per_call)}"
+        expected_cost = f", {money(plan.expected_calls, settings.price_per_call)}"
     lines = (
         f"{number(plan.tasks, 'task')}: {counts(found) or 'nothing to do'}",
-        calls,
+        f"{least} at least, if all is ready{least_cost}",
+        f"{expected} expected, if the service still works on them all{expected_cost}",
+        f"{duration(plan.expected_seconds)} at least, or until the service is done",
         f"report: {shlex.quote(str(settings.report_path))}",
     )
     return "\n".join(map(plain_text, lines))
