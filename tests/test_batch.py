@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import os
+import sys
 import threading
 from contextlib import asynccontextmanager
 
@@ -600,18 +601,35 @@ async def test_endless_manifest_with_a_limit(running):
     assert batch.summary.stopped_by == "max-calls"
 
 
+class Endless:
+    """
+    Ids that are all at hand, and never come to an end.
+    """
+
+    def __init__(self):
+        self.read = 0
+
+    def __len__(self):
+        return sys.maxsize
+
+    def __iter__(self):
+        while True:
+            self.read += 1
+            yield str(self.read)
+
+
 async def test_endless_manifest_is_read_only_as_far_as_needed(running):
     """
     A consumer that takes nothing holds up the pollers, and they the reading of the manifest.
     """
-    read = itertools.count()
+    rows = Endless()
     transport = ScriptedTransport(default=says("Error"))
-    async with running(map(str, read), transport, concurrency=4) as batch:
+    async with running(rows, transport, concurrency=4) as batch:
         while batch.progress.waiting < 65_536:  # noqa: ASYNC110 - the batch tells nobody
             await anyio.sleep(0.01)
         await anyio.sleep(0.1)  # Time to read on, if it did.
         assert len(transport.calls) < 1000
-        assert batch.progress.tasks == next(read) < 65_536 + 1000 + 512
+        assert batch.progress.tasks == rows.read < 65_536 + 1000 + 512
 
 
 @on_virtual_time
