@@ -119,8 +119,6 @@ class Intake:
             return self._decide_patiently(inquiry, settled)
         except UnsafeNameError as exc:
             return _bad_name(inquiry, str(exc))
-        except OutOfDescriptorsError as exc:
-            raise StorageError(f"{exc}; allow more open files (ulimit -n) and run again") from exc
 
     def _decide_patiently(self, inquiry: Inquiry, settled: Settled | None) -> Decision:
         for _ in range(_BREATHS):
