@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import os
+import resource
 import sys
 import threading
 from contextlib import asynccontextmanager
@@ -381,6 +382,24 @@ async def test_report_that_cannot_be_written(out):
     assert outcomes == []
     assert (batch.summary.exit_code, batch.summary.stopped_by) == (6, "storage")
     assert batch.summary.outcomes == {}
+
+
+async def test_few_open_files_mean_few_in_flight(out, caplog):
+    """
+    No more is asked at once than the open files allow, and the log says so.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with Origin() as origin:
+        settings = Settings(output=out, base_url=origin.base_url, concurrency=500)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (120, hard))
+        try:
+            async with open_batch(map(str, range(200)), settings, credentials=TOKEN) as batch:
+                await drained(batch)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert origin.most_in_flight <= 32
+    assert batch.summary.exit_code == 0
+    assert "32 requests in flight instead of 500" in caplog.text
 
 
 async def test_progress(out):

@@ -14,6 +14,7 @@ from batchfetch.errors import (
     BatchFetchError,
     ConnectionLostError,
     CredentialsError,
+    OutOfDescriptorsError,
     StorageError,
 )
 from batchfetch.models import Inquiry, Job
@@ -254,6 +255,18 @@ async def test_budget_spent_before_the_manifest_ends(begin):
         await anyio.sleep(1)
         assert run.dispatch.stopped_by == "max-calls"
     assert len(run.outcomes) == 2
+
+
+async def test_call_that_was_not_made_is_made_later(begin):
+    """
+    A question that found no descriptor gives its call back, and the budget is used up after all.
+    """
+    shortage = OutOfDescriptorsError("no file descriptor is left", asked=False)
+    transport = ScriptedTransport({"t1": [shortage, ready]}, seconds=1.0)
+    run = begin(transport, max_calls=3)
+    await run.fetch(*ids(4))
+    assert len(run.outcomes) == run.pace.budget.calls == 3
+    assert run.dispatch.stopped_by == "max-calls"
 
 
 async def test_everyone_keeps_the_pause(begin):

@@ -403,6 +403,63 @@ async def test_answers_speed_up_again(bench, inquiry):
     assert limits == sorted(limits)
 
 
+async def test_shortage_of_descriptors_fails_no_task(bench, inquiry):
+    """
+    As long as fewer may be in flight, a shortage of our own is waited for and is no fault.
+    """
+    short = bench(OutOfDescriptorsError("no file descriptor is left"))
+    short.pace.window.in_flight = 6
+    replies = []
+    while short.pace.window.limit > 1:
+        short.now += 1
+        replies.append(await short.ask(inquiry))
+        short.pace.window.in_flight //= 2
+    assert len(replies) > 1
+    assert all(isinstance(reply, Fault) and reply.delay == 1 for reply in replies[:-1])
+
+
+async def test_shortage_that_stays_ends_the_run(bench, inquiry):
+    """
+    When even one question at a time finds no descriptor, the run ends and says what to do.
+    """
+    short = bench(OutOfDescriptorsError("no file descriptor is left"))
+    with pytest.raises(StorageError, match=r"no file descriptor is left; .*ulimit -n"):
+        for _ in range(10):
+            short.now += 1
+            await short.ask(inquiry)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+async def test_question_that_was_never_put_is_no_call(bench, inquiry, asked):
+    """
+    Without a connection nothing was asked, so nothing is counted; without a file it was.
+    """
+    short = bench(OutOfDescriptorsError("no file descriptor is left", asked=asked))
+    await short.ask(inquiry)
+    assert inquiry.calls == short.pace.budget.calls == int(asked)
+
+
+async def test_token_in_an_answer_is_not_repeated(bench, inquiry):
+    """
+    A service that quotes the token does not get it into the outcome.
+    """
+    quoted = "your a-token is fine"
+    found = await bench(says("Error", quoted, messages=[quoted, "other"], warnings=[quoted])).ask(
+        inquiry
+    )
+    assert "a-token" not in found.model_dump_json()
+    assert found.messages[1] == "other"
+    assert found.messages[0].startswith("your ")
+
+
+async def test_token_in_a_fault_is_not_repeated(bench, inquiry):
+    """
+    Nor does it get there by way of an error's words.
+    """
+    found = await bench(RedirectedError("to /?token=a-token")).ask(inquiry)
+    assert "a-token" not in found.model_dump_json()
+
+
 async def test_unsafe_place(bench, tmp_path):
     """
     A place that turns out to be a folder fails its job, not the run.

@@ -6,6 +6,7 @@ Real files throughout; what a full or read-only disk does is shown by `test_disk
 
 import errno
 import os
+import re
 import resource
 import stat
 import subprocess
@@ -636,6 +637,39 @@ async def test_durable_small_files_always_take_a_thread(writers):
     """
     durable = writers(durable=True)
     assert await durable.run_small(threading.get_ident) != threading.get_ident()
+
+
+THREADS = """
+import resource, sys
+from pathlib import Path
+from batchfetch.errors import StorageError
+from batchfetch.storage.writers import Writers
+status = Path("/proc/self/status").read_text()
+in_use = int(status.split("VmSize:")[1].split()[0]) * 1024
+room = in_use + int(sys.argv[1]) * 2**20
+resource.setrlimit(resource.RLIMIT_AS, (room, room))
+try:
+    writers = Writers(durable=False)
+except StorageError as exc:
+    print(exc)
+else:
+    print(writers._threads._max_workers)
+    writers.close()
+"""
+
+
+@pytest.mark.parametrize(
+    ("mebibytes", "said"),
+    [("1000", "8"), ("40", "[124]"), ("2", "no thread can be started; allow more .*")],
+)
+def test_as_many_threads_as_there_may_be(mebibytes, said):
+    """
+    Where few threads can be started fewer write; where none can, a sentence says so.
+    """
+    found = subprocess.run(
+        [sys.executable, "-c", THREADS, mebibytes], capture_output=True, text=True, check=True
+    )
+    assert re.fullmatch(said, found.stdout.strip())
 
 
 @pytest.mark.parametrize("durable", [False, True])
