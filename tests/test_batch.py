@@ -583,12 +583,13 @@ async def test_stop_counts_what_is_left(running):
     assert summary.tasks == 3001
     assert summary.left == 3001 - sum(summary.outcomes.values())
     assert summary.outcomes["Invalid"] == 1
+    assert batch.progress.waiting == 0  # Counted is not kept.
 
 
-@on_virtual_time
-async def test_stop_while_a_row_is_awaited(running):
+@pytest.fixture
+def stuck():
     """
-    A manifest that does not come to an end does not hold up the end of the run.
+    One row, and then none for as long as the test takes.
     """
     go_on = threading.Event()
 
@@ -597,16 +598,33 @@ async def test_stop_while_a_row_is_awaited(running):
         go_on.wait(20)
         yield "b"
 
-    try:
-        async with running(rows(), ScriptedTransport()) as batch:
-            await anyio.sleep(10)
-            batch.stop("SIGTERM")
-            stopped_at = anyio.current_time()
-            await drained(batch)
-            assert anyio.current_time() - stopped_at < 5
-    finally:
-        go_on.set()
+    yield rows()
+    go_on.set()
+
+
+@on_virtual_time
+async def test_stop_while_a_row_is_awaited(running, stuck):
+    """
+    A manifest that does not come to an end does not hold up the end of the run.
+    """
+    async with running(stuck, ScriptedTransport()) as batch:
+        await anyio.sleep(10)
+        batch.stop("SIGTERM")
+        stopped_at = anyio.current_time()
+        await drained(batch)
+        assert anyio.current_time() - stopped_at < 5
     assert (batch.summary.exit_code, batch.summary.tasks) == (143, 1)
+
+
+@on_virtual_time
+async def test_leaving_while_a_row_is_awaited(running, stuck):
+    """
+    Who leaves early does not wait for the rest to be counted.
+    """
+    async with running(stuck, ScriptedTransport()):
+        await anyio.sleep(10)
+        left_at = anyio.current_time()
+    assert anyio.current_time() == left_at
 
 
 async def test_endless_manifest_with_a_limit(running):
