@@ -8,8 +8,8 @@ import errno
 import logging
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 
@@ -24,6 +24,9 @@ from batchfetch.storage.part import PART_NAME
 log = logging.getLogger(__name__)
 
 LOCK_NAME = ".batchfetch.lock"
+
+# What no part of a way down may be called.
+_NO_NAMES = frozenset({"", ".", ".."})
 
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -52,26 +55,43 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        advice = _ADVICE.get(exc.errno or 0, "see to the disk and run again")
-        raise StorageError(f"cannot write {path}: {exc.strerror or exc}; {advice}") from exc
+        raise _storage_error(path, exc) from exc
 
 
-@contextmanager
-def image_errors(path: Path) -> Iterator[None]:
+class ImageErrors:
     """
-    The same about an image's place *path*, unless the place or the number of open files is to
-    blame (`UnsafeNameError`, `OutOfDescriptorsError`): then the disk is sound.
+    The same about the place *filename* of an image below *root*, unless the place or the number of
+    open files is to blame (`UnsafeNameError`, `OutOfDescriptorsError`): then the disk is sound.
+
+    A class, not a generator, and its path made only when needed: every image passes through it.
     """
-    with storage_errors(path):
-        try:
-            yield
-        except OSError as exc:
-            words = f"{path}: {exc.strerror or exc}"
-            if exc.errno in _UNSAFE:
-                raise UnsafeNameError(words) from exc
-            if exc.errno in _NONE_LEFT:
-                raise OutOfDescriptorsError(words) from exc
-            raise
+
+    __slots__ = ("_filename", "_root")
+
+    def __init__(self, root: Path, filename: str) -> None:
+        self._root = root
+        self._filename = filename
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: object
+    ) -> None:
+        if not isinstance(exc, OSError):
+            return
+        path = self._root / self._filename
+        words = f"{path}: {exc.strerror or exc}"
+        if exc.errno in _UNSAFE:
+            raise UnsafeNameError(words) from exc
+        if exc.errno in _NONE_LEFT:
+            raise OutOfDescriptorsError(words) from exc
+        raise _storage_error(path, exc) from exc
+
+
+def _storage_error(path: Path, exc: OSError) -> StorageError:
+    advice = _ADVICE.get(exc.errno or 0, "see to the disk and run again")
+    return StorageError(f"cannot write {path}: {exc.strerror or exc}; {advice}")
 
 
 class Folder:
@@ -119,8 +139,7 @@ class Folder:
         except OSError as exc:
             log.warning("%s cannot be locked (%s): start no second run", self.path, exc.strerror)
 
-    @contextmanager
-    def parent_of(self, filename: str, *, make: bool) -> Iterator[tuple[int, str]]:
+    def parent_of(self, filename: str, *, make: bool) -> AbstractContextManager[tuple[int, str]]:
         """
         Open the folder that holds *filename*: its descriptor, and the file's name in it.
 
@@ -128,8 +147,16 @@ class Folder:
         to it is no way down.
         """
         *parents, name = parts = filename.split("/")
-        if not {"", ".", ".."}.isdisjoint(parts):
+        if not _NO_NAMES.isdisjoint(parts):
             raise UnsafeNameError(f"{filename!r} is not a place below the output")
+        if not parents:
+            return nullcontext((self._descriptor, name))
+        return self._opened(parents, name, make=make)
+
+    @contextmanager
+    def _opened(
+        self, parents: Sequence[str], name: str, *, make: bool
+    ) -> Iterator[tuple[int, str]]:
         at = os.dup(self._descriptor)
         try:
             for parent in parents:
@@ -149,7 +176,7 @@ class Folder:
 
         Raises `UnsafeNameError` if something else is there, `StorageError` if the disk fails.
         """
-        with image_errors(self.path / filename):
+        with ImageErrors(self.path, filename):
             try:
                 with self.parent_of(filename, make=False) as (folder, name):
                     found = os.stat(name, dir_fd=folder, follow_symlinks=False)
@@ -164,7 +191,7 @@ class Folder:
         Yield the plain file *filename* in pieces of *size* bytes.  Raises as `size_of` does.
         """
         with (
-            image_errors(self.path / filename),
+            ImageErrors(self.path, filename),
             self.parent_of(filename, make=False) as (folder, name),
         ):
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -4,15 +4,16 @@ Image bytes in, a whole file below the output or none.
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 from anyio import CancelScope, to_thread
 
 from batchfetch.models import Image
 from batchfetch.settings import Durability
-from batchfetch.storage.folder import Folder, image_errors
+from batchfetch.storage.folder import Folder, ImageErrors
 from batchfetch.storage.part import Decoder, PartFile
 from batchfetch.storage.writers import Writers
 
@@ -33,23 +34,16 @@ class LocalStorage:
         self.writers = writers
         self.durability = durability
 
-    @asynccontextmanager
-    async def create(self, filename: str, decoder: Decoder) -> AsyncIterator["ImageFile"]:
+    def create(self, filename: str, decoder: Decoder) -> "ImageFile":
         """
         Begin the image *filename*, whose text *decoder* turns into bytes.
-
-        Leaving the block without a `commit` leaves no trace.
         """
-        file = ImageFile(self, filename, decoder)
-        try:
-            yield file
-        finally:
-            await file.close()
+        return ImageFile(self, filename, decoder)
 
 
 class ImageFile:
     """
-    An image that is being written.
+    An image that is being written: a context whose end without a `commit` leaves no trace.
 
     Nothing is opened before there is a bufferful or a `commit`: most answers hold no image.
     """
@@ -62,6 +56,14 @@ class ImageFile:
         self._collected = 0
         self._part: PartFile | None = None
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: object
+    ) -> None:
+        await self.close()
+
     async def write(self, text: bytes | memoryview) -> None:
         """
         Take the next piece of *text*.  Raises `StorageError`, and what the decoder raises.
@@ -69,7 +71,8 @@ class ImageFile:
         self._pieces.append(text)
         self._collected += len(text)
         if self._collected >= WRITE_SIZE:
-            await self._flush()
+            with self._errors():
+                await self._flush()
 
     async def commit(self) -> Image:
         """
@@ -77,10 +80,12 @@ class ImageFile:
 
         Raises `StorageError`, and what the decoder raises if the image is not whole and sound.
         """
-        if self._part is None:
-            return await self._storage.writers.run_small(self._save)
-        await self._flush()
-        return await self._storage.writers.run(partial(self._finish, self._part))
+        writers = self._storage.writers
+        with self._errors():
+            if self._part is None:
+                return await writers.run_small(self._save)
+            await self._flush()
+            return await writers.run(partial(self._finish, self._part))
 
     async def close(self) -> None:
         """
@@ -95,28 +100,25 @@ class ImageFile:
             self._part = await self._storage.writers.run(self._open)
         pieces, self._pieces, self._collected = self._pieces, [], 0
         # To its end: the file must not be closed while a thread still writes to it.
-        with self._errors(), CancelScope(shield=True):
+        with CancelScope(shield=True):
             await self._storage.writers.file(self._part).writelines(pieces)
 
     def _open(self) -> PartFile:
-        folder = self._storage.folder
-        with self._errors(), folder.parent_of(self._filename, make=True) as (parent, name):
+        with self._storage.folder.parent_of(self._filename, make=True) as (parent, name):
             return PartFile(parent, name, self._decoder)
 
     def _save(self) -> Image:
         part = self._part = self._open()
-        with self._errors():
-            part.writelines(self._pieces)
+        part.writelines(self._pieces)
         return self._finish(part)
 
     def _finish(self, part: PartFile) -> Image:
-        with self._errors():
-            image = part.commit(self._storage.durability)
-            part.close()
+        image = part.commit(self._storage.durability)
+        part.close()
         return image
 
-    def _errors(self) -> AbstractContextManager[None]:
-        return image_errors(self._storage.folder.path / self._filename)
+    def _errors(self) -> ImageErrors:
+        return ImageErrors(self._storage.folder.path, self._filename)
 
 
 @asynccontextmanager
