@@ -18,9 +18,10 @@ from batchfetch.errors import StorageError
 
 T = TypeVar("T")
 
-# Seconds a whole small file may take the event loop: twice what one takes in memory, and less than
-# creating one takes the kernel on a disk, where threads do four at a time.
-_QUICK = 150e-6
+# Seconds a small file may take the event loop, and the share of files that may take longer.  In
+# memory even a busy machine writes nine in ten that fast; on a disk one in three takes longer.
+_QUICK = 200e-6
+_TOLERATED = 1 / 4
 
 # How much the last write weighs in the share of slow ones.
 _WEIGHT = 1 / 16
@@ -67,7 +68,7 @@ class Writers:
         self._clock = clock
         # The share of slow ones, not their mean: on a busy machine a few wait long for a processor,
         # and that is no fault of theirs.  Undecided at first.
-        self._slow = 0.5
+        self._slow = _TOLERATED
         self._turns = count(1)
 
     def close(self) -> None:
@@ -98,7 +99,7 @@ class Writers:
         Only work done right here is timed: in a thread it also waits for the interpreter's lock,
         and would seem slow for ever.  So one work in `_PROBE` is done here, whatever the average.
         """
-        if self._durable or (self._slow > 0.5 and next(self._turns) % _PROBE):
+        if self._durable or (self._slow > _TOLERATED and next(self._turns) % _PROBE):
             return await self.run(work)
         started = self._clock()
         try:
