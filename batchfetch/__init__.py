@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from batchfetch.batch import Batch, Progress, fetch, open_batch
+    from batchfetch.batch import Batch
     from batchfetch.errors import (
         BatchFetchError,
         CredentialsError,
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
         SettingsError,
         StorageError,
     )
+    from batchfetch.library import fetch, open_batch
     from batchfetch.manifest import Manifest, ManifestFormat
-    from batchfetch.models import BadRow, Job, Outcome, OutcomeStatus, Summary
+    from batchfetch.models import BadRow, Job, Outcome, OutcomeStatus
     from batchfetch.planning import Plan, plan
     from batchfetch.service import Credentials
     from batchfetch.settings import Checksum, Durability, Polling, Settings
+    from batchfetch.summary import Progress, Summary
     from batchfetch.version import __version__
 
 # Imported when first used: `batchfetch --help` needs none of it, and aiohttp alone takes longer to
@@ -44,15 +46,15 @@ _HOMES = {
     "OutputLockedError": "errors",
     "Plan": "planning",
     "Polling": "settings",
-    "Progress": "batch",
+    "Progress": "summary",
     "ReportError": "errors",
     "Settings": "settings",
     "SettingsError": "errors",
     "StorageError": "errors",
-    "Summary": "models",
+    "Summary": "summary",
     "__version__": "version",
-    "fetch": "batch",
-    "open_batch": "batch",
+    "fetch": "library",
+    "open_batch": "library",
     "plan": "planning",
 }
 

@@ -4,48 +4,29 @@ The pipeline, wired: rows of a manifest in, outcomes out, and a report that has 
 
 import asyncio
 import logging
-import os
 import resource
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
-from dataclasses import dataclass
+from contextlib import closing
 from math import inf
-from pathlib import Path
 from time import time
 from typing import Self
 
 import anyio
 from anyio import create_task_group, to_thread
-from pydantic import ValidationError
 
 from batchfetch.dispatch import Dispatch
-from batchfetch.errors import (
-    BatchFetchError,
-    CredentialsError,
-    ManifestError,
-    SettingsError,
-    StorageError,
-)
-from batchfetch.intake import Intake, Row
-from batchfetch.ledger import Ledger
-from batchfetch.manifest import Manifest
-from batchfetch.models import Inquiry, Outcome, OutcomeStatus, Summary
+from batchfetch.errors import BatchFetchError, CredentialsError, ManifestError, StorageError
+from batchfetch.intake import Intake
+from batchfetch.models import Inquiry, Outcome, OutcomeStatus
 from batchfetch.pacing import Pace, RetryPolicy
 from batchfetch.poller import Poller
 from batchfetch.polling import PollingPolicy
 from batchfetch.recorder import Recorder
-from batchfetch.report import load_report, open_report
 from batchfetch.scheduler import Scheduler
-from batchfetch.service import (
-    Credentials,
-    TokenSource,
-    Transport,
-    find_credentials,
-    open_transport,
-)
+from batchfetch.service import TokenSource, Transport
 from batchfetch.settings import Settings
-from batchfetch.storage import LocalStorage, open_storage
+from batchfetch.storage import LocalStorage
+from batchfetch.summary import Progress, Summary, exit_code, gravity
 
 log = logging.getLogger(__name__)
 
@@ -61,47 +42,6 @@ _GRACE = 3.0
 
 # Seconds spent on counting the rest of the manifest of a run that was stopped.
 _COUNTING = 2.0
-
-_SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """
-    Where a run stands.
-    """
-
-    tasks: int
-    """Rows of the manifest read so far, repeated ids counted once."""
-
-    all_read: bool
-    """Whether the manifest was read to its end."""
-
-    outcomes: dict[OutcomeStatus, int]
-    """Decided in this run."""
-
-    already: int
-    """Settled by earlier runs."""
-
-    waiting: int
-    """Not asked about yet."""
-
-    unfinished: int
-    """Known to be unfinished; to be asked about again."""
-
-    in_flight: int
-    calls: int
-    bytes: int
-    """Of the images fetched or adopted."""
-
-    seconds: float
-
-    @property
-    def decided(self) -> int:
-        """
-        Tasks that are settled, in this run or an earlier one.
-        """
-        return self.already + sum(self.outcomes.values())
 
 
 class Batch:
@@ -219,7 +159,7 @@ class Batch:
             token_requests=self._tokens.requests,
             bytes=progress.bytes,
             seconds=round(progress.seconds, 3),
-            exit_code=_exit_code(self._failure, stopped_by, done=completed == progress.tasks),
+            exit_code=exit_code(self._failure, stopped_by, done=completed == progress.tasks),
             stopped_by=stopped_by,
         )
 
@@ -285,7 +225,7 @@ class Batch:
 
     def _fail(self, error: BatchFetchError) -> None:
         # Of several the gravest counts, of equals the first.
-        if self._failure is None or _gravity(error) < _gravity(self._failure):
+        if self._failure is None or gravity(error) < gravity(self._failure):
             self._failure = error
         match error:
             case CredentialsError():
@@ -336,125 +276,3 @@ def _affordable(concurrency: int) -> int:
         *(affordable, concurrency, files),
     )
     return affordable
-
-
-def _gravity(failure: BatchFetchError) -> int:
-    """
-    Return the place of *failure* among those that end a run, the gravest first.
-    """
-    kinds = (CredentialsError, StorageError, ManifestError)
-    return [isinstance(failure, kind) for kind in kinds].index(True)
-
-
-def _exit_code(failure: BatchFetchError | None, stopped_by: str | None, *, done: bool) -> int:
-    """
-    Return what a process should exit with; when several hold, the gravest.
-    """
-    if isinstance(failure, CredentialsError):
-        return 5
-    if isinstance(failure, StorageError):
-        return 6
-    if stopped_by in _SIGNALS:
-        return _SIGNALS[stopped_by]
-    if isinstance(failure, ManifestError):
-        return 2
-    if stopped_by is not None:
-        return 4
-    return 0 if done else 3
-
-
-@asynccontextmanager
-async def open_batch(
-    jobs: Iterable[Row],
-    settings: Settings | None = None,
-    *,
-    credentials: Credentials | None = None,
-    retries: RetryPolicy | None = None,
-) -> AsyncIterator[Batch]:
-    """
-    Fetch the images of *jobs* and hand out what becomes of each.
-
-    *jobs* is a `Manifest`, or any iterable of `Job`s or bare task ids; it is read in a thread, no
-    faster than needed, and may be endless.  Without *credentials* those of the environment are
-    used (see `find_credentials`).  *retries* replaces the pauses between the tries of a request.
-
-    Leaving the block early gives up what is in flight; everything decided is in the report.
-
-    Raises `ManifestError` and `SettingsError` before anything is asked, `OutputLockedError` if
-    another run is on, `StorageError` if the output or the report cannot be used.
-    """
-    settings = settings or Settings()
-    credentials = credentials or find_credentials(os.environ)
-    retries = retries or RetryPolicy(attempts=settings.attempts)
-    if isinstance(jobs, Manifest):
-        await to_thread.run_sync(jobs.check)
-    async with AsyncExitStack() as stack:
-        storage = await stack.enter_async_context(
-            open_storage(settings.output, settings.durability)
-        )
-        report = await stack.enter_async_context(
-            open_report(
-                settings.report_path,
-                settings.durability,
-                follow_link=settings.report is not None,  # Then it is the user's own.
-            )
-        )
-        ledger = Ledger()
-        await to_thread.run_sync(load_report, settings.report_path, ledger)
-        transport = await stack.enter_async_context(open_transport(settings))
-        batch = Batch(
-            Intake(jobs, ledger, storage.folder, settings),
-            Recorder(report.write),
-            storage,
-            transport,
-            TokenSource(credentials, transport, retries),
-            settings,
-            retries,
-        )
-        with _unwrapped():
-            async with create_task_group() as tasks:
-                tasks.start_soon(batch.run)
-                try:
-                    yield batch
-                finally:
-                    batch.abandon()
-
-
-@contextmanager
-def _unwrapped() -> Iterator[None]:
-    """
-    Let a lone exception out of the groups that task groups put it in.
-    """
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]
-        raise error from error.__cause__
-
-
-def fetch(
-    *manifests: str | Path, credentials: Credentials | None = None, **settings: object
-) -> Summary:
-    """
-    Fetch the images of *manifests* and return what the run came to, however it ended.
-
-    *settings* are the fields of `Settings`.  Not to be called from a running event loop; use
-    `open_batch` there.
-
-    Raises what `open_batch` raises, and `CredentialsError`, `StorageError` or `ManifestError` if
-    one of them ended the run.
-    """
-
-    async def run() -> Summary:
-        async with open_batch(Manifest(*manifests), chosen, credentials=credentials) as batch:
-            async for _ in batch:
-                pass
-        return batch.summary
-
-    try:
-        chosen = Settings.model_validate(settings)
-    except ValidationError as exc:
-        raise SettingsError(str(exc)) from None
-    return anyio.run(run)

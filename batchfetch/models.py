@@ -235,39 +235,3 @@ class Outcome(BaseModel):
             line=row.line,
             extra=row.extra,
         )
-
-
-class Summary(BaseModel):
-    """
-    What a run came to.
-    """
-
-    model_config = ConfigDict(frozen=True, defer_build=True)
-
-    tasks: int
-    """Tasks of the manifest: usable and unusable rows, repeated ids counted once."""
-
-    outcomes: Mapping[OutcomeStatus, int]
-    """Decided in this run, by outcome."""
-
-    already: int
-    """Settled by earlier runs."""
-
-    left: int
-    """Undecided: the run stopped before their turn."""
-
-    calls: int
-    calls_per_image: float | None
-    """None if there was no image."""
-
-    asked_too_early: int
-    """Calls that were answered with Pending or Processing."""
-
-    token_requests: int
-    bytes: int
-    """Of the images fetched or adopted in this run."""
-
-    seconds: float
-    exit_code: int
-    stopped_by: str | None = None
-    """`max-calls`, `max-runtime`, `SIGINT`, `SIGTERM`, `credentials`, `storage` or None."""

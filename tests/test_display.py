@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from batchfetch.batch import Progress
 from batchfetch.cli import wording
 from batchfetch.cli.display import OutcomeLog, log_progress, open_display
 from batchfetch.cli.logs import JsonFormatter, StderrHandler, TextFormatter, redacted
 from batchfetch.cli.options import LogFormat, ProgressMode
-from batchfetch.models import Outcome, OutcomeStatus, Summary
+from batchfetch.models import Outcome, OutcomeStatus
 from batchfetch.planning import Plan
 from batchfetch.settings import Settings
+from batchfetch.summary import Progress, Summary
 
 REPORT = Path("images/report.jsonl")
 

@@ -20,8 +20,9 @@ from batchfetch.cli.choices import resolve
 from batchfetch.cli.config_file import read_config
 from batchfetch.cli.fetch import command as fetch_command
 from batchfetch.cli.options import names_of
-from batchfetch.models import Outcome, OutcomeStatus, Summary
+from batchfetch.models import Outcome, OutcomeStatus
 from batchfetch.settings import Settings
+from batchfetch.summary import Summary
 
 README = (ROOT / "README.md").read_text()
 CLIENT = {"BATCHFETCH_CLIENT_ID": "anybody", "BATCHFETCH_CLIENT_SECRET": "anything"}

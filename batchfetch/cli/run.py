@@ -11,7 +11,7 @@ from typing import Any
 
 import anyio
 
-from batchfetch.batch import Batch, open_batch
+from batchfetch.batch import Batch
 from batchfetch.cli.choices import resolve, typed_options, unknown_variables, variables
 from batchfetch.cli.config_file import read_config
 from batchfetch.cli.display import OutcomeLog, open_display
@@ -28,11 +28,12 @@ from batchfetch.errors import (
     SettingsError,
     StorageError,
 )
+from batchfetch.library import open_batch
 from batchfetch.manifest import Manifest, ManifestFormat
-from batchfetch.models import Summary
 from batchfetch.planning import plan
 from batchfetch.service import Credentials, credentials, find_credentials
 from batchfetch.settings import Settings
+from batchfetch.summary import Summary
 
 log = logging.getLogger(__name__)
 

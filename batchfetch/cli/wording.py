@@ -11,10 +11,10 @@ from batchfetch.cli.exits import SOME_NOT_COMPLETED
 from batchfetch.text import plain_text
 
 if TYPE_CHECKING:  # Each of these would cost `--help` a tenth of a second.
-    from batchfetch.batch import Progress
-    from batchfetch.models import Outcome, Summary
+    from batchfetch.models import Outcome
     from batchfetch.planning import Plan
     from batchfetch.settings import Settings
+    from batchfetch.summary import Progress, Summary
 
 Word = TypeVar("Word", bound=str)
 

@@ -1,0 +1,122 @@
+"""
+The front door: open a batch, or fetch one in a single call.
+"""
+
+import os
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+
+import anyio
+from anyio import create_task_group, to_thread
+from pydantic import ValidationError
+
+from batchfetch.batch import Batch
+from batchfetch.errors import SettingsError
+from batchfetch.intake import Intake, Row
+from batchfetch.ledger import Ledger
+from batchfetch.manifest import Manifest
+from batchfetch.pacing import RetryPolicy
+from batchfetch.recorder import Recorder
+from batchfetch.report import load_report, open_report
+from batchfetch.service import Credentials, TokenSource, find_credentials, open_transport
+from batchfetch.settings import Settings
+from batchfetch.storage import open_storage
+from batchfetch.summary import Summary
+
+
+@asynccontextmanager
+async def open_batch(
+    jobs: Iterable[Row],
+    settings: Settings | None = None,
+    *,
+    credentials: Credentials | None = None,
+    retries: RetryPolicy | None = None,
+) -> AsyncIterator[Batch]:
+    """
+    Fetch the images of *jobs* and hand out what becomes of each.
+
+    *jobs* is a `Manifest`, or any iterable of `Job`s or bare task ids; it is read in a thread, no
+    faster than needed, and may be endless.  Without *credentials* those of the environment are
+    used (see `find_credentials`).  *retries* replaces the pauses between the tries of a request.
+
+    Leaving the block early gives up what is in flight; everything decided is in the report.
+
+    Raises `ManifestError` and `SettingsError` before anything is asked, `OutputLockedError` if
+    another run is on, `StorageError` if the output or the report cannot be used.
+    """
+    settings = settings or Settings()
+    credentials = credentials or find_credentials(os.environ)
+    retries = retries or RetryPolicy(attempts=settings.attempts)
+    if isinstance(jobs, Manifest):
+        await to_thread.run_sync(jobs.check)
+    async with AsyncExitStack() as stack:
+        storage = await stack.enter_async_context(
+            open_storage(settings.output, settings.durability)
+        )
+        report = await stack.enter_async_context(
+            open_report(
+                settings.report_path,
+                settings.durability,
+                follow_link=settings.report is not None,  # Then it is the user's own.
+            )
+        )
+        ledger = Ledger()
+        await to_thread.run_sync(load_report, settings.report_path, ledger)
+        transport = await stack.enter_async_context(open_transport(settings))
+        batch = Batch(
+            Intake(jobs, ledger, storage.folder, settings),
+            Recorder(report.write),
+            storage,
+            transport,
+            TokenSource(credentials, transport, retries),
+            settings,
+            retries,
+        )
+        with _unwrapped():
+            async with create_task_group() as tasks:
+                tasks.start_soon(batch.run)
+                try:
+                    yield batch
+                finally:
+                    batch.abandon()
+
+
+@contextmanager
+def _unwrapped() -> Iterator[None]:
+    """
+    Let a lone exception out of the groups that task groups put it in.
+    """
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        raise error from error.__cause__
+
+
+def fetch(
+    *manifests: str | Path, credentials: Credentials | None = None, **settings: object
+) -> Summary:
+    """
+    Fetch the images of *manifests* and return what the run came to, however it ended.
+
+    *settings* are the fields of `Settings`.  Not to be called from a running event loop; use
+    `open_batch` there.
+
+    Raises what `open_batch` raises, and `CredentialsError`, `StorageError` or `ManifestError` if
+    one of them ended the run.
+    """
+
+    async def run() -> Summary:
+        async with open_batch(Manifest(*manifests), chosen, credentials=credentials) as batch:
+            async for _ in batch:
+                pass
+        return batch.summary
+
+    try:
+        chosen = Settings.model_validate(settings)
+    except ValidationError as exc:
+        raise SettingsError(str(exc)) from None
+    return anyio.run(run)

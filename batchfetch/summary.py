@@ -1,0 +1,113 @@
+"""
+Where a run stands, what it came to, and what a process is to exit with.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict
+
+from batchfetch.errors import BatchFetchError, CredentialsError, ManifestError, StorageError
+from batchfetch.models import OutcomeStatus
+
+_SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """
+    Where a run stands.
+    """
+
+    tasks: int
+    """Rows of the manifest read so far, repeated ids counted once."""
+
+    all_read: bool
+    """Whether the manifest was read to its end."""
+
+    outcomes: dict[OutcomeStatus, int]
+    """Decided in this run."""
+
+    already: int
+    """Settled by earlier runs."""
+
+    waiting: int
+    """Not asked about yet."""
+
+    unfinished: int
+    """Known to be unfinished; to be asked about again."""
+
+    in_flight: int
+    calls: int
+    bytes: int
+    """Of the images fetched or adopted."""
+
+    seconds: float
+
+    @property
+    def decided(self) -> int:
+        """
+        Tasks that are settled, in this run or an earlier one.
+        """
+        return self.already + sum(self.outcomes.values())
+
+
+class Summary(BaseModel):
+    """
+    What a run came to.
+    """
+
+    model_config = ConfigDict(frozen=True, defer_build=True)
+
+    tasks: int
+    """Tasks of the manifest: usable and unusable rows, repeated ids counted once."""
+
+    outcomes: Mapping[OutcomeStatus, int]
+    """Decided in this run, by outcome."""
+
+    already: int
+    """Settled by earlier runs."""
+
+    left: int
+    """Undecided: the run stopped before their turn."""
+
+    calls: int
+    calls_per_image: float | None
+    """None if there was no image."""
+
+    asked_too_early: int
+    """Calls that were answered with Pending or Processing."""
+
+    token_requests: int
+    bytes: int
+    """Of the images fetched or adopted in this run."""
+
+    seconds: float
+    exit_code: int
+    stopped_by: str | None = None
+    """`max-calls`, `max-runtime`, `SIGINT`, `SIGTERM`, `credentials`, `storage` or None."""
+
+
+def gravity(failure: BatchFetchError) -> int:
+    """
+    Return the place of *failure* among those that end a run, the gravest first.
+    """
+    kinds = (CredentialsError, StorageError, ManifestError)
+    return [isinstance(failure, kind) for kind in kinds].index(True)
+
+
+def exit_code(failure: BatchFetchError | None, stopped_by: str | None, *, done: bool) -> int:
+    """
+    Return what a process should exit with; when several hold, the gravest.
+    """
+    if isinstance(failure, CredentialsError):
+        return 5
+    if isinstance(failure, StorageError):
+        return 6
+    if stopped_by in _SIGNALS:
+        return _SIGNALS[stopped_by]
+    if isinstance(failure, ManifestError):
+        return 2
+    if stopped_by is not None:
+        return 4
+    return 0 if done else 3
