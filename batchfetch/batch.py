@@ -16,6 +16,7 @@ from anyio import create_task_group, to_thread
 
 from batchfetch.dispatch import Dispatch
 from batchfetch.errors import BatchFetchError, CredentialsError, ManifestError, StorageError
+from batchfetch.exits import code_of_run, gravity
 from batchfetch.intake import Intake
 from batchfetch.models import Inquiry, Outcome, OutcomeStatus
 from batchfetch.pacing import Pace, RetryPolicy
@@ -26,7 +27,7 @@ from batchfetch.scheduler import Scheduler
 from batchfetch.service import TokenSource, Transport
 from batchfetch.settings import Settings
 from batchfetch.storage import LocalStorage
-from batchfetch.summary import Progress, Summary, exit_code, gravity
+from batchfetch.summary import Progress, Summary
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +160,7 @@ class Batch:
             token_requests=self._tokens.requests,
             bytes=progress.bytes,
             seconds=round(progress.seconds, 3),
-            exit_code=exit_code(self._failure, stopped_by, done=completed == progress.tasks),
+            exit_code=code_of_run(self._failure, stopped_by, done=completed == progress.tasks),
             stopped_by=stopped_by,
         )
 

@@ -1,5 +1,5 @@
 """
-Where a run stands, what it came to, and what a process is to exit with.
+Where a run stands, and what it came to.
 """
 
 from collections.abc import Mapping
@@ -7,10 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
-from batchfetch.errors import BatchFetchError, CredentialsError, ManifestError, StorageError
 from batchfetch.models import OutcomeStatus
-
-_SIGNALS = {"SIGINT": 130, "SIGTERM": 143}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,29 +82,5 @@ class Summary(BaseModel):
     seconds: float
     exit_code: int
     stopped_by: str | None = None
-    """`max-calls`, `max-runtime`, `SIGINT`, `SIGTERM`, `credentials`, `storage` or None."""
-
-
-def gravity(failure: BatchFetchError) -> int:
-    """
-    Return the place of *failure* among those that end a run, the gravest first.
-    """
-    kinds = (CredentialsError, StorageError, ManifestError)
-    return [isinstance(failure, kind) for kind in kinds].index(True)
-
-
-def exit_code(failure: BatchFetchError | None, stopped_by: str | None, *, done: bool) -> int:
-    """
-    Return what a process should exit with; when several hold, the gravest.
-    """
-    if isinstance(failure, CredentialsError):
-        return 5
-    if isinstance(failure, StorageError):
-        return 6
-    if stopped_by in _SIGNALS:
-        return _SIGNALS[stopped_by]
-    if isinstance(failure, ManifestError):
-        return 2
-    if stopped_by is not None:
-        return 4
-    return 0 if done else 3
+    """`max-calls`, `max-runtime`, `credentials`, `storage`, or what `Batch.stop` was told, such as
+    `SIGINT`; `abandoned` if the block was left early; None if nothing stopped it."""

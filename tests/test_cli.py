@@ -15,7 +15,6 @@ import pytest
 from command import LIMIT, client_credentials, environment, finish, images_in, run, start
 from origin import Origin, serving
 
-from batchfetch.cli.exits import exit_code
 from batchfetch.cli.main import main
 from batchfetch.errors import (
     CredentialsError,
@@ -26,6 +25,7 @@ from batchfetch.errors import (
     SettingsError,
     StorageError,
 )
+from batchfetch.exits import code_of_failure
 from batchfetch.version import __version__
 
 IDS = ["t-1", "t-2", "t-3"]
@@ -173,7 +173,7 @@ def test_every_error_that_ends_a_run_has_a_code(error, code):
     """
     The errors of a run that never began have the contract's codes.
     """
-    assert exit_code(error("why")) == code
+    assert code_of_failure(error("why")) == code
 
 
 def test_an_error_that_should_never_get_out_is_a_defect():
@@ -181,7 +181,7 @@ def test_an_error_that_should_never_get_out_is_a_defect():
     It is raised again, which shows a traceback and exits 1.
     """
     with pytest.raises(JobError, match="why"):
-        exit_code(JobError("why"))
+        code_of_failure(JobError("why"))
 
 
 def test_nothing_heavy_is_imported_for_help():

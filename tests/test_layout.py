@@ -17,7 +17,7 @@ PACKAGE = Path(batchfetch.__file__).parent
 # A folder counts as one module.  Modules of one layer do not know each other.
 LAYERS = [
     {"errors", "endpoints", "text", "version"},
-    {"models"},
+    {"exits", "models"},
     {"settings"},
     {
         *("decoding", "ledger", "manifest", "pacing", "polling", "recorder", "report"),

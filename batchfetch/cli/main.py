@@ -9,9 +9,9 @@ from importlib import import_module
 
 import click
 
-from batchfetch.cli.exits import INTERRUPTED, UNUSABLE, exit_code
 from batchfetch.cli.streams import hold_standard_streams, remark
 from batchfetch.errors import BatchFetchError
+from batchfetch.exits import ExitCode, code_of_failure
 from batchfetch.text import plain_text
 from batchfetch.version import __version__
 
@@ -77,13 +77,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = _root.main(argv, prog_name="batchfetch", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         remark(error.format_message())
-        return UNUSABLE
+        return ExitCode.UNUSABLE
     except click.ClickException as error:
-        return _complain(error.format_message(), UNUSABLE)
+        return _complain(error.format_message(), ExitCode.UNUSABLE)
     except BatchFetchError as error:
-        return _complain(str(error), exit_code(error))
+        return _complain(str(error), code_of_failure(error))
     except (click.Abort, KeyboardInterrupt):
-        return INTERRUPTED
+        return ExitCode.SIGINT
     return code
 
 

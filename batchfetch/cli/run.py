@@ -15,7 +15,6 @@ from batchfetch.batch import Batch
 from batchfetch.cli.choices import resolve, typed_options, unknown_variables, variables
 from batchfetch.cli.config_file import read_config
 from batchfetch.cli.display import OutcomeLog, open_display
-from batchfetch.cli.exits import exit_code
 from batchfetch.cli.logs import configure
 from batchfetch.cli.options import RunOptions, names_of
 from batchfetch.cli.signals import stop_on_signal
@@ -28,6 +27,7 @@ from batchfetch.errors import (
     SettingsError,
     StorageError,
 )
+from batchfetch.exits import code_of_failure
 from batchfetch.library import open_batch
 from batchfetch.manifest import Manifest, ManifestFormat
 from batchfetch.planning import plan
@@ -68,7 +68,7 @@ def run(
     try:
         return anyio.run(work, backend_options={"use_uvloop": find_spec("uvloop") is not None})
     except BatchFetchError as error:
-        code = exit_code(error)
+        code = code_of_failure(error)
         log.error("%s", error)  # noqa: TRY400 - a sentence; a traceback is for defects
         return code
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from batchfetch.cli.exits import SOME_NOT_COMPLETED
+from batchfetch.exits import ExitCode
 from batchfetch.text import plain_text
 
 if TYPE_CHECKING:  # Each of these would cost `--help` a tenth of a second.
@@ -143,7 +143,7 @@ def summary_text(summary: "Summary", report: Path, price_per_call: float | None 
         why = _STOPPED.get(summary.stopped_by, f"stopped by {summary.stopped_by}")
         lines.append(f"{why}; {number(summary.left, 'task')} left: run the same command again")
     lines.append(f"report: {shlex.quote(str(report))}")
-    if summary.exit_code == SOME_NOT_COMPLETED:
+    if summary.exit_code == ExitCode.INCOMPLETE:
         pattern = '"outcome":"Completed"'
         lines.append(f"what went wrong: grep -v '{pattern}' {shlex.quote(str(report))}")
     return "\n".join(map(plain_text, lines))
