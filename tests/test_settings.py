@@ -1,0 +1,193 @@
+"""
+Settings: what they take, what they refuse, and in which words.
+"""
+
+import pytest
+from pydantic import ValidationError
+
+from batchfetch.endpoints import ENDPOINTS
+from batchfetch.settings import Settings, is_loopback
+
+
+def refusal(**settings):
+    """
+    Return the one sentence with which these are refused.
+    """
+    with pytest.raises(ValidationError) as caught:
+        Settings(**settings)
+    (problem,) = caught.value.errors()
+    return problem["msg"].removeprefix("Value error, ")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        *(("90", 90), ("90s", 90), ("15m", 900), ("2h", 7200), ("1d", 86400), ("250ms", 0.25)),
+        *((" 1.5 H ", 5400), (7, 7), (0.5, 0.5)),
+    ],
+)
+def test_durations(text, seconds):
+    """
+    A duration is a number of seconds, or text with a unit.
+    """
+    assert Settings(patience=text).patience == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        *(("1000", 1000), ("64KiB", 65536), ("1GiB", 2**30), ("5MB", 5_000_000), ("2k", 2000)),
+        *(("1.5 mib", 1_572_864), ("7B", 7), (9, 9)),
+    ],
+)
+def test_sizes(text, size):
+    """
+    A size is a number of bytes, or text with a unit, of 1024 with an i and of 1000 without.
+    """
+    assert Settings(max_image_bytes=text).max_image_bytes == size
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"), [("20", 20), ("20/s", 20), ("600/m", 10), ("7200 / h", 2), (0.5, 0.5)]
+)
+def test_rates(text, rate):
+    """
+    A rate is a number of requests per second, or text with a unit of time.
+    """
+    assert Settings(rate=text).rate == rate
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-1", "1 week", "1e3", "m", "0", "0s", "inf", "nan"])
+@pytest.mark.parametrize("name", ["patience", "max_image_bytes", "rate", "max_runtime"])
+def test_no_amounts(name, text):
+    """
+    What is no positive amount is refused.
+    """
+    assert refusal(**{name: text})
+
+
+@pytest.mark.parametrize("amount", [float("inf"), float("nan"), 0, -1])
+@pytest.mark.parametrize("name", ["patience", "rate", "read_timeout"])
+def test_never_and_at_once_are_no_amounts(name, amount):
+    """
+    "Never" is said by leaving a setting out.
+    """
+    assert refusal(**{name: amount})
+
+
+def test_outcomes_to_retry_in_any_case():
+    """
+    Outcomes are separated by commas; case and blanks do not matter.
+    """
+    assert Settings(retry="error, NOTEXIST,").retry == {"Error", "NotExist"}
+    assert Settings(retry="").retry == frozenset()
+
+
+def test_what_is_no_outcome_is_named():
+    """
+    The sentence lists the outcomes there are.
+    """
+    assert refusal(retry="Eror").startswith("'Eror' is no outcome; use Completed, Error, ")
+    assert refusal(retry="Completed") == "Completed is not retried; use --overwrite"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://api.aspose.cloud", "https://host:8443/ocr", "http://localhost:8080"),
+        *("http://127.0.0.1", "http://127.9.9.9:1", "http://[::1]:8080"),
+    ],
+)
+def test_roots_of_a_service(url):
+    """
+    https anywhere, plain http on this machine; a slash at the end does not matter.
+    """
+    assert Settings(base_url=f"{url}/").base_url == url
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("api.aspose.cloud", "is no URL"),
+        ("ftp://api.aspose.cloud", "is no URL"),
+        ("https://", "is no URL"),
+        ("https://host:port", "is no URL"),
+        ("https://[::1", "is no URL"),
+        ("https://me:s3cret@host", "holds credentials"),
+        ("https://host/?key=s3cret", "must not have a query"),
+        ("https://host/#top", "must not have a query or a fragment"),
+        ("http://api.aspose.cloud", "must be https: plain http would show the token"),
+        ("http://localhost.example.com", "must be https"),
+        ("http://127.0.0.1.example.com", "must be https"),
+    ],
+)
+def test_what_is_no_root_of_a_service(url, sentence):
+    """
+    The token goes nowhere in plain text, and no secret is repeated.
+    """
+    said = refusal(base_url=url)
+    assert said.startswith(sentence)
+    assert "s3cret" not in said
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("LOCALHOST", True), ("::1", True), ("0.0.0.0", False), ("10.0.0.1", False)],
+)
+def test_loopback(host, loopback):
+    """
+    Only what cannot leave this machine counts.
+    """
+    assert is_loopback(host) is loopback
+
+
+@pytest.mark.parametrize("endpoint", [*ENDPOINTS, "/v6.0/ocr/DeskewImage"])
+def test_endpoints(endpoint):
+    """
+    A short name, or a path.
+    """
+    assert Settings(endpoint=endpoint).endpoint == endpoint
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "sentence"),
+    [
+        ("rotate", "'rotate' is no endpoint; use task, file, "),
+        ("/a b", "'/a b' is no path"),
+        ("/a?id=1", "'/a?id=1' is no path"),
+        ("/ä", "'/ä' is no path"),
+        ("/" + "a" * 1000, "'/aaa"),
+    ],
+)
+def test_what_is_no_endpoint(endpoint, sentence):
+    """
+    What cannot be put into a request is refused before there is one.
+    """
+    assert refusal(endpoint=endpoint).startswith(sentence)
+
+
+def test_settings_cannot_be_misspelt_or_changed():
+    """
+    A wrong name is an error, and a value is for good.
+    """
+    assert refusal(conurrency=3) == "Extra inputs are not permitted"
+    with pytest.raises(ValidationError):
+        Settings().concurrency = 3
+
+
+def test_an_error_does_not_repeat_what_was_given():
+    """
+    It may be a secret in the wrong place.
+    """
+    with pytest.raises(ValidationError) as caught:
+        Settings(concurrency="s3cret")
+    assert "s3cret" not in str(caught.value)
+
+
+def test_the_report_is_in_the_output_unless_it_is_elsewhere():
+    """
+    Its place follows from the output, and cannot be the output itself.
+    """
+    assert str(Settings(output="out").report_path) == "out/report.jsonl"
+    assert str(Settings(output="out", report="r.jsonl").report_path) == "r.jsonl"
+    assert refusal(output="a", report="a") == "report and output are the same path"
