@@ -185,6 +185,7 @@ class Batch:
                         counting = _COUNTING if self._failure is None else 0.0
                         self._reading.deadline = anyio.current_time() + counting
                     self._seconds = self._elapsed()
+            await self._recorder.rescue()
 
     def abandon(self) -> None:
         """

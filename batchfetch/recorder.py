@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from anyio import BrokenResourceError, CancelScope, Event, create_memory_object_stream
 
+from batchfetch.errors import ReportError
 from batchfetch.models import Outcome, OutcomeStatus
 
 # Outcomes that may wait to be written.  While there are as many, nobody asks on.
@@ -59,18 +60,34 @@ class Recorder:
                 while self._waiting or not self._ended:
                     await self._changed.wait()
                     self._changed = Event()
-                    outcomes, self._waiting = self._waiting, []
-                    self._room.set()
-                    self._room = Event()
-                    await self._record(outcomes)
+                    outcomes = await self._record()
+                    with suppress(BrokenResourceError):  # Nobody listens; the report has them.
+                        await self._exit.send(outcomes)
             finally:
                 self.close()
                 self._room.set()
 
-    async def _record(self, outcomes: Sequence[Outcome]) -> None:
-        await self._write(outcomes)
+    async def rescue(self) -> None:
+        """
+        After a failed `run`: try once more to write what it left, as far as that goes.
+
+        A disk that was full may have room by then: what was in flight has been given up.
+        """
+        with suppress(ReportError):
+            await self._record()
+
+    async def _record(self) -> Sequence[Outcome]:
+        outcomes, self._waiting = self._waiting, []
+        self._room.set()
+        self._room = Event()
+        if not outcomes:
+            return outcomes
+        try:
+            await self._write(outcomes)
+        except ReportError:
+            self._waiting = [*outcomes, *self._waiting]
+            raise
         for outcome in outcomes:
             self.outcomes[outcome.status] += 1
             self.bytes += outcome.bytes or 0
-        with suppress(BrokenResourceError):  # Nobody listens; the report has them.
-            await self._exit.send(outcomes)
+        return outcomes

@@ -167,3 +167,28 @@ async def test_report_that_fails_ends_it_and_nobody_waits():
         assert [outcome async for outcome in stream] == []
     assert recorder.outcomes.total() == recorder.bytes == 0
     recorder.close()
+
+
+async def test_what_a_full_disk_refused_is_written_when_there_is_room(report):
+    """
+    A report that could not be written is tried once more at the end, with all that was left.
+    """
+    written = report.write
+    full = [True]
+
+    async def write(outcomes):
+        if full[0]:
+            raise ReportError("no space left")
+        await written(outcomes)
+
+    recorder = Recorder(write)
+    await hand_over(recorder, outcomes(3))
+    with recorder.recorded, pytest.raises(ReportError):
+        await recorder.run()
+    await recorder.rescue()
+    assert recorder.outcomes.total() == 0
+    full.clear()
+    full.append(False)
+    await recorder.rescue()
+    assert report.writes == [["0", "1", "2"]]
+    assert recorder.outcomes == {OutcomeStatus.COMPLETED: 3}
