@@ -138,7 +138,7 @@ def test_file_that_is_not_there(tmp_path):
     """
     A named file that cannot be read is an error that names it and says why.
     """
-    with pytest.raises(SettingsError, match="gone cannot be read: No such file"):
+    with pytest.raises(SettingsError, match="gone is not there"):
         find_credentials({f"{TOKEN}_FILE": str(tmp_path / "gone")})
 
 

@@ -344,7 +344,9 @@ async def test_output_that_vanishes(root, storage):
     root.rename(root.with_name("moved"))
     (root.with_name("moved") / ".batchfetch.lock").unlink()
     root.with_name("moved").rmdir()
-    with pytest.raises(StorageError, match=r"image\.png: No such file .* removed or renamed"):
+    with pytest.raises(
+        StorageError, match=r"image\.png: No such file .* was removed during"
+    ):
         await save(storage, "image.png", b"x")
 
 

@@ -70,7 +70,10 @@ def outcome_line(outcome: "Outcome") -> str:
     """
     Return one line about an *outcome* that is not Completed.
     """
-    who = outcome.task_id or f"{outcome.manifest}:{outcome.line}"
+    # What is wrong with a row is mended in the manifest.
+    at_fault = outcome.task_id is None or outcome.status == "Invalid"
+    row = f"{outcome.manifest}:{outcome.line}" if at_fault and outcome.line else None
+    who = ": ".join(filter(None, (row, outcome.task_id)))
     said = outcome.detail or "; ".join(outcome.messages)
     return ": ".join(filter(None, (who, f"{outcome.status} ({outcome.reason})", said)))
 

@@ -91,17 +91,21 @@ def _find(name: str, environment: Mapping[str, str]) -> str | None:
     if text := environment.get(variable(name)):
         return _cleaned(text, variable(name))
     if path := environment.get(f"{variable(name)}_FILE"):
-        return _read(Path(path), f"{variable(name)}_FILE")
+        source = f"{variable(name)}_FILE"
+        if (text := _read(Path(path), source)) is None:
+            raise SettingsError(f"{source}: {path} is not there")
+        return text
     if folder := environment.get("CREDENTIALS_DIRECTORY"):
-        for file in (Path(folder, name), Path(folder, variable(name))):
-            if file.exists():
-                return _read(file, "CREDENTIALS_DIRECTORY")
+        source = "CREDENTIALS_DIRECTORY"
+        return _read(Path(folder, name), source) or _read(Path(folder, variable(name)), source)
     return None
 
 
-def _read(path: Path, source: str) -> str:
+def _read(path: Path, source: str) -> str | None:
     try:
         return _cleaned(path.read_text(encoding="utf-8"), source)
+    except FileNotFoundError:
+        return None
     except OSError as error:
         raise SettingsError(f"{source}: {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -40,7 +40,7 @@ _ADVICE = {
     errno.EROFS: "the file system is read-only",
     errno.EACCES: "allow this user to write there, or choose another --output",
     errno.EPERM: "allow this user to write there, or choose another --output",
-    errno.ENOENT: "the output folder was removed or renamed during the run",
+    errno.ENOENT: "the output folder cannot be made there, or was removed during the run",
     errno.EEXIST: "a file is in the way; choose another --output",
     errno.ENOTDIR: "a file is in the way; choose another --output",
     errno.EMFILE: "allow more open files (ulimit -n) and run again",
