@@ -5,6 +5,7 @@ One poller at a time leads: it waits for whatever has to be waited for, takes th
 the next one lead while it asks.  So nobody wakes in vain, and no task exists only to wake others.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -44,7 +45,8 @@ class Dispatch:
         self._patience = patience
         self._deadline = deadline
         self._clock = clock
-        self._leader = anyio.Lock(fast_acquire=True)
+        # asyncio's: anyio's asks for the backend and the task every time it is taken.
+        self._leader = asyncio.Lock()
         self._changed = anyio.Event()
         self._room = anyio.Event()
         self._asking_for_token = anyio.CancelScope()

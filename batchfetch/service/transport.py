@@ -86,25 +86,17 @@ class AiohttpTransport:
     ) -> None:
         self._session = session
         self._proxy_headers = proxy_headers
-        self._root = settings.base_url
-        self._read_timeout = settings.read_timeout
+        self._root = URL(settings.base_url, encoded=True)
+        self.read_timeout = settings.read_timeout
         self._answer_timeout = settings.connect_timeout + settings.read_timeout
 
-    @asynccontextmanager
-    async def get_result(self, path: str, task_id: str, token: str) -> AsyncIterator[Body]:
+    def get_result(self, path: str, task_id: str, token: str) -> "_Question":
         """
         See `Transport.get_result`.
         """
         # Encoded here, once, and by our own rule: whatever an id holds, it stays one value.
-        url = URL(f"{self._root}{path}?id={quote(task_id, safe='')}", encoded=True)
-        headers = {"Authorization": f"Bearer {token}"}
-        response = await self._exchange("GET", url, (token,), headers=headers)
-        try:
-            if response.status != 200:
-                raise await self._refusal(response, (token,))
-            yield _ResponseBody(response, self._read_timeout, (token,))
-        finally:
-            response.release()  # Closes the connection unless the answer was read to its end.
+        query = f"id={quote(task_id, safe='')}"
+        return _Question(self, self._url(path, query), token)
 
     async def request_token(self, client_id: str, client_secret: str) -> bytes:
         """
@@ -115,17 +107,27 @@ class AiohttpTransport:
             "client_id": client_id,
             "client_secret": client_secret,
         }
-        url = URL(self._root + TOKEN_PATH, encoded=True)
         secrets = (client_id, client_secret)
-        response = await self._exchange("POST", url, secrets, data=form)
+        response = await self.exchange("POST", self._url(TOKEN_PATH), secrets, data=form)
         try:
             if response.status != 200:
-                raise await self._refusal(response, secrets)
+                raise await self.refusal(response, secrets)
             return await self._beginning(response, _TOKEN_ANSWER, secrets)
         finally:
             response.release()
 
-    async def _exchange(
+    def _url(self, path: str, query: str = "") -> URL:
+        # Put together from parts: to take it apart again would cost twice as much.
+        root = self._root
+        return URL.build(
+            scheme=root.scheme,
+            authority=root.raw_authority,
+            path=root.raw_path.rstrip("/") + path,
+            query_string=query,
+            encoded=True,
+        )
+
+    async def exchange(
         self,
         method: str,
         url: URL,
@@ -134,6 +136,9 @@ class AiohttpTransport:
         headers: dict[str, str] | None = None,
         data: dict[str, str] | None = None,
     ) -> aiohttp.ClientResponse:
+        """
+        Send a request and return the answer, its body not read.  Raises `TransportError`.
+        """
         try:
             # The socket's own time-outs see silence; only this one sees headers that drip.  It is
             # asyncio's because a cancel scope would cost ten times as much, on every request.
@@ -149,9 +154,7 @@ class AiohttpTransport:
         except _FOREIGN as exc:
             raise _translated(exc, secrets) from None
 
-    async def _refusal(
-        self, response: aiohttp.ClientResponse, secrets: tuple[str, ...]
-    ) -> JobError:
+    async def refusal(self, response: aiohttp.ClientResponse, secrets: tuple[str, ...]) -> JobError:
         """
         Say what a *response* without a result means, in words that repeat no secret sent.
         """
@@ -176,10 +179,44 @@ class AiohttpTransport:
     async def _beginning(
         self, response: aiohttp.ClientResponse, most: int, secrets: tuple[str, ...]
     ) -> bytes:
-        body, read = _ResponseBody(response, self._read_timeout, secrets), bytearray()
+        body, read = _ResponseBody(response, self.read_timeout, secrets), bytearray()
         while len(read) < most and (chunk := await body.read()):
             read += chunk
         return bytes(read[:most])
+
+
+class _Question:
+    """
+    A GET that is sent when its block is entered.
+
+    A class, because a generator that makes such a context costs several times as much.
+    """
+
+    def __init__(self, transport: AiohttpTransport, url: URL, token: str) -> None:
+        self._transport = transport
+        self._url = url
+        self._token = token
+        self._response: aiohttp.ClientResponse | None = None
+
+    async def __aenter__(self) -> Body:
+        transport, secrets = self._transport, (self._token,)
+        headers = {"Authorization": f"Bearer {self._token}"}
+        response = self._response = await transport.exchange(
+            "GET", self._url, secrets, headers=headers
+        )
+        if response.status != 200:
+            try:
+                raise await transport.refusal(response, secrets)
+            finally:
+                response.release()
+        return _ResponseBody(response, transport.read_timeout, secrets)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: object
+    ) -> None:
+        if self._response is not None:
+            # Closes the connection unless the answer was read to its end.
+            self._response.release()
 
 
 class _ResponseBody:
