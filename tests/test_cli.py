@@ -2,17 +2,29 @@
 The command from outside: words, exit codes, streams.
 """
 
+import fcntl
 import json
 import os
 import pty
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
-from command import LIMIT, client_credentials, environment, finish, images_in, run, start
+from command import (
+    LIMIT,
+    client_credentials,
+    environment,
+    finish,
+    images_in,
+    run,
+    start,
+    wait_until,
+)
 from origin import Origin, serving
 
 from batchfetch.cli.main import main
@@ -341,6 +353,34 @@ def test_standard_input_is_a_manifest(fetch, tmp_path):
     )
     stdout, _ = process.communicate("a\nb\n", timeout=LIMIT)
     assert json.loads(stdout)["outcomes"] == {"Completed": 2}
+
+
+def unread(pipe):
+    """
+    Return how many bytes in *pipe* nobody has read yet.
+    """
+    return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_waits_for_its_manifest_can_be_stopped(tmp_path, number):
+    """
+    A signal before, or just after, the run has begun ends it at once and without a traceback.
+    """
+    process = start(
+        *("fetch", "-", "--sandbox"),
+        env=without_credentials(),
+        stdin=subprocess.PIPE,
+        cwd=tmp_path,
+    )
+    process.stdin.write("half a li")
+    process.stdin.flush()
+    wait_until(lambda: not unread(process.stdin))
+    process.send_signal(number)
+    finished = finish(process)
+    # How a shell says that a signal ended a process: by 128 and its number, as we do.
+    assert finished.code in {128 + number, -number}
+    assert "Traceback" not in finished.stderr
 
 
 # Forecasts

@@ -55,12 +55,13 @@ def entry() -> int:
     Run the process's own command line; return its exit code, for the interpreter to end with.
 
     A thread that reads from a pipe where nothing comes cannot be stopped, and the interpreter would
-    wait for it: then the process is left at once.  All that was said is flushed.
+    wait for it; what an interrupt left open it would close in any order, and complain of that.
+    Then the process is left at once: all that was said is flushed.
     """
     code = main()
     for thread in set(threading.enumerate()) - {threading.current_thread()}:
         thread.join(timeout=0.5)
-    if threading.active_count() > 1:
+    if threading.active_count() > 1 or code == INTERRUPTED:
         os._exit(code)
     return code
 
