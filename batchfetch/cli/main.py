@@ -61,7 +61,7 @@ def entry() -> int:
     code = main()
     for thread in set(threading.enumerate()) - {threading.current_thread()}:
         thread.join(timeout=0.5)
-    if threading.active_count() > 1 or code == INTERRUPTED:
+    if threading.active_count() > 1 or code == ExitCode.SIGINT:
         os._exit(code)
     return code
 
