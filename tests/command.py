@@ -105,6 +105,34 @@ def run(*args: object, **how: Any) -> Finished:
     return finish(start(*args, **how))
 
 
+# What the system counts of a child includes the process that started it; only the command itself
+# can tell what it held.
+_MEASURED = """
+import sys
+from batchfetch.cli.main import main
+code = main(sys.argv[1:])
+with open("/proc/self/status") as status:
+    print(next(line.split()[1] for line in status if line.startswith("VmHWM:")))
+sys.exit(code)
+"""
+
+
+def run_measured(*args: object) -> tuple[int, int]:
+    """
+    Run the command with *args*; return its exit code and the most memory it held, in bytes.
+    """
+    finished = subprocess.run(
+        [sys.executable, "-c", _MEASURED, *map(str, args)],
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        timeout=LIMIT,
+        check=False,
+    )
+    return finished.returncode, int(finished.stdout) * 1024
+
+
 def manifest_of(folder: Path, task_ids: Iterable[str]) -> Path:
     """
     Write a manifest of one id a line.
