@@ -344,9 +344,7 @@ async def test_output_that_vanishes(root, storage):
     root.rename(root.with_name("moved"))
     (root.with_name("moved") / ".batchfetch.lock").unlink()
     root.with_name("moved").rmdir()
-    with pytest.raises(
-        StorageError, match=r"image\.png: No such file .* was removed during"
-    ):
+    with pytest.raises(StorageError, match=r"image\.png: No such file .* was removed during"):
         await save(storage, "image.png", b"x")
 
 
@@ -623,9 +621,9 @@ async def test_slow_small_files_take_a_thread_until_quick_again(writers):
     clock = Ticks(0.002)
     adaptive = Writers(durable=False, clock=clock)
     here = threading.get_ident()
-    slow = [await adaptive.run_small(threading.get_ident) == here for _ in range(200)]
+    slow = [await adaptive.run_small(threading.get_ident) == here for _ in range(2000)]
     assert slow[0]
-    assert sum(slow[5:]) <= 200 / 16  # A look now and then whether it has become quick.
+    assert sum(slow) <= 20  # A few in a row now and then, to see whether it has become quick.
     clock.step = 10e-6
     quick = [await adaptive.run_small(threading.get_ident) == here for _ in range(1000)]
     assert not quick[0]

@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import FileIO
-from itertools import count
 from threading import Barrier
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import TypeVar
 
 from aiofiles.threadpool.binary import AsyncFileIO
@@ -18,18 +17,27 @@ from batchfetch.errors import StorageError
 
 T = TypeVar("T")
 
-# Seconds a small file may take the event loop, and the share of files that may take longer.  In
-# memory even a busy machine writes nine in ten that fast; on a disk one in three takes longer.
+# Seconds the event loop may wait for the disk with a small file, and the share of files that may
+# take longer: on a busy machine some lose the processor half way, which no thread would change.
 _QUICK = 200e-6
 _TOLERATED = 1 / 4
 
 # How much the last write weighs in the share of slow ones.
 _WEIGHT = 1 / 16
 
-# When small files go to threads, one in so many is written here, to see whether it is quick now.
-_PROBE = 16
+# Small files that go to threads before the event loop tries again.
+_SPELL = 512
 
 _THREADS = 8
+
+
+def _waited() -> float:
+    """
+    Return seconds, from any origin, that this thread has spent without a processor.
+
+    Time on the processor says nothing of the disk, and a thread would not save it.
+    """
+    return perf_counter() - thread_time()
 
 
 def _started_threads() -> ThreadPoolExecutor:
@@ -61,15 +69,14 @@ class Writers:
     Does blocking work without keeping the event loop waiting for long.
     """
 
-    def __init__(self, *, durable: bool, clock: Callable[[], float] = perf_counter) -> None:
+    def __init__(self, *, durable: bool, clock: Callable[[], float] = _waited) -> None:
         self._threads = _started_threads()
         # What waits for the disk is never quick; memory and page cache are until shown otherwise.
         self._durable = durable
         self._clock = clock
-        # The share of slow ones, not their mean: on a busy machine a few wait long for a processor,
-        # and that is no fault of theirs.  Undecided at first.
-        self._slow = _TOLERATED
-        self._turns = count(1)
+        # The share of slow ones, not their mean: a few wait long for a processor.
+        self._slow = 0.0
+        self._for_threads = 0
 
     def close(self) -> None:
         """
@@ -96,10 +103,14 @@ class Writers:
         """
         Do *work*, one whole small file, right here while that is quick, else in a thread.
 
-        Only work done right here is timed: in a thread it also waits for the interpreter's lock,
-        and would seem slow for ever.  So one work in `_PROBE` is done here, whatever the average.
+        Only work done right here is timed, and only while none is in threads: beside them it waits
+        for the interpreter's lock and seems slow for ever.  So threads have it for a spell, then
+        the event loop tries again; on a slow disk that is five files in `_SPELL`.
         """
-        if self._durable or (self._slow > _TOLERATED and next(self._turns) % _PROBE):
+        if self._durable:
+            return await self.run(work)
+        if self._for_threads:
+            self._for_threads -= 1
             return await self.run(work)
         started = self._clock()
         try:
@@ -107,3 +118,5 @@ class Writers:
         finally:
             is_slow = self._clock() - started > _QUICK
             self._slow += _WEIGHT * (is_slow - self._slow)
+            if self._slow > _TOLERATED:
+                self._slow, self._for_threads = 0.0, _SPELL
