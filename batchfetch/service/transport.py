@@ -363,10 +363,8 @@ async def open_transport(settings: Settings) -> AsyncIterator[AiohttpTransport]:
 
 
 def _trust(settings: Settings) -> ssl.SSLContext | bool:
-    if not settings.base_url.startswith("https:"):
-        return True
-    if settings.ca_file is None:
-        return ssl.create_default_context()
+    if settings.ca_file is None or not settings.base_url.startswith("https:"):
+        return True  # aiohttp has read the system's roots already.
     try:
         return ssl.create_default_context(cafile=settings.ca_file)
     except (OSError, ssl.SSLError) as exc:

@@ -92,6 +92,8 @@ def peer_environment(ca_file: Path | None = None) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.lower().endswith("_proxy") and not name.startswith("BATCHFETCH_")
     }
+    # Whoever installs a program has it compiled once, not on every start.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     environment["BATCHFETCH_ACCESS_TOKEN"] = "x"
     # For `python -m batchfetch` where it is not installed.
     environment["PYTHONPATH"] = str(REPOSITORY)
