@@ -3,46 +3,32 @@ A task id out, bytes back: the only place that knows aiohttp's client.
 """
 
 import asyncio
-import errno
 import logging
-import ssl
-import urllib.request
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from contextlib import AbstractAsyncContextManager, suppress
 from time import monotonic
 from typing import Protocol
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import aiohttp
-from pydantic_core import from_json
 from yarl import URL
 
 from batchfetch.endpoints import TOKEN_PATH
 from batchfetch.errors import (
-    ConnectionLostError,
     JobError,
-    OutOfDescriptorsError,
     RedirectedError,
-    SettingsError,
     StalledError,
     StatusError,
     TransportError,
-    UntrustedServerError,
 )
-from batchfetch.settings import Settings, is_loopback
+from batchfetch.service.faults import FOREIGN, seconds_to_wait, translated, words_of
+from batchfetch.settings import Settings
 from batchfetch.text import plain_text, without
-from batchfetch.version import __version__
 
 log = logging.getLogger(__name__)
 
 # Bytes a second below which a response is a drip that nobody should wait for.  The slowest modem
 # was faster; a server that only keeps the connection alive is not.
 _SLOWEST = 256
-
-# What aiohttp reads ahead per connection; larger buffers were slower and cost memory.
-_READ_BUFFER = 64 * 1024
 
 # How much of an error page is worth reading for its words, and how much of a token answer.
 _ERROR_PAGE = 4096
@@ -151,8 +137,8 @@ class AiohttpTransport:
                     allow_redirects=False,
                     proxy_headers=self._proxy_headers,
                 )
-        except _FOREIGN as exc:
-            raise _translated(exc, secrets) from None
+        except FOREIGN as exc:
+            raise translated(exc, secrets) from None
 
     async def refusal(self, response: aiohttp.ClientResponse, secrets: tuple[str, ...]) -> JobError:
         """
@@ -166,7 +152,7 @@ class AiohttpTransport:
             return RedirectedError(f"the service redirects to {target}; redirects are not followed")
         words = ""
         with suppress(TransportError):  # A page that breaks off does not undo the status.
-            words = _words_of(await self._beginning(response, _ERROR_PAGE, secrets))
+            words = words_of(await self._beginning(response, _ERROR_PAGE, secrets))
         words = plain_text(without(words, *secrets), 200)
         phrase = plain_text(without(response.reason or "", *secrets), 100)
         detail = f"the service answered {status} {phrase}".rstrip()
@@ -174,7 +160,7 @@ class AiohttpTransport:
             detail += f": {words}"
         if status == 404:
             detail += "; the endpoint may have been retired, --endpoint names its replacement"
-        return StatusError(status, detail, _retry_after(response.headers.get("Retry-After")))
+        return StatusError(status, detail, seconds_to_wait(response.headers.get("Retry-After")))
 
     async def _beginning(
         self, response: aiohttp.ClientResponse, most: int, secrets: tuple[str, ...]
@@ -240,8 +226,8 @@ class _ResponseBody:
         asked_at = monotonic()
         try:
             chunk = await self._content.readany()
-        except _FOREIGN as exc:
-            raise _translated(exc, self._secrets) from None
+        except FOREIGN as exc:
+            raise translated(exc, self._secrets) from None
         # Only time spent waiting counts: a slow disk of ours is not the service's fault.
         self._waited += monotonic() - asked_at
         self._received += len(chunk)
@@ -252,155 +238,3 @@ class _ResponseBody:
                 )
             self._waited, self._received = 0.0, 0
         return chunk
-
-
-_FOREIGN = (aiohttp.ClientError, TimeoutError, OSError)
-
-
-def _translated(
-    exc: aiohttp.ClientError | TimeoutError | OSError, secrets: tuple[str, ...]
-) -> JobError:
-    """
-    Say in our words what aiohttp raised.  Its own are kept, which may quote what came in; its
-    `repr` never: it shows the token.
-    """
-    words = plain_text(without(str(exc), *secrets))
-    match exc:
-        case aiohttp.ClientSSLError():
-            return UntrustedServerError(f"no secure connection: {words}")
-        case aiohttp.ServerTimeoutError():
-            return StalledError(words or "nothing arrived for too long")
-        case TimeoutError():
-            return StalledError("no answer arrived in time")
-        case OSError(errno=errno.EMFILE | errno.ENFILE):
-            words = "no file descriptor is left for a connection"
-            return OutOfDescriptorsError(words, asked=False)
-        case _:
-            return ConnectionLostError(words or "the service closed the connection")
-
-
-async def _no_silent_retry(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """
-    Keep aiohttp from asking a second time by itself when a kept connection turns out dead.
-
-    It does so for these two errors, which would be a call that nobody counted; under another name
-    they reach the poller, which counts and asks again.
-    """
-    try:
-        return await handler(request)
-    except aiohttp.ClientConnectorError:
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:
-        raise aiohttp.ClientConnectionError(str(exc)) from None
-
-
-def _words_of(page: bytes) -> str:
-    """
-    Return what an error page says in a sentence: a problem document's title or a line of text.
-
-    Source: RFC 7807 (problem details).
-    """
-    try:
-        problem = from_json(page)
-    except ValueError:  # Also for what nests too deep.
-        text = page.decode("utf-8", "replace").strip()
-        return "" if text.startswith("<") else text
-    if not isinstance(problem, dict):
-        return ""
-    return str(problem.get("detail") or problem.get("title") or "")
-
-
-def _retry_after(value: str | None) -> float | None:
-    """
-    Return seconds from a `Retry-After` in seconds or as a date; None if it is neither.
-
-    Source: RFC 9110, section 10.2.3.
-    """
-    if value is None:
-        return None
-    if value.strip().isascii() and value.strip().isdigit():
-        return float(value)
-    try:
-        date = parsedate_to_datetime(value)
-        return max(0.0, (date - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError, OverflowError):  # TypeError: a date without its zone.
-        return None
-
-
-@asynccontextmanager
-async def open_transport(settings: Settings) -> AsyncIterator[AiohttpTransport]:
-    """
-    Open a session for *settings* and close it.
-
-    Raises `SettingsError` if the root certificates cannot be used.
-    """
-    connector = aiohttp.TCPConnector(
-        limit=settings.concurrency + 1,  # One more for the token.
-        ssl=_trust(settings),
-        resolver=aiohttp.ThreadedResolver(),
-        ttl_dns_cache=300,
-        keepalive_timeout=60,  # A waiting task is asked again before that.
-    )
-    proxy, proxy_headers = _proxy(settings.base_url)
-    async with aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        headers={
-            "User-Agent": f"batchfetch/{__version__}",
-            "Accept": "application/json, image/png",
-            "Accept-Encoding": "gzip" if settings.compressed else "identity",
-        },
-        middlewares=(_no_silent_retry,),
-        proxy=proxy,
-        read_bufsize=_READ_BUFFER,
-        timeout=aiohttp.ClientTimeout(
-            total=None, sock_connect=settings.connect_timeout, sock_read=settings.read_timeout
-        ),
-    ) as session:
-        yield AiohttpTransport(session, settings, proxy_headers)
-
-
-def _trust(settings: Settings) -> ssl.SSLContext | bool:
-    if settings.ca_file is None or not settings.base_url.startswith("https:"):
-        return True  # aiohttp has read the system's roots already.
-    try:
-        return ssl.create_default_context(cafile=settings.ca_file)
-    except (OSError, ssl.SSLError) as exc:
-        raise SettingsError(
-            f"--ca-file {settings.ca_file} cannot be used: {exc.strerror or exc}; give a file of"
-            " certificates in PEM form"
-        ) from None
-
-
-def _proxy(root: str) -> tuple[URL | None, dict[str, str]]:
-    """
-    Return the proxy that the environment names for *root*, as other tools read it, and the headers
-    that let us in.  A password is kept out of the URL because aiohttp's errors show that.
-
-    aiohttp's own `trust_env` also reads ~/.netrc, on every request, and then refuses the bearer
-    token beside what it found there.
-
-    Raises `SettingsError` if it is no proxy that can be used.
-    """
-    parts = urlsplit(root)
-    address = urllib.request.getproxies().get(parts.scheme)
-    if address is None or is_loopback(parts.hostname or ""):
-        return None, {}
-    if urllib.request.proxy_bypass(parts.netloc):
-        return None, {}
-    try:
-        url = URL(address if "://" in address else f"http://{address}")
-    except ValueError:
-        url = URL()
-    if url.scheme not in {"http", "https"} or not url.host:
-        # What it is stays unsaid: it may hold a password.
-        raise SettingsError(
-            f"{parts.scheme.upper()}_PROXY in the environment names no proxy that can be used;"
-            " write http://host:port"
-        )
-    if url.user is None:
-        return url, {}
-    login = aiohttp.encode_basic_auth(url.user, url.password or "")
-    return url.with_user(None), {"Proxy-Authorization": login}

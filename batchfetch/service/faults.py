@@ -1,0 +1,76 @@
+"""
+What went wrong on the wire, in our words: from what aiohttp raises, and from what a server says.
+"""
+
+import errno
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import aiohttp
+from pydantic_core import from_json
+
+from batchfetch.errors import (
+    ConnectionLostError,
+    JobError,
+    OutOfDescriptorsError,
+    StalledError,
+    UntrustedServerError,
+)
+from batchfetch.text import plain_text, without
+
+FOREIGN = (aiohttp.ClientError, TimeoutError, OSError)
+
+
+def translated(
+    exc: aiohttp.ClientError | TimeoutError | OSError, secrets: tuple[str, ...]
+) -> JobError:
+    """
+    Say in our words what aiohttp raised.  Its own are kept, which may quote what came in; its
+    `repr` never: it shows the token.
+    """
+    words = plain_text(without(str(exc), *secrets))
+    match exc:
+        case aiohttp.ClientSSLError():
+            return UntrustedServerError(f"no secure connection: {words}")
+        case aiohttp.ServerTimeoutError():
+            return StalledError(words or "nothing arrived for too long")
+        case TimeoutError():
+            return StalledError("no answer arrived in time")
+        case OSError(errno=errno.EMFILE | errno.ENFILE):
+            words = "no file descriptor is left for a connection"
+            return OutOfDescriptorsError(words, asked=False)
+        case _:
+            return ConnectionLostError(words or "the service closed the connection")
+
+
+def words_of(page: bytes) -> str:
+    """
+    Return what an error page says in a sentence: a problem document's title or a line of text.
+
+    Source: RFC 7807 (problem details).
+    """
+    try:
+        problem = from_json(page)
+    except ValueError:  # Also for what nests too deep.
+        text = page.decode("utf-8", "replace").strip()
+        return "" if text.startswith("<") else text
+    if not isinstance(problem, dict):
+        return ""
+    return str(problem.get("detail") or problem.get("title") or "")
+
+
+def seconds_to_wait(value: str | None) -> float | None:
+    """
+    Return seconds from a `Retry-After` in seconds or as a date; None if it is neither.
+
+    Source: RFC 9110, section 10.2.3.
+    """
+    if value is None:
+        return None
+    if value.strip().isascii() and value.strip().isdigit():
+        return float(value)
+    try:
+        date = parsedate_to_datetime(value)
+        return max(0.0, (date - datetime.now(UTC)).total_seconds())
+    except (TypeError, ValueError, OverflowError):  # TypeError: a date without its zone.
+        return None
