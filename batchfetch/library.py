@@ -3,8 +3,8 @@ The front door: open a batch, or fetch one in a single call.
 """
 
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from batchfetch.batch import Batch
 from batchfetch.errors import SettingsError
+from batchfetch.groups import unwrapped
 from batchfetch.intake import Intake, Row
 from batchfetch.ledger import Ledger
 from batchfetch.manifest import Manifest
@@ -73,27 +74,13 @@ async def open_batch(
             settings,
             retries,
         )
-        with _unwrapped():
+        with unwrapped():
             async with create_task_group() as tasks:
                 tasks.start_soon(batch.run)
                 try:
                     yield batch
                 finally:
                     batch.abandon()
-
-
-@contextmanager
-def _unwrapped() -> Iterator[None]:
-    """
-    Let a lone exception out of the groups that task groups put it in.
-    """
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]
-        raise error from error.__cause__
 
 
 def fetch(

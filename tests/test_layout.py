@@ -16,7 +16,7 @@ PACKAGE = Path(batchfetch.__file__).parent
 
 # A folder counts as one module.  Modules of one layer do not know each other.
 LAYERS = [
-    {"errors", "endpoints", "text", "version"},
+    {"errors", "endpoints", "groups", "text", "version"},
     {"exits", "models"},
     {"settings"},
     {

@@ -28,6 +28,7 @@ from batchfetch.errors import (
     StorageError,
 )
 from batchfetch.exits import code_of_failure
+from batchfetch.groups import unwrapped
 from batchfetch.library import open_batch
 from batchfetch.manifest import Manifest, ManifestFormat
 from batchfetch.planning import plan
@@ -161,17 +162,12 @@ async def _beside(*work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterat
     """
     Do *work* until the block is left.  What the block raises comes out as it is, not in a group.
     """
-    raised: Exception | None = None
-    async with anyio.create_task_group() as tasks:
-        for each in work:
-            tasks.start_soon(each)
-        try:
+    with unwrapped():
+        async with anyio.create_task_group() as tasks:
+            for each in work:
+                tasks.start_soon(each)
             yield
-        except Exception as error:  # noqa: BLE001 - raised again below
-            raised = error
-        tasks.cancel_scope.cancel()
-    if raised is not None:
-        raise raised
+            tasks.cancel_scope.cancel()
 
 
 def _conclude(summary: Summary, settings: Settings, options: RunOptions) -> None:
