@@ -489,8 +489,17 @@ async def test_room_does_not_wait_after_a_stop(begin):
     """
     run = begin(ScriptedTransport(), lookahead=1)
     run.offer("a", "b")
+    let_go = []
+
+    async def read_on():
+        await run.dispatch.room()
+        let_go.append(anyio.current_time())
+
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(run.dispatch.room)
+        tasks.start_soon(read_on)
         await anyio.sleep(1)
+        assert let_go == []
+        stopped_at = anyio.current_time()
         run.dispatch.stop("SIGTERM")
-    await run.dispatch.room()
+    await read_on()
+    assert let_go == [stopped_at, stopped_at]

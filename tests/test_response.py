@@ -199,7 +199,8 @@ def test_accepts_its_own_id(said):
     """
     The answer's id is the one asked for in any case, or is not given.
     """
-    answer_to(body(id=said, taskStatus="Pending", results=None))
+    answer = answer_to(body(id=said, taskStatus="Pending", results=None))
+    assert answer.status is TaskStatus.PENDING
 
 
 def test_accepts_an_id_that_is_a_number():

@@ -72,7 +72,8 @@ def test_any_id_has_a_page(task_id):
     """
     An id may be empty, longer than the page, or of letters the font does not have.
     """
-    decoded(draw_page(task_id, SMALLEST, 0))
+    dark, light = decoded(draw_page(task_id, SMALLEST, 0)).getextrema()
+    assert dark < light
 
 
 def test_sizes_are_spread_between_the_smallest_and_the_largest():

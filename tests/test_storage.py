@@ -545,6 +545,7 @@ def test_closing_twice(root):
         part.close()
         others = os.dup(0), os.dup(0)
         part.close()
+    assert set(map(str, others)) <= set(open_files())
     for descriptor in others:
         os.close(descriptor)
     folder.close()
