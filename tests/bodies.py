@@ -163,3 +163,39 @@ def garbled(draw: st.DrawFn) -> bytes:
         tokens = [b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"=", b"null", b"\xef\xbb\xbf"]
         text[start:end] = draw(st.sampled_from(tokens) | st.binary(max_size=4))
     return bytes(text)
+
+
+_KEYS = ["id", "type", "error", "data", "results", "d\\u0061ta", "Data", "data ", "", "k" * 65]
+_VALUES = [
+    *("null", "7", '"x"', '""', '"data"', '"results"', '"\\""', f'"{"x" * 65}"'),
+    *("{}", "[]", '["data","a"]', '{"data":"BBBB"}', '[{"data":"BBBB"}]', '"a":"data"', ""),
+]
+_GAPS = [[""], ["", " "], ["", "\r\n\t"], ["", " ", " " * 65]]
+
+
+@st.composite
+def lookalikes(draw: st.DrawFn) -> bytes:
+    """
+    Something much like the usual answer, often well-formed and as often nearly.
+    """
+
+    gaps = draw(st.sampled_from(_GAPS))
+
+    def gap() -> str:
+        return draw(st.sampled_from(gaps))
+
+    def members() -> list[str]:
+        return [
+            f'"{key}"{gap()}:{gap()}{draw(st.sampled_from(_VALUES))}{gap()}'
+            for key in draw(st.lists(st.sampled_from(_KEYS), max_size=2))
+        ]
+
+    data = f'"data"{gap()}:{gap()}"AAAA"{gap()}'
+    item = "{" + gap() + f",{gap()}".join([*members(), data, *members()]) + "}" + gap()
+    results = f'"results"{gap()}:{gap()}[{gap()}{item}]{gap()}'
+    text = gap() + "{" + gap() + f",{gap()}".join([*members(), results, *members()]) + "}" + gap()
+    if draw(st.booleans()):
+        start = draw(st.integers(0, len(text)))
+        wound = draw(st.sampled_from(['"', ",", "{", "}", "[", "]", ":", "x"]))
+        text = text[:start] + wound + text[start + draw(st.integers(0, 8)) :]
+    return text.encode()

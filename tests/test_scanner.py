@@ -5,7 +5,7 @@
 import json
 
 import pytest
-from bodies import BODIES, DATA, body, cut, cuts, documents, garbled, splits
+from bodies import BODIES, DATA, body, cut, cuts, documents, garbled, lookalikes, splits
 from hypothesis import given
 
 from batchfetch.decoding.scanner import MAX_DEPTH, MAX_ENVELOPE, JsonScanner
@@ -57,6 +57,43 @@ def test_agrees_with_a_parser(text, positions):
     data, envelope = scan(cut(text, positions))
     assert data.decode() == json.loads(text)["results"][0]["data"]
     assert json.loads(envelope) == emptied(text)
+
+
+def outcome(pieces):
+    """
+    Return what scanning *pieces* comes to, be it an error.
+    """
+    try:
+        return scan(pieces)
+    except DecodeError as exc:
+        return type(exc), str(exc)
+
+
+@given(text=lookalikes(), positions=cuts())
+def test_the_short_way_leads_to_the_same(text, positions):
+    """
+    A body that comes whole, or in large pieces, is read as it is read byte by byte.
+    """
+    slowly = outcome([text[i : i + 1] for i in range(len(text))])
+    assert outcome([text]) == slowly
+    assert outcome(cut(text, positions)) == slowly
+
+
+@pytest.mark.parametrize("text", BODIES)
+def test_reads_from_a_buffer_that_is_used_again(text):
+    """
+    Nothing is kept of a buffer but the pieces handed out, and only its part that counts is read.
+    """
+    for pieces in splits(text):
+        scanner, data = JsonScanner(), b""
+        buffer = bytearray(len(text) + 2)
+        for piece in pieces:
+            end = 1 + len(piece)
+            buffer[1:end] = piece
+            data += b"".join(scanner.feed(buffer, 1, end))
+            buffer[:] = b'"' * len(buffer)
+        assert data == DATA.encode()
+        assert json.loads(scanner.close()) == emptied(text)
 
 
 @pytest.mark.parametrize("text", BODIES)

@@ -91,12 +91,13 @@ class Envelope(BaseModel):
         """
         Return what it says, its texts cut to a sane length and made harmless.
         """
-        error = self.error or _Error()
+        if self.error is None:
+            return Answer(self.status, self.response_status_code)
         return Answer(
             self.status,
             self.response_status_code,
-            messages=_plain_texts(error.messages),
-            warnings=_plain_texts(error.warnings),
+            messages=_plain_texts(self.error.messages),
+            warnings=_plain_texts(self.error.warnings),
         )
 
 

@@ -21,16 +21,21 @@ class ResultDecoder:
         self._task_id = task_id
         self._scanner = JsonScanner()
 
-    def feed(self, chunk: bytes) -> list[bytes | memoryview]:
+    def feed(
+        self, chunk: bytes | bytearray, start: int = 0, end: int | None = None
+    ) -> list[bytes | memoryview]:
         """
         Return what *chunk* holds of the image's base64; most often nothing or one piece.
+
+        What counts of *chunk* is from *start* to *end*.  A piece may be a view of it, good for as
+        long as *chunk* is left unchanged.
 
         Nothing is known yet of the answer around it: keep the image only if `close` says the task
         is completed.
 
         Raises `MalformedBodyError`, `MalformedBase64Error` or `TooLargeError`.
         """
-        return self._scanner.feed(chunk)
+        return self._scanner.feed(chunk, start, end)
 
     def close(self) -> Answer:
         """
@@ -44,7 +49,7 @@ class ResultDecoder:
         envelope = parse_envelope(self._scanner.close())
         if not envelope.is_about(self._task_id):
             raise WrongTaskError(f"the answer is about task {plain_text(str(envelope.id), 100)!r}")
-        if envelope.promises_image and not self._scanner.has_data:
+        if not self._scanner.has_data and envelope.promises_image:
             raise NoDataError("the task is completed and the answer holds no image")
         return envelope.to_answer()
 
@@ -61,14 +66,19 @@ class FileDecoder:
         self._task_id = task_id
         self._has_data = False
 
-    def feed(self, chunk: bytes) -> list[bytes | memoryview]:
+    def feed(
+        self, chunk: bytes | bytearray, start: int = 0, end: int | None = None
+    ) -> list[bytes | memoryview]:
         """
-        Return what *chunk* holds of the image: all of it.
+        Return what *chunk* holds of the image: all of it, from *start* to *end*.
+
+        The piece is a view of *chunk*, good for as long as *chunk* is left unchanged.
         """
-        if not chunk:
+        piece = memoryview(chunk)[start:end]
+        if not piece:
             return []
         self._has_data = True
-        return [chunk]
+        return [piece]
 
     def close(self) -> Answer:
         """

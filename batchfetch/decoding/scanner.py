@@ -8,7 +8,7 @@ the whole.
 """
 
 import re
-from enum import Enum, auto
+from collections.abc import Callable
 
 from pydantic_core import from_json
 
@@ -27,6 +27,8 @@ MAX_DEPTH = 32
 # An open container: the index reached in an array; the current key of an object, None before it.
 _Step = int | bytes | None
 
+_Chunk = bytes | bytearray
+
 _TARGET: list[_Step] = [b"results", 0, b"data"]
 
 _QUOTE = ord('"')
@@ -39,16 +41,25 @@ _QUOTE_OR_BACKSLASH = re.compile(rb'["\\]')
 # The bound keeps a long string from being searched twice.
 _TOKENS = re.compile(rb'[\[\]{},]|"(?:[^"\\]{0,64}+")?')
 
+# The usual answer takes two steps: all before the image's text, and all behind it.  What these do
+# not match is left to the tokens, and comes to the same.  A blank in the patterns stands for a gap,
+# whatever holds no token; a member holds no other, and is not on the way to the image.
+_GAP = rb'[^"\[\]{},]{0,64}+'
+_MEMBER = rb'(?!"(?:results|data)")(?:"[^"\\]{0,64}+" ){1,2}'
+
+
+def _usual(pattern: bytes) -> re.Pattern[bytes]:
+    return re.compile(pattern.replace(b"MEMBER", _MEMBER).replace(b" ", _GAP))
+
+
+_START = _usual(
+    rb"[\x20\t\r\n\xef\xbb\xbf]*+"
+    rb'\{ (?:MEMBER, ){0,16}(?:"results" \[ \{ (?:MEMBER, ){0,16}"data" ")?'
+)
+_END = _usual(rb'" (?:, MEMBER){0,16}\} \] (?:, MEMBER){0,16}\}')
+
 _CUT_ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{0,3})?\Z")
 _LONGEST_CUT_ESCAPE = len(rb"\u002")
-
-
-class _State(Enum):
-    BEFORE = auto()
-    BETWEEN_STRINGS = auto()
-    IN_STRING = auto()
-    IN_TARGET = auto()
-    AFTER = auto()
 
 
 class JsonScanner:
@@ -62,7 +73,9 @@ class JsonScanner:
         self.has_data = False
         """Whether the string at `results[0].data` was met and is not empty."""
 
-        self._state = _State.BEFORE
+        # The state: what reads on from here.
+        self._scan: Callable[[JsonScanner, _Chunk, int, int], int] = JsonScanner._scan_before
+        self._pieces: list[bytes | memoryview] = []
         self._path: list[_Step] = []
         self._envelope = bytearray()
         # Where the string being read began, if it goes over the end of a piece.
@@ -71,31 +84,28 @@ class JsonScanner:
         self._held = b""
         self._keys_met: set[int] = set()
 
-    def feed(self, chunk: bytes) -> list[bytes | memoryview]:
+    def feed(
+        self, chunk: _Chunk, start: int = 0, end: int | None = None
+    ) -> list[bytes | memoryview]:
         """
         Return what *chunk* holds of the image's text, unescaped; most often nothing or one piece.
 
-        A piece without escape sequences is a view of *chunk*, not a copy.  Raw control characters
-        are left in: they are no base64, and the base64 decoder says so.
+        What counts of *chunk* is from *start* to *end*.  A piece without escape sequences is a view
+        of it, not a copy, good for as long as *chunk* is left unchanged; all else is copied.
+
+        Raw control characters are left in: they are no base64, and the base64 decoder says so.
 
         Raises `MalformedBodyError`, `MalformedBase64Error` or `TooLargeError`.
         """
+        if end is None:
+            end = len(chunk)
         if self._held:
-            chunk, self._held = self._held + chunk, b""
-        pieces: list[bytes | memoryview] = []
-        pos = 0
-        while pos < len(chunk):
-            match self._state:
-                case _State.BETWEEN_STRINGS:
-                    pos = self._scan_structure(chunk, pos)
-                case _State.IN_STRING:
-                    pos = self._scan_string(chunk, pos)
-                case _State.IN_TARGET:
-                    pos = self._scan_target(chunk, pos, pieces)
-                case _State.BEFORE:
-                    pos = self._scan_before(chunk, pos)
-                case _State.AFTER:
-                    pos = self._scan_after(chunk, pos)
+            chunk, self._held = self._held + memoryview(chunk)[start:end], b""
+            start, end = 0, len(chunk)
+        pos = start
+        while pos < end:
+            pos = self._scan(self, chunk, pos, end)
+        pieces, self._pieces = self._pieces, []
         return pieces
 
     def close(self) -> bytes:
@@ -104,31 +114,37 @@ class JsonScanner:
 
         Raises `TruncatedBodyError` or `MalformedBodyError`.
         """
-        if self._state is _State.BEFORE:
+        if self._scan is JsonScanner._scan_before:
             raise MalformedBodyError("the body is empty")
-        if self._state is not _State.AFTER:
+        if self._scan is not JsonScanner._scan_after:
             raise TruncatedBodyError("the body ends before its JSON does")
         return bytes(self._envelope).removeprefix(_BOM)
 
-    def _scan_before(self, chunk: bytes, pos: int) -> int:
-        first = _NOT_LEADING.search(chunk, pos)
-        if first is None:
-            return self._keep(chunk, pos, len(chunk))
-        if first[0] != b"{":
-            raise MalformedBodyError("the body is not a JSON object")
-        self._state = _State.BETWEEN_STRINGS
-        return self._keep(chunk, pos, first.start())
+    def _scan_before(self, chunk: _Chunk, pos: int, end: int) -> int:
+        start = _START.match(chunk, pos, end)
+        if start is None:
+            if _NOT_LEADING.search(chunk, pos, end):
+                raise MalformedBodyError("the body is not a JSON object")
+            return self._keep(chunk, pos, end)
+        if chunk[start.end() - 1] == _QUOTE:
+            self._scan = JsonScanner._scan_target
+            self._path = _TARGET.copy()
+            self._keys_met = {1, 3}  # As deep as they are: `results` and `data`.
+        else:
+            self._scan = JsonScanner._scan_structure
+            self._path = [None]
+        return self._keep(chunk, pos, start.end())
 
-    def _scan_structure(self, chunk: bytes, pos: int) -> int:
+    def _scan_structure(self, chunk: _Chunk, pos: int, end: int) -> int:
         path = self._path
-        for match in _TOKENS.finditer(chunk, pos):
+        for match in _TOKENS.finditer(chunk, pos, end):
             token = match[0]
             if token[0] == _QUOTE:
                 if path[-1] is not None and path == _TARGET:
-                    self._state = _State.IN_TARGET
+                    self._scan = JsonScanner._scan_target
                     return self._keep(chunk, pos, match.start() + 1)
                 if len(token) == 1:
-                    self._state = _State.IN_STRING
+                    self._scan = JsonScanner._scan_string
                     self._keep(chunk, pos, match.end())
                     self._string_start = len(self._envelope)
                     return match.end()
@@ -144,53 +160,56 @@ class JsonScanner:
             else:
                 path.pop()
                 if not path:
-                    self._state = _State.AFTER
+                    self._scan = JsonScanner._scan_after
                     return self._keep(chunk, pos, match.end())
-        return self._keep(chunk, pos, len(chunk))
+        return self._keep(chunk, pos, end)
 
-    def _scan_string(self, chunk: bytes, start: int) -> int:
+    def _scan_string(self, chunk: _Chunk, start: int, end: int) -> int:
         pos = start
-        while match := _QUOTE_OR_BACKSLASH.search(chunk, pos):
+        while match := _QUOTE_OR_BACKSLASH.search(chunk, pos, end):
             pos = match.end()
             if match[0] == b'"':
                 self._keep(chunk, start, pos)
-                self._state = _State.BETWEEN_STRINGS
+                self._scan = JsonScanner._scan_structure
                 if self._path[-1] is None:
                     self._enter_key(bytes(self._envelope[self._string_start : -1]))
                 return pos
-            if pos == len(chunk):
-                self._held = chunk[-1:]
+            if pos == end:
+                self._held = match[0]
                 self._keep(chunk, start, pos - 1)
                 return pos
             pos += 1  # Whatever is escaped, it does not end the string.
-        return self._keep(chunk, start, len(chunk))
+        return self._keep(chunk, start, end)
 
-    def _scan_target(self, chunk: bytes, pos: int, pieces: list[bytes | memoryview]) -> int:
+    def _scan_target(self, chunk: _Chunk, pos: int, end: int) -> int:
         # The first quote ends the string.  If a backslash escapes it, unescaping fails: such a
         # text is no base64 anyway.
-        quote = chunk.find(b'"', pos)
-        end = quote if quote >= 0 else len(chunk)
-        if chunk.find(b"\\", pos, end) < 0:
-            piece: bytes | memoryview = memoryview(chunk)[pos:end]
+        quote = chunk.find(b'"', pos, end)
+        stop = quote if quote >= 0 else end
+        if chunk.find(b"\\", pos, stop) < 0:
+            piece: bytes | memoryview = memoryview(chunk)[pos:stop]
         else:
             if quote < 0 and (
-                cut := _CUT_ESCAPE.search(chunk, max(pos, end - _LONGEST_CUT_ESCAPE))
+                cut := _CUT_ESCAPE.search(chunk, max(pos, end - _LONGEST_CUT_ESCAPE), end)
             ):
-                end = cut.start()
+                stop = cut.start()
                 self._held = cut[0]
-            piece = _unescape(chunk[pos:end])
+            piece = _unescape(bytes(chunk[pos:stop]))
         if piece:
             self.has_data = True
-            pieces.append(piece)
+            self._pieces.append(piece)
         if quote < 0:
-            return len(chunk)
-        self._state = _State.BETWEEN_STRINGS
+            return end
+        if usual := _END.match(chunk, quote, end):
+            self._scan = JsonScanner._scan_after
+            return self._keep(chunk, quote, usual.end())
+        self._scan = JsonScanner._scan_structure
         return self._keep(chunk, quote, quote + 1)
 
-    def _scan_after(self, chunk: bytes, pos: int) -> int:
-        if _NOT_BLANK.search(chunk, pos):
+    def _scan_after(self, chunk: _Chunk, pos: int, end: int) -> int:
+        if _NOT_BLANK.search(chunk, pos, end):
             raise MalformedBodyError("something follows the JSON")
-        return self._keep(chunk, pos, len(chunk))
+        return self._keep(chunk, pos, end)
 
     def _open(self, step: _Step) -> None:
         if len(self._path) == MAX_DEPTH:
@@ -210,10 +229,10 @@ class JsonScanner:
                 raise MalformedBodyError(f"the JSON has the key {key.decode()} twice")
             self._keys_met.add(len(path))
 
-    def _keep(self, chunk: bytes, start: int, end: int) -> int:
+    def _keep(self, chunk: _Chunk, start: int, end: int) -> int:
         if len(self._envelope) + end - start > MAX_ENVELOPE:
             raise TooLargeError(f"the answer holds over {MAX_ENVELOPE} bytes besides the image")
-        self._envelope += memoryview(chunk)[start:end]
+        self._envelope += chunk[start:end]
         return end
 
 
