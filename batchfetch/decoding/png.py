@@ -5,7 +5,7 @@ Source of the layout: PNG Specification (Third Edition), sections 5.2 to 5.6, 7.
 """
 
 import struct
-from enum import Enum, auto
+from collections.abc import Callable
 from zlib import crc32
 
 from batchfetch.errors import CorruptPngError, NotPngError
@@ -16,23 +16,10 @@ _MAX_NUMBER = 2**31 - 1  # Of every integer in a PNG: section 7.1.
 _HEADER = struct.Struct(">I4s")
 _CRC = struct.Struct(">I")
 _IHDR = struct.Struct(">II5x")
+_CRC_OF_IHDR = crc32(b"IHDR")
+_START = SIGNATURE + _HEADER.pack(_IHDR.size, b"IHDR")
 
-
-class _State(Enum):
-    SIGNATURE = auto()
-    HEADER = auto()
-    IHDR = auto()
-    DATA = auto()
-    CRC = auto()
-    END = auto()
-
-
-_FIELD_SIZES = {
-    _State.SIGNATURE: len(SIGNATURE),
-    _State.HEADER: _HEADER.size,
-    _State.IHDR: _IHDR.size,
-    _State.CRC: _CRC.size,
-}
+_Reader = Callable[["PngChecker", memoryview, int], int]
 
 
 class PngChecker:
@@ -44,10 +31,11 @@ class PngChecker:
     """
 
     def __init__(self) -> None:
-        self._state = _State.SIGNATURE
+        # The state: what reads on from here.
+        self._read: _Reader = PngChecker._read_signature
         # The start of a field of fixed size, cut by the end of a piece.
-        self._field = b""
-        self._left = 0  # Bytes of the chunk's data still to come.
+        self._cut = b""
+        self._left = 0  # Bytes still to come of what the chunk's CRC covers: type and data.
         self._crc = 0
         self._type = b""
         self._chunks = 0
@@ -59,26 +47,13 @@ class PngChecker:
 
         Raises `NotPngError` or `CorruptPngError`.
         """
+        if self._cut:
+            data, self._cut = self._cut + data, b""
         view = memoryview(data)
+        size = len(view)
         pos = 0
-        while pos < len(view):
-            if self._state is _State.DATA:
-                piece = view[pos : pos + self._left]
-                self._crc = crc32(piece, self._crc)
-                self._left -= len(piece)
-                if not self._left:
-                    self._state = _State.CRC
-                pos += len(piece)
-            elif self._state is _State.END:
-                raise CorruptPngError("something follows the PNG's IEND chunk")
-            else:
-                missing = _FIELD_SIZES[self._state] - len(self._field)
-                piece = view[pos : pos + missing]
-                self._field += piece
-                if len(piece) == missing:
-                    field, self._field = self._field, b""
-                    self._read(field)
-                pos += len(piece)
+        while pos < size:
+            pos = self._read(self, view, pos)
 
     def flush(self) -> None:
         """
@@ -86,62 +61,89 @@ class PngChecker:
 
         Raises `NotPngError` or `CorruptPngError` if it came too early.
         """
-        if self._state is _State.SIGNATURE:
+        if self._read is PngChecker._read_signature:
             raise NotPngError("the image is too short for a PNG")
-        if self._state is not _State.END:
+        if self._read is not PngChecker._read_past_end:
             raise CorruptPngError(f"the PNG ends before its IEND chunk, after {self._where()}")
 
-    def _read(self, field: bytes) -> None:
-        match self._state:
-            case _State.SIGNATURE:
-                self._read_signature(field)
-            case _State.HEADER:
-                self._read_header(field)
-            case _State.IHDR:
-                self._read_ihdr(field)
-            case _:  # Nothing else has a size of its own.
-                self._read_crc(field)
-
-    def _read_signature(self, field: bytes) -> None:
-        if field != SIGNATURE:
+    def _read_signature(self, view: memoryview, pos: int) -> int:
+        if view[pos : pos + len(_START)] == _START:  # The short way, of every sound PNG.
+            self._chunks, self._type = 1, b"IHDR"
+            return self._read_ihdr(view, pos + len(_START))
+        end = pos + len(SIGNATURE)
+        if end > len(view):
+            return self._wait(PngChecker._read_signature, view, pos)
+        if view[pos:end] != SIGNATURE:
             raise NotPngError("the image does not begin with the PNG signature")
-        self._state = _State.HEADER
+        return self._read_chunk(view, end)
 
-    def _read_header(self, field: bytes) -> None:
-        length, kind = _HEADER.unpack(field)
+    def _read_chunk(self, view: memoryview, pos: int) -> int:
+        data = pos + _HEADER.size
+        if data > len(view):
+            return self._wait(PngChecker._read_chunk, view, pos)
+        length, kind = _HEADER.unpack_from(view, pos)
+        self._enter(kind, length)
+        if kind == b"IHDR":
+            return self._read_ihdr(view, data)
+        self._crc, self._left = 0, len(kind) + length
+        return self._read_covered(view, data - len(kind))
+
+    def _enter(self, kind: bytes, length: int) -> None:
         if not kind.isalpha() or length > _MAX_NUMBER:
             raise CorruptPngError(f"what follows {self._where()} in the PNG is no chunk")
         if (kind == b"IHDR") != (self._chunks == 0):
             raise CorruptPngError("the PNG's first chunk, and no other, must be IHDR")
-        if kind == b"IHDR" and length != _IHDR.size:
+        if kind == b"IDAT":
+            if self._has_data and self._type != b"IDAT":
+                raise CorruptPngError("the PNG's IDAT chunks are not in one run")
+            self._has_data = True
+        elif kind == b"IEND":
+            if length or not self._has_data:
+                raise CorruptPngError(
+                    "the PNG's IEND chunk is not empty, or no IDAT came before it"
+                )
+        elif kind == b"IHDR" and length != _IHDR.size:
             raise CorruptPngError(f"the PNG's IHDR chunk has {length} bytes, not {_IHDR.size}")
-        if kind == b"IDAT" and self._has_data and self._type != b"IDAT":
-            raise CorruptPngError("the PNG's IDAT chunks are not in one run")
-        if kind == b"IEND" and (length or not self._has_data):
-            raise CorruptPngError("the PNG's IEND chunk is not empty, or no IDAT came before it")
-        self._has_data |= kind == b"IDAT"
         self._chunks += 1
         self._type = kind
-        self._left = length
-        self._crc = crc32(kind)
-        if kind == b"IHDR":
-            self._state = _State.IHDR
-        else:
-            self._state = _State.DATA if length else _State.CRC
 
-    def _read_ihdr(self, field: bytes) -> None:
-        size = _IHDR.unpack(field)
-        if min(size) == 0:
+    def _read_ihdr(self, view: memoryview, pos: int) -> int:
+        end = pos + _IHDR.size
+        if end > len(view):
+            return self._wait(PngChecker._read_ihdr, view, pos)
+        width, height = _IHDR.unpack_from(view, pos)
+        if not width or not height:
             raise CorruptPngError("the PNG's IHDR chunk says it has no pixels")
-        if max(size) > _MAX_NUMBER:
+        if width > _MAX_NUMBER or height > _MAX_NUMBER:
             raise CorruptPngError("the PNG's IHDR chunk says it is too large for a PNG")
-        self._crc = crc32(field, self._crc)
-        self._state = _State.CRC
+        self._crc = crc32(view[pos:end], _CRC_OF_IHDR)
+        return self._read_crc(view, end)
 
-    def _read_crc(self, field: bytes) -> None:
-        if _CRC.unpack(field) != (self._crc,):
+    def _read_covered(self, view: memoryview, pos: int) -> int:
+        end = pos + self._left
+        self._crc = crc32(view[pos:end], self._crc)
+        if end > len(view):
+            self._read, self._left = PngChecker._read_covered, end - len(view)
+            return len(view)
+        return self._read_crc(view, end)
+
+    def _read_crc(self, view: memoryview, pos: int) -> int:
+        end = pos + _CRC.size
+        if end > len(view):
+            return self._wait(PngChecker._read_crc, view, pos)
+        if _CRC.unpack_from(view, pos)[0] != self._crc:
             raise CorruptPngError(f"the CRC of {self._where()} in the PNG is wrong")
-        self._state = _State.END if self._type == b"IEND" else _State.HEADER
+        last = self._type == b"IEND"
+        self._read = PngChecker._read_past_end if last else PngChecker._read_chunk
+        return end
+
+    def _read_past_end(self, _view: memoryview, _pos: int) -> int:
+        raise CorruptPngError("something follows the PNG's IEND chunk")
+
+    def _wait(self, read: _Reader, view: memoryview, pos: int) -> int:
+        self._read = read
+        self._cut = bytes(view[pos:])
+        return len(view)
 
     def _where(self) -> str:
         if not self._chunks:
