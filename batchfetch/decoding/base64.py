@@ -30,6 +30,8 @@ class Base64Decoder:
 
         Raises `MalformedBase64Error`.
         """
+        if not self._carry and len(text) % 4 == 0:
+            return self._decode(text)
         view = memoryview(text)
         head = b""
         if self._carry:
@@ -39,7 +41,7 @@ class Base64Decoder:
             view = view[missing:]
             if len(self._carry) < 4:
                 return b""
-            head, self._carry = self._decode(memoryview(self._carry)), b""
+            head, self._carry = self._decode(self._carry), b""
         whole = len(view) - len(view) % 4
         body = self._decode(view[:whole])
         self._carry = bytes(view[whole:])
@@ -55,7 +57,7 @@ class Base64Decoder:
         if self._carry:
             raise MalformedBase64Error("the base64 ends inside a quantum")
 
-    def _decode(self, quanta: memoryview) -> bytes:
+    def _decode(self, quanta: bytes | memoryview) -> bytes:
         if not quanta:
             return b""
         if self._finished:
