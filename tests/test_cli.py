@@ -3,6 +3,7 @@ The command from outside: words, exit codes, streams.
 """
 
 import fcntl
+import gc
 import json
 import os
 import pty
@@ -27,6 +28,7 @@ from command import (
 )
 from origin import Origin, serving
 
+from batchfetch.cli.imports import kept
 from batchfetch.cli.main import main
 from batchfetch.errors import (
     CredentialsError,
@@ -219,6 +221,18 @@ def test_nothing_heavy_is_imported_for_help():
             command, check=True, capture_output=True, text=True, env=environment()
         )
         assert done.stderr.strip() == str(imported)
+
+
+def test_no_garbage_is_looked_for_while_importing():
+    """
+    The collector rests in the block, leaves what was made there alone, and works on afterwards.
+    """
+    before = gc.get_freeze_count()
+    with kept():
+        assert not gc.isenabled()
+        made = [[] for _ in range(1000)]
+    assert gc.isenabled()
+    assert gc.get_freeze_count() >= before + len(made)
 
 
 # A run on the stand-in

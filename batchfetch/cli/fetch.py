@@ -2,12 +2,12 @@
 `batchfetch fetch`: what it takes, and what it says of itself.
 """
 
-import gc
 import os
 from typing import Any
 
 import click
 
+from batchfetch.cli.imports import kept
 from batchfetch.cli.options import RunOptions, options_of
 from batchfetch.settings import Settings
 
@@ -26,13 +26,10 @@ stopped by a limit, 5 credentials, 6 disk, 7 another run is on, 130 and 143 stop
 
 
 def _fetch(manifests: tuple[str, ...], config: str | None, **values: Any) -> int:
-    # What a run needs takes longer to import than --help takes to be printed.  All of it stays, so
-    # looking for garbage in it would take a tenth of the start, and of every look later on.
-    gc.disable()
-    from batchfetch.cli.run import run  # noqa: PLC0415
+    # What a run needs takes longer to import than --help takes to be printed.
+    with kept():
+        from batchfetch.cli.run import run  # noqa: PLC0415
 
-    gc.freeze()
-    gc.enable()
     return run(manifests, config, values, os.environ)
 
 

@@ -6,9 +6,11 @@ import os
 import threading
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
 import click
 
+from batchfetch.cli.imports import kept
 from batchfetch.cli.streams import hold_standard_streams, remark
 from batchfetch.errors import BatchFetchError
 from batchfetch.exits import ExitCode, code_of_failure
@@ -32,7 +34,8 @@ class _Commands(click.Group):
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = import_module(f"batchfetch.cli.{cmd_name}").command
+        with kept():
+            command: click.Command = import_module(f"batchfetch.cli.{cmd_name}").command
         return command
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -50,20 +53,18 @@ _root = _Commands(
 click.version_option(__version__, message="%(prog)s %(version)s")(_root)
 
 
-def entry() -> int:
+def entry() -> NoReturn:
     """
-    Run the process's own command line; return its exit code, for the interpreter to end with.
+    Run the process's own command line and end the process with its exit code.
 
-    A thread that reads from a pipe where nothing comes cannot be stopped, and the interpreter would
-    wait for it; what an interrupt left open it would close in any order, and complain of that.
-    Then the process is left at once: all that was said is flushed.
+    All that was said is flushed, so the interpreter is left as it stands.  It would take apart what
+    was imported, wait for a thread that reads from a pipe where nothing comes, and close in any
+    order what an interrupt left open, and complain of that.
     """
     code = main()
     for thread in set(threading.enumerate()) - {threading.current_thread()}:
         thread.join(timeout=0.5)
-    if threading.active_count() > 1 or code == ExitCode.SIGINT:
-        os._exit(code)
-    return code
+    os._exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
