@@ -235,6 +235,25 @@ def test_no_garbage_is_looked_for_while_importing():
     assert gc.get_freeze_count() >= before + len(made)
 
 
+def test_a_run_imports_nothing_that_it_does_not_use():
+    """
+    What only a plan, a settings file, a mistake, a terminal or the stand-in needs is left alone.
+    """
+    code = (
+        "import sys, batchfetch.cli.run;"
+        "print({'batchfetch.planning', 'batchfetch.sandbox', 'tomllib', 'difflib', 'rich'}"
+        " & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment(),
+    )
+    assert done.stdout.strip() == "set()"
+
+
 # A run on the stand-in
 
 

@@ -4,7 +4,6 @@ What was given for the options, in whatever place, made into a model.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -64,6 +63,8 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
     """
     Return `; did you mean …?` if *name* is nearly one of *known*, and nothing otherwise.
     """
+    from difflib import get_close_matches  # noqa: PLC0415 - most people make no mistake
+
     close = get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]}?" if close else ""
 

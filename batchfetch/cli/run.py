@@ -13,7 +13,6 @@ import anyio
 
 from batchfetch.batch import Batch
 from batchfetch.cli.choices import resolve, typed_options, unknown_variables, variables
-from batchfetch.cli.config_file import read_config
 from batchfetch.cli.display import OutcomeLog, open_display
 from batchfetch.cli.logs import configure
 from batchfetch.cli.options import RunOptions, names_of
@@ -31,7 +30,6 @@ from batchfetch.exits import code_of_failure
 from batchfetch.groups import unwrapped
 from batchfetch.library import open_batch
 from batchfetch.manifest import Manifest, ManifestFormat
-from batchfetch.planning import plan
 from batchfetch.service import Credentials, credentials, find_credentials
 from batchfetch.settings import Settings
 from batchfetch.summary import Summary
@@ -85,6 +83,8 @@ def choose(
     config = config or environment.get(f"{_PREFIX}CONFIG")
     places = [typed_options(typed), variables(environment, _NAMES, _PREFIX)]
     if config:
+        from batchfetch.cli.config_file import read_config  # noqa: PLC0415 - a parser of TOML
+
         places.append(read_config(config, _NAMES))
     options = resolve(RunOptions, places)
     if options.sandbox and "base_url" in places[0].values:
@@ -105,6 +105,8 @@ def strange_variables(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 async def _foretell(manifest: Manifest, settings: Settings, options: RunOptions) -> int:
+    from batchfetch.planning import plan  # noqa: PLC0415 - nothing that a run needs
+
     forecast = await plan(manifest, settings)
     say(forecast.model_dump_json() if options.as_json else plan_text(forecast, settings))
     return 0

@@ -10,7 +10,6 @@ import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import cast
 
@@ -46,6 +45,8 @@ def format_of(source: str) -> ManifestFormat:
     suffix = (suffixes[:-1] if suffixes[-1:] == [".gz"] else suffixes)[-1:] or [""]
     if (known := _SUFFIXES.get(suffix[0])) is not None:
         return known
+    from difflib import get_close_matches  # noqa: PLC0415 - most people make no mistake
+
     near = get_close_matches(suffix[0], _SUFFIXES, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     raise ManifestError(
