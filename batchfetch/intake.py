@@ -63,6 +63,8 @@ class Intake:
         self._ledger = ledger
         self._folder = folder
         self._settings = settings
+        # Outcomes of earlier runs that do not settle a task; an image may be gone or half there.
+        self._asked_again = {OutcomeStatus.COMPLETED, *settings.retry}
         self.tasks = 0
         """Rows met, repeated ids counted once."""
 
@@ -112,31 +114,36 @@ class Intake:
             self.repeated += 1
             return None
         self.tasks += 1
-        inquiry = Inquiry(row, ordinal=self.tasks)
+        inquiry = Inquiry(row, self.tasks)
         if standing is Standing.NAME_TAKEN:
             return _bad_name(inquiry, f"{row.filename} is the name of an earlier row's image")
-        try:
-            return self._decide_patiently(inquiry, settled)
-        except UnsafeNameError as exc:
-            return _bad_name(inquiry, str(exc))
+        if settled is not None and settled.status not in self._asked_again:
+            self.already[settled.status] += 1
+            return None
+        if self._folder is None:
+            return inquiry
+        return self._decide_patiently(inquiry, settled, self._folder)
 
-    def _decide_patiently(self, inquiry: Inquiry, settled: Settled | None) -> Decision:
+    def _decide_patiently(
+        self, inquiry: Inquiry, settled: Settled | None, folder: Folder
+    ) -> Decision:
         for _ in range(_BREATHS):
             try:
-                return self._decide_fresh(inquiry, settled)
+                return self._decide_by_disk(inquiry, settled, folder)
+            except UnsafeNameError as exc:
+                return _bad_name(inquiry, str(exc))
             except OutOfDescriptorsError:
                 self._sleep(_BREATH)
         raise StorageError("no file can be opened; allow more open files (ulimit -n) and run again")
 
-    def _decide_fresh(self, inquiry: Inquiry, settled: Settled | None) -> Decision:
+    def _decide_by_disk(
+        self, inquiry: Inquiry, settled: Settled | None, folder: Folder
+    ) -> Decision:
         filename, completed = inquiry.job.filename, OutcomeStatus.COMPLETED
-        if settled and settled.status not in {completed, *self._settings.retry}:
-            self.already[settled.status] += 1
-            return None
-        folder = self._folder
-        if folder is None or (size := folder.size_of(filename)) is None or self._settings.overwrite:
+        size = folder.size_of(filename)
+        if size is None or self._settings.overwrite:
             return inquiry
-        if settled and settled.status is completed:
+        if settled is not None and settled.status is completed:
             if not settled.has_size(size):
                 return inquiry
             self.already[completed] += 1

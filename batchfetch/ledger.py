@@ -102,7 +102,7 @@ class Ledger:
             return Standing.DUPLICATE, None
         if not self._claims_name(job, task_id):
             return Standing.NAME_TAKEN, None
-        return Standing.FRESH, _settled(flags, size)
+        return Standing.FRESH, _settled(flags, size) if flags else None
 
     def is_reported(self, filename: str) -> bool:
         """
@@ -117,7 +117,7 @@ class Ledger:
     def _claims_name(self, job: Job, task_id: str) -> bool:
         # Most rows have no name of their own; then the id's entry stands for both.
         if job.filename == f"{job.task_id}.png" and task_id.isascii():
-            if not self._names or not self._names.get(f"{task_id}.png")[0] & _TAKEN:
+            if not self._names.used or not self._names.get(f"{task_id}.png")[0] & _TAKEN:
                 return True
             self._ids.mark(task_id, _NAMED)
             return False
@@ -157,10 +157,7 @@ class _Table:
     def __init__(self, *, sized: bool = False) -> None:
         self._words = [array("Q") for _ in range(_SEGMENTS)]
         self._sizes = [array("I") for _ in range(_SEGMENTS)] if sized else None
-        self._used = False
-
-    def __bool__(self) -> bool:
-        return self._used
+        self.used = False
 
     def get(self, text: str) -> tuple[int, int]:
         """
@@ -189,7 +186,7 @@ class _Table:
             words.insert(place, key | flags)
             if sizes is not None:
                 sizes.insert(place, size or 0)
-            self._used = True
+            self.used = True
             return 0, 0
         before = words[place] - key, sizes[place] if sizes is not None else 0
         words[place] = key | (before[0] & ~clear) | flags

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Self
+from typing import NamedTuple, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
@@ -46,10 +46,15 @@ class OutcomeStatus(StrEnum):
     INVALID = "Invalid"
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+NO_EXTRA: Mapping[str, JsonValue] = {}
+"""What most rows have besides; one for all of them."""
+
+
+class Job(NamedTuple):
     """
     One usable row of a manifest: a task to ask for and where its image goes.
+
+    A tuple, as that is made four times as fast as a frozen dataclass: every row passes here.
     """
 
     task_id: str
@@ -69,7 +74,7 @@ class Job:
     manifest: str | None = None
     line: int | None = None
 
-    extra: Mapping[str, JsonValue] = field(default_factory=dict)
+    extra: Mapping[str, JsonValue] = NO_EXTRA
     """The manifest's other columns."""
 
     def is_expired(self, now: datetime) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import JsonValue
 
 from batchfetch.manifest.rows import RowReader
-from batchfetch.models import BadRow, Job
+from batchfetch.models import NO_EXTRA, BadRow, Job
 
 _MEANING: Mapping[str, str] = {
     "task_id": "task_id",
@@ -52,8 +52,9 @@ class Columns:
         """
         known = {meaning: values[at] for meaning, at in self._known.items()}
         if not self._extra:
-            return rows.job(line, known)
-        return rows.job(line, known, {label: values[at] for label, at in self._extra.items()})
+            return rows.job(line, **known, extra=NO_EXTRA)
+        extra = {label: values[at] for label, at in self._extra.items()}
+        return rows.job(line, **known, extra=extra)
 
     def _unique(self, label: str, index: int) -> str:
         if label and label not in self._extra:

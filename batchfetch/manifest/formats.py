@@ -52,4 +52,4 @@ def _txt(lines: Lines) -> Iterator[Job | BadRow]:
             yield rows.bad(lines.number, str(exc))
             continue
         if line and not line.startswith("#"):
-            yield rows.job(lines.number, {"task_id": line})
+            yield rows.job(lines.number, line)

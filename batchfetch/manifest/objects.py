@@ -88,9 +88,16 @@ def _job_again(rows: RowReader, number: int, row: dict[str, JsonValue]) -> Job |
     Return the job that a line of an earlier run's report was about.
     """
     task_id, extra = row.get("task_id"), row.get("extra")
-    again = {**row, "name": row.get("name") or row.get("path")}
+    name = row.get("name") or row.get("path")
     # A row whose id makes no filename is no better than it was.
     with suppress(ValueError):
-        if isinstance(task_id, str) and again["name"] == default_filename(task_id):
-            again["name"] = None
-    return rows.job(number, again, extra if isinstance(extra, dict) else {})
+        if isinstance(task_id, str) and name == default_filename(task_id):
+            name = None
+    return rows.job(
+        number,
+        task_id,
+        name,
+        row.get("submitted_at"),
+        row.get("endpoint"),
+        extra if isinstance(extra, dict) else {},
+    )

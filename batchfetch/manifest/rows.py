@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from batchfetch.endpoints import endpoint_path
 from batchfetch.manifest.names import default_filename, image_filename
-from batchfetch.models import BadRow, Job
+from batchfetch.models import NO_EXTRA, BadRow, Job
 
 MAX_ID = 512
 """Characters of a task id."""
@@ -20,14 +20,12 @@ _ORDINARY_ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 # Blanks, controls, what nobody sees, and what cannot be encoded: signs of a broken row.
 _NOT_IN_ID = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2060\ufeff\ud800-\udfff]")
 
-_NO_EXTRA: Mapping[str, JsonValue] = {}
-
 
 def job_of(task_id: str) -> Job | BadRow:
     """
     Return the job of a bare id that came from no manifest, or a bad row that says why not.
     """
-    return RowReader(None).job(None, {"task_id": task_id})
+    return RowReader(None).job(None, task_id)
 
 
 class RowReader:
@@ -41,28 +39,31 @@ class RowReader:
     def job(
         self,
         line: int | None,
-        row: Mapping[str, JsonValue],
-        extra: Mapping[str, JsonValue] = _NO_EXTRA,
+        task_id: JsonValue = None,
+        name: JsonValue = None,
+        submitted_at: JsonValue = None,
+        endpoint: JsonValue = None,
+        extra: Mapping[str, JsonValue] = NO_EXTRA,
     ) -> Job | BadRow:
         """
-        Return the *row* that begins at *line* as a job, or as a bad row that says why not.
+        Return the row that begins at *line* as a job, or as a bad row that says why not.
 
-        Its keys are `task_id`, `name`, `submitted_at` and `endpoint`; *extra* is everything else.
-        Text is trimmed, and what is then empty counts as absent.
+        *extra* is what the manifest says besides.  Text is trimmed, and what is then empty counts
+        as absent.
         """
-        task_id = None
+        known_id = None
         try:
-            task_id = _task_id(row)
-            submitted_at = _instant(_text(row, "submitted_at"))
-            endpoint = _endpoint(_text(row, "endpoint"))
-            name = _text(row, "name")
+            known_id = _task_id(task_id)
+            instant = None if submitted_at is None else _instant(submitted_at)
+            place = None if endpoint is None else _endpoint(endpoint)
+            words = None if name is None else _text(name, "name")
         except ValueError as exc:
-            return self.bad(line, str(exc), task_id=task_id, extra=extra)
+            return self.bad(line, str(exc), task_id=known_id, extra=extra)
         try:
-            filename = image_filename(name) if name else default_filename(task_id)
+            filename = image_filename(words) if words else default_filename(known_id)
         except ValueError as exc:
-            return self.bad(line, str(exc), reason="bad_name", task_id=task_id, extra=extra)
-        return Job(task_id, filename, name, submitted_at, endpoint, self._manifest, line, extra)
+            return self.bad(line, str(exc), reason="bad_name", task_id=known_id, extra=extra)
+        return Job(known_id, filename, words, instant, place, self._manifest, line, extra)
 
     def bad(
         self,
@@ -71,7 +72,7 @@ class RowReader:
         *,
         reason: str = "bad_row",
         task_id: str | None = None,
-        extra: Mapping[str, JsonValue] = _NO_EXTRA,
+        extra: Mapping[str, JsonValue] = NO_EXTRA,
     ) -> BadRow:
         """
         Return the row that begins at *line* as one that cannot be used.
@@ -79,8 +80,8 @@ class RowReader:
         return BadRow(reason, detail, task_id, self._manifest, line, extra)
 
 
-def _task_id(row: Mapping[str, JsonValue]) -> str:
-    text = _text(row, "task_id")
+def _task_id(value: JsonValue) -> str:
+    text = _text(value, "task_id")
     if text is None:
         raise ValueError("the row has no task_id")
     if _ORDINARY_ID.fullmatch(text):
@@ -92,19 +93,19 @@ def _task_id(row: Mapping[str, JsonValue]) -> str:
     return text
 
 
-def _text(row: Mapping[str, JsonValue], column: str) -> str | None:
-    value = row.get(column)
-    if value is None:
-        return None
+def _text(value: JsonValue, column: str) -> str | None:
     if isinstance(value, str):
         return value.strip() or None
+    if value is None:
+        return None
     # Tools that write JSON turn ids of digits into numbers.
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     raise ValueError(f"{column} is not text")
 
 
-def _instant(text: str | None) -> datetime | None:
+def _instant(value: JsonValue) -> datetime | None:
+    text = _text(value, "submitted_at")
     if text is None:
         return None
     try:
@@ -116,7 +117,8 @@ def _instant(text: str | None) -> datetime | None:
         ) from None
 
 
-def _endpoint(text: str | None) -> str | None:
+def _endpoint(value: JsonValue) -> str | None:
+    text = _text(value, "endpoint")
     if text is not None:
         endpoint_path(text)
     return text

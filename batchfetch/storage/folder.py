@@ -78,15 +78,17 @@ class ImageErrors:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: object
     ) -> None:
-        if not isinstance(exc, OSError):
-            return
-        path = self._root / self._filename
-        words = f"{path}: {exc.strerror or exc}"
-        if exc.errno in _UNSAFE:
-            raise UnsafeNameError(words) from exc
-        if exc.errno in _NONE_LEFT:
-            raise OutOfDescriptorsError(words) from exc
-        raise _storage_error(path, exc) from exc
+        if isinstance(exc, OSError):
+            raise _image_error(self._root / self._filename, exc) from exc
+
+
+def _image_error(path: Path, exc: OSError) -> Exception:
+    words = f"{path}: {exc.strerror or exc}"
+    if exc.errno in _UNSAFE:
+        return UnsafeNameError(words)
+    if exc.errno in _NONE_LEFT:
+        return OutOfDescriptorsError(words)
+    return _storage_error(path, exc)
 
 
 def _storage_error(path: Path, exc: OSError) -> StorageError:
@@ -176,12 +178,16 @@ class Folder:
 
         Raises `UnsafeNameError` if something else is there, `StorageError` if the disk fails.
         """
-        with ImageErrors(self.path, filename):
-            try:
+        try:
+            if "/" in filename or filename in _NO_NAMES:
                 with self.parent_of(filename, make=False) as (folder, name):
-                    found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-            except FileNotFoundError:
-                return None
+                    found = os.lstat(name, dir_fd=folder)
+            else:  # Most images, and most of these are not there yet.
+                found = os.lstat(filename, dir_fd=self._descriptor)
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            raise _image_error(self.path / filename, exc) from exc
         if not stat.S_ISREG(found.st_mode):
             raise UnsafeNameError(f"{self.path / filename} exists and is no plain file")
         return found.st_size
