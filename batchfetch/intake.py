@@ -29,6 +29,9 @@ Row = Job | BadRow | str
 Decision = Inquiry | Outcome | None
 """Ask about it; it is decided already in this run; or there is nothing to do."""
 
+# Every row is compared with them, and to look up a member of an enum takes 0.1 us.
+_DUPLICATE, _NAME_TAKEN = Standing.DUPLICATE, Standing.NAME_TAKEN
+
 # Rows looked at in one visit to a thread, and the seconds after which fewer will do: some take the
 # reading of a large image.
 _SLAB = 512
@@ -110,12 +113,12 @@ class Intake:
             self.tasks += 1
             return Outcome.invalid(row)
         standing, settled = self._ledger.admit(row)
-        if standing is Standing.DUPLICATE:
+        if standing is _DUPLICATE:
             self.repeated += 1
             return None
         self.tasks += 1
         inquiry = Inquiry(row, self.tasks)
-        if standing is Standing.NAME_TAKEN:
+        if standing is _NAME_TAKEN:
             return _bad_name(inquiry, f"{row.filename} is the name of an earlier row's image")
         if settled is not None and settled.status not in self._asked_again:
             self.already[settled.status] += 1
@@ -139,10 +142,11 @@ class Intake:
     def _decide_by_disk(
         self, inquiry: Inquiry, settled: Settled | None, folder: Folder
     ) -> Decision:
-        filename, completed = inquiry.job.filename, OutcomeStatus.COMPLETED
+        filename = inquiry.job.filename
         size = folder.size_of(filename)
         if size is None or self._settings.overwrite:
             return inquiry
+        completed = OutcomeStatus.COMPLETED
         if settled is not None and settled.status is completed:
             if not settled.has_size(size):
                 return inquiry
