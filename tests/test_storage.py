@@ -277,14 +277,16 @@ async def test_folder_swapped_for_a_link_under_a_write(root, storage, tmp_path):
     assert files_in(root) == {"moved/image.png": BUFFERFUL * 2}
 
 
-@pytest.mark.parametrize("filename", ["../up.png", "a/../../up.png", "/abs.png", "a//b.png", "."])
+@pytest.mark.parametrize(
+    "filename", ["../up.png", "a/../../up.png", "/abs.png", "a//b.png", "", ".", ".."]
+)
 async def test_way_that_does_not_lead_down(root, storage, tmp_path, filename):
     """
     A name that would leave the output is refused, whoever made it.
     """
     with pytest.raises(UnsafeNameError, match="not a place below the output"):
         await save(storage, filename, b"x")
-    with pytest.raises(UnsafeNameError):
+    with pytest.raises(UnsafeNameError, match="not a place below the output"):
         storage.folder.size_of(filename)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
@@ -314,13 +316,19 @@ async def test_size_of(root, storage):
     A plain file has a size, a missing one none, anything else is refused.
     """
     await save(storage, "folder/image.png", b"12345")
+    await save(storage, "image.png", b"123")
     (root / "link.png").symlink_to("folder/image.png")
     os.mkfifo(root / "pipe.png")
     assert storage.folder.size_of("folder/image.png") == 5
+    assert storage.folder.size_of("image.png") == 3
+    assert storage.folder.size_of("none.png") is None
     assert storage.folder.size_of("folder/none.png") is None
     assert storage.folder.size_of("none/none.png") is None
     for filename in ("folder", "link.png", "pipe.png"):
         with pytest.raises(UnsafeNameError, match="no plain file"):
+            storage.folder.size_of(filename)
+    for filename in ("x" * 300, "x" * 300 + "/image.png"):
+        with pytest.raises(UnsafeNameError, match=os.strerror(errno.ENAMETOOLONG)):
             storage.folder.size_of(filename)
 
 
