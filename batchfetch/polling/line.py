@@ -2,6 +2,7 @@
 Tasks in the order in which they should become ready.
 """
 
+from collections import deque
 from heapq import heappop, heappush
 from math import inf
 
@@ -10,6 +11,7 @@ from batchfetch.polling.front import Front
 from batchfetch.polling.policy import PollingPolicy
 
 _NOWHERE = (-inf, -1)
+_BEHIND = (inf, -1)
 
 Place = tuple[float, int]
 """A task's place in its line: when it was submitted (Unix time, if known), then its ordinal."""
@@ -34,6 +36,8 @@ class Line:
 
     def __init__(self, policy: PollingPolicy) -> None:
         self.front = Front(policy)
+        # In order: those that came in order, as most do, and a heap of the others.
+        self._queue: deque[tuple[Place, Inquiry]] = deque()
         self._heap: list[tuple[Place, Inquiry]] = []
         # Questions in flight: which task, in which sweep.
         self._asked: dict[int, int] = {}
@@ -42,26 +46,35 @@ class Line:
         self._held_up: list[Inquiry] = []
 
     def __len__(self) -> int:
-        return len(self._heap) + len(self._held_up)
+        return len(self._queue) + len(self._heap) + len(self._held_up)
 
     @property
     def head(self) -> Place:
         """
         The place of the next task; behind every other if there is none.
         """
-        return self._heap[0][0] if self._heap else (inf, -1)
+        if not self._heap:
+            return self._queue[0][0] if self._queue else _BEHIND
+        place = self._heap[0][0]
+        return min(place, self._queue[0][0]) if self._queue else place
 
     def push(self, inquiry: Inquiry) -> None:
         """
         Put *inquiry* into its place.
         """
-        heappush(self._heap, (place(inquiry), inquiry))
+        here = place(inquiry)
+        if self._queue and here < self._queue[-1][0]:
+            heappush(self._heap, (here, inquiry))
+        else:
+            self._queue.append((here, inquiry))
 
     def pop(self) -> Inquiry:
         """
         Return the head, whose answer will say nothing about the front.
         """
-        return heappop(self._heap)[1]
+        if self._heap and not (self._queue and self._queue[0][0] < self._heap[0][0]):
+            return heappop(self._heap)[1]
+        return self._queue.popleft()[1]
 
     def next(self, now: float, price: float) -> Inquiry | float | None:
         """
@@ -73,11 +86,16 @@ class Line:
                 self.push(inquiry)
             self._held_up.clear()
             self._reached = _NOWHERE
-        if self._heap and front.admits(now, price):
+        if (self._queue or self._heap) and front.admits(now, price):
             inquiry = self.pop()
             self._asked[inquiry.ordinal] = front.asked(now)
             return inquiry
-        if self._held_up and not self._heap and front.is_open and not front.in_flight:
+        if (
+            self._held_up
+            and not (self._queue or self._heap)
+            and front.is_open
+            and not front.in_flight
+        ):
             front.close(now, price, len(self))
         return None if front.is_open or not len(self) else front.opens_at
 
