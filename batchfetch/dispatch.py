@@ -49,7 +49,7 @@ class Dispatch:
         # asyncio's: anyio's asks for the backend and the task every time it is taken.
         self._leader = asyncio.Lock()
         self._changed = asyncio.Event()
-        self._room = anyio.Event()
+        self._room = asyncio.Event()
         self._asking_for_token = anyio.CancelScope()
         self.stopped_by: str | None = None
         """Why nothing new is asked; None while all goes on."""
@@ -77,7 +77,7 @@ class Dispatch:
         Wait until the scheduler wants more jobs, or none any more.
         """
         while self.stopped_by is None and not self._scheduler.wants_more:
-            self._room = anyio.Event()
+            self._room.clear()
             await self._room.wait()
 
     async def work(self) -> None:
@@ -100,6 +100,8 @@ class Dispatch:
         """
         Return the next question, and a token for it, when it may be asked; None at the end.
         """
+        if not self._leader.locked() and (question := self._at_hand()):
+            return question  # As nearly always: nobody leads, because nothing is waited for.
         async with self._leader:
             while self.stopped_by is None and not self._scheduler.finished:
                 now = self._clock()
@@ -116,6 +118,21 @@ class Dispatch:
                 if self.stopped_by is None:
                     await self._changed_before(until)
         return None
+
+    def _at_hand(self) -> tuple[Inquiry, str] | None:
+        """
+        Return the next question, and a token for it, if both are at hand and it may be asked now.
+        """
+        token = self._tokens.at_hand
+        now = self._clock()
+        if token is None or self.stopped_by is not None or self._pace.held_until(now) is not None:
+            return None
+        inquiry = self._scheduler.next(now, self._pace.budget.left)
+        if not isinstance(inquiry, Inquiry):
+            return None
+        self._room.set()
+        self._pace.start(now)
+        return inquiry, token
 
     def _is_work_left(self) -> bool:
         """
@@ -139,7 +156,7 @@ class Dispatch:
 
     async def _changed_before(self, until: float | None) -> None:
         # asyncio's event and timer: a cancel scope for every wait was a twentieth of all the time.
-        self._changed = asyncio.Event()
+        self._changed.clear()
         if until is None or until == inf:
             await self._changed.wait()
             return
