@@ -112,17 +112,18 @@ class Poller:
             self._transport.get_result(endpoint_path(endpoint), job.task_id, token) as body,
             self._storage.create(job.filename, image_decoder) as file,
         ):
-            pieces = 0
-            while chunk := await body.read():
-                for piece in body_decoder.feed(chunk):
-                    await file.write(piece)
-                    pieces += 1
-                    if pieces == 2:  # Not a small one: others should not wait for its end.
-                        self._found(inquiry)
+            if body.is_long:  # Others should not wait for its end.
+                self._found(inquiry)
+            pieces = body_decoder.feed(*await body.read())
+            has_data = bool(pieces)
+            while not body.at_end:
+                await file.write(pieces)
+                pieces = body_decoder.feed(*await body.read())
+                has_data = has_data or bool(pieces)
             answer = body_decoder.close()
-            if answer.status is not TaskStatus.COMPLETED or not pieces:
+            if answer.status is not TaskStatus.COMPLETED or not has_data:
                 return answer, None
-            return answer, await file.commit()
+            return answer, await file.commit(pieces)
 
     def _slow_down(self, error: JobError, asked_at: float) -> None:
         now = self._clock()

@@ -56,7 +56,8 @@ class ScriptedTransport:
     """
     Answers each task's questions from its script, the last step again and again.
 
-    A step is a body, a function from the id to one, or an error.  An answer takes *seconds*.
+    A step is a body, a function from the id to one, or an error.  An answer takes *seconds*,
+    and comes in so many *pieces*.
     """
 
     def __init__(
@@ -65,10 +66,12 @@ class ScriptedTransport:
         *,
         default: Said | Callable[[str], Said] = ready,
         seconds: float = 0.0,
+        pieces: int = 2,
     ) -> None:
         self.script = script or {}
         self.default = default
         self.seconds = seconds
+        self.pieces = pieces
         self.refused: set[str] = set()
         """Tokens that are answered with 401."""
 
@@ -88,7 +91,7 @@ class ScriptedTransport:
         self.most_in_flight = max(self.most_in_flight, self._in_flight)
         try:
             await anyio.sleep(self.seconds)
-            yield _Body(self._next(task_id, token))
+            yield _Body(self._next(task_id, token), self.pieces)
         except anyio.get_cancelled_exc_class():
             self.given_up += 1
             raise
@@ -108,10 +111,18 @@ class ScriptedTransport:
 
 
 class _Body:
-    def __init__(self, text: bytes) -> None:
-        half = len(text) // 2
-        self._chunks = [chunk for chunk in (text[:half], text[half:]) if chunk]
+    def __init__(self, text: bytes, pieces: int) -> None:
+        self._buffer = bytearray(max(1, -(-len(text) // pieces)))
+        self._text = text
+        self.is_long = len(text) > 16 * 1024
 
-    async def read(self) -> bytes:
+    @property
+    def at_end(self) -> bool:
+        return not self._text
+
+    async def read(self) -> tuple[bytearray, int, int]:
         await anyio.lowlevel.checkpoint()
-        return self._chunks.pop(0) if self._chunks else b""
+        # As a connection does it: the next piece takes the place of the one before.
+        size = min(len(self._buffer), len(self._text))
+        self._buffer[:size], self._text = self._text[:size], self._text[size:]
+        return self._buffer, 0, size

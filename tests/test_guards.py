@@ -14,7 +14,7 @@ from origin import Origin, serving
 from replies import large, png_of
 from scripted import ScriptedTransport, pending
 
-from batchfetch.models import Inquiry, Job
+from batchfetch.models import Inquiry, Job, Outcome
 from batchfetch.pacing import Pace, RetryPolicy
 from batchfetch.poller import Poller, Unfinished
 from batchfetch.settings import Durability, Settings
@@ -47,13 +47,13 @@ def test_memory_does_not_depend_on_the_size_of_the_image(tmp_path):
 @pytest.fixture
 def touched():
     """
-    What the interpreter says of files it opens, removes or renames while the test runs.
+    What the interpreter says of files it opens, removes or renames while the test runs, and where.
     """
     events = []
 
     def listen(event, arguments):
         if event == "open" or event.startswith("os."):
-            events.append((event, arguments))
+            events.append((event, arguments, threading.get_ident()))
 
     # There is no way to take a hook away again, so it is told when to stop listening.
     listening = [True]
@@ -84,3 +84,20 @@ async def test_pending_poll_touches_neither_disk_nor_thread(tmp_path, touched):
             gate.set()
     assert isinstance(reply, Unfinished)
     assert seen == []
+
+
+@pytest.mark.anyio
+async def test_small_image_needs_no_thread(tmp_path, touched):
+    """
+    What fits one buffer, and is not synced, is saved right where it arrives.
+    """
+    async with open_storage(tmp_path / "out", Durability.NONE) as storage:
+        pace = Pace(slots=1, rate=None, max_calls=None)
+        poller = Poller(ScriptedTransport(pieces=1), storage, Settings(), pace, RetryPolicy())
+        touched.clear()
+        reply = await poller.ask(Inquiry(Job("t", "t.png")), "a-token")
+        seen = {(event, where) for event, _, where in touched}
+    assert isinstance(reply, Outcome)
+    assert {("open", threading.get_ident()), ("os.rename", threading.get_ident())} <= seen
+    assert {where for _, where in seen} == {threading.get_ident()}
+    assert images_in(tmp_path / "out") == {"t": png_of("t")}

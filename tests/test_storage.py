@@ -27,13 +27,13 @@ from batchfetch.errors import (
 )
 from batchfetch.models import Image
 from batchfetch.settings import Durability
-from batchfetch.storage import WRITE_SIZE, Folder, open_storage
+from batchfetch.storage import Folder, open_storage
 from batchfetch.storage.part import PART_NAME, PartFile
 from batchfetch.storage.writers import Writers
 
 pytestmark = pytest.mark.anyio
 
-BUFFERFUL = b"x" * WRITE_SIZE
+BUFFERFUL = b"x" * 100_000
 
 
 class Plain:
@@ -70,9 +70,30 @@ class Gate(Plain):
         self.open = threading.Event()
 
     def decode(self, text):
+        self.wait()
+        return super().decode(text)
+
+    def wait(self):
         self.entered.set()
         assert self.open.wait(10)
-        return super().decode(text)
+
+
+@pytest.fixture
+def renames():
+    """
+    What to call, in whatever thread it happens, before a file gets another name.
+    """
+    listeners = []
+
+    def listen(event, _):
+        if event == "os.rename":
+            for listener in listeners:
+                listener()
+
+    # There is no way to take a hook away again: it is left with nobody to tell.
+    sys.addaudithook(listen)
+    yield listeners
+    listeners.clear()
 
 
 @pytest.fixture
@@ -105,16 +126,17 @@ def files_in(folder):
 
 async def save(storage, filename, *pieces):
     """
-    Write an image and commit it.
+    Save an image that arrives as *pieces*, one after the other.
     """
     async with storage.create(filename, Plain()) as file:
-        for piece in pieces:
-            await file.write(piece)
-        return await file.commit()
+        *early, last = pieces
+        for piece in early:
+            await file.write([piece])
+        return await file.commit([last])
 
 
 @pytest.mark.parametrize("durability", Durability)
-@pytest.mark.parametrize("pieces", [[b"small", b"er"], [BUFFERFUL, b"more", BUFFERFUL, b"end"]])
+@pytest.mark.parametrize("pieces", [[b"small"], [BUFFERFUL, b"more", BUFFERFUL, b"end"]])
 async def test_committed_image_is_whole(root, durability, pieces):
     """
     What was written is there under its name, whatever its size and the durability asked for.
@@ -133,7 +155,7 @@ async def test_image_without_commit_leaves_no_trace(root, storage, pieces):
     before = open_files()
     async with storage.create("image.png", Plain()) as file:
         for piece in pieces:
-            await file.write(piece)
+            await file.write([piece])
     assert files_in(root) == {}
     assert open_files() == before
 
@@ -165,19 +187,19 @@ async def test_committed_image_replaces_an_earlier_one(root, storage):
     assert files_in(root) == {"image.png": b"later"}
 
 
-async def test_nothing_is_opened_before_the_first_bufferful(root, storage):
+async def test_nothing_is_opened_before_the_first_piece(root, storage):
     """
-    An answer without an image touches no disk; a bufferful opens a hidden part, no more.
+    An answer without an image touches no disk; the first of one opens a hidden part, no more.
     """
     before = open_files()
     async with storage.create("deep/image.png", Plain()) as file:
-        await file.write(b"x" * (WRITE_SIZE - 1))
+        await file.write([])
         assert open_files() == before
         assert not (root / "deep").exists()
-        await file.write(b"x")
+        await file.write([BUFFERFUL, b"x"])
         (part,) = (root / "deep").iterdir()
         assert PART_NAME.fullmatch(part.name)
-        assert part.stat().st_size == WRITE_SIZE
+        assert part.stat().st_size == len(BUFFERFUL) + 1
 
 
 @pytest.mark.parametrize("pieces", [600, 3000])
@@ -186,7 +208,9 @@ async def test_more_pieces_than_one_write_takes(root, storage, pieces):
     Any number of pieces arrives, in order.
     """
     numbers = [b"%08d" % number * 100 for number in range(pieces)]
-    await save(storage, "image.png", *numbers)
+    async with storage.create("image.png", Plain()) as file:
+        await file.write(numbers)
+        await file.commit()
     assert files_in(root) == {"image.png": b"".join(numbers)}
 
 
@@ -227,7 +251,7 @@ async def test_modes_leave_it_to_the_umask(root):
     assert modes == [0o750, 0o750, 0o640]
 
 
-@pytest.mark.parametrize("pieces", [[b"small"], [BUFFERFUL]])
+@pytest.mark.parametrize("pieces", [[b"small"], [BUFFERFUL, b"more"]])
 async def test_link_at_the_image_s_place_is_replaced(root, storage, tmp_path, pieces):
     """
     A link that appears at the image's place during the run is replaced, not written through.
@@ -268,10 +292,10 @@ async def test_folder_swapped_for_a_link_under_a_write(root, storage, tmp_path):
     """
     (tmp_path / "elsewhere").mkdir()
     async with storage.create("folder/image.png", Plain()) as file:
-        await file.write(BUFFERFUL)
+        await file.write([BUFFERFUL])
         (root / "folder").rename(root / "moved")
         (root / "folder").symlink_to(tmp_path / "elsewhere")
-        await file.write(BUFFERFUL)
+        await file.write([BUFFERFUL])
         await file.commit()
     assert files_in(tmp_path / "elsewhere") == {}
     assert files_in(root) == {"moved/image.png": BUFFERFUL * 2}
@@ -451,7 +475,7 @@ async def test_second_run_sweeps_nothing(root, storage):
     A run that finds the folder held leaves the parts of the one that holds it alone.
     """
     async with storage.create("image.png", Plain()) as file:
-        await file.write(BUFFERFUL)
+        await file.write([BUFFERFUL])
         with pytest.raises(OutputLockedError):
             async with open_storage(root, Durability.NONE):
                 pass
@@ -483,16 +507,18 @@ async def test_cancelled_in_the_middle_of_a_write(root, durability):
         assert files_in(root) == {}
 
 
-async def test_cancelled_in_the_middle_of_a_commit(root):
+@pytest.mark.parametrize("pieces", [[b"small"], [BUFFERFUL, b"end"]])
+async def test_cancelled_in_the_middle_of_a_commit(root, pieces, renames):
     """
     A commit that has begun is seen through: the image is whole, and nothing else is left.
     """
     gate = Gate()
+    renames.append(gate.wait)
     async with open_storage(root, Durability.FILE) as storage:
         before = open_files()
-        await cancelled_in(gate, lambda: save_through(storage, gate, b"small"))
+        await cancelled_in(gate, lambda: save(storage, "image.png", *pieces))
         assert open_files() == before
-        assert files_in(root) == {"image.png": b"small"}
+        assert files_in(root) == {"image.png": b"".join(pieces)}
 
 
 async def save_through(storage, decoder, piece):
@@ -500,7 +526,7 @@ async def save_through(storage, decoder, piece):
     Save an image that *decoder* decodes.
     """
     async with storage.create("image.png", decoder) as file:
-        await file.write(piece)
+        await file.write([piece])
         await anyio.lowlevel.checkpoint()  # As wherever more is read from a connection.
         await file.commit()
 
@@ -537,7 +563,7 @@ async def test_part_that_cannot_be_closed(root, storage):
     before = open_files()
     with pytest.raises(StorageError, match=r"image\.png: Bad file descriptor"):
         async with storage.create("image.png", Plain()) as file:
-            await file.write(BUFFERFUL)
+            await file.write([BUFFERFUL])
             os.close(file._part.fileno())
     assert open_files() == before
     assert files_in(root) == {}
@@ -564,7 +590,7 @@ async def test_part_that_is_gone_already(root, storage):
     Somebody else's tidying is no failure.
     """
     async with storage.create("image.png", Plain()) as file:
-        await file.write(BUFFERFUL)
+        await file.write([BUFFERFUL])
         (part,) = root.glob(".*.part")
         part.unlink()
     assert files_in(root) == {}
@@ -575,7 +601,7 @@ async def test_disk_that_takes_only_a_part(root, storage):
     A write that is cut short goes on, and fails when nothing more is taken.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (WRITE_SIZE // 2, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(BUFFERFUL) // 2, hard))
     try:
         with pytest.raises(StorageError, match=r"image\.png: File too large; see to the disk"):
             await save(storage, "image.png", BUFFERFUL)
@@ -605,8 +631,8 @@ async def writers():
     """
     made = []
 
-    def writers(step=0.0, *, durable=False):
-        made.append(Writers(durable=durable, clock=Ticks(step)))
+    def writers(step=0.0):
+        made.append(Writers(clock=Ticks(step)))
         return made[-1]
 
     yield writers
@@ -619,7 +645,7 @@ async def test_quick_small_files_take_no_thread(writers):
     As long as writing is quick it is done right here.
     """
     quick = writers(100e-6)
-    here = {await quick.run_small(threading.get_ident) for _ in range(100)}
+    here = {await quick.at_once(threading.get_ident) for _ in range(100)}
     assert here == {threading.get_ident()}
 
 
@@ -628,24 +654,30 @@ async def test_slow_small_files_take_a_thread_until_quick_again(writers):
     Once writing is slow on average it is done in threads; when it is quick again, here.
     """
     clock = Ticks(0.002)
-    adaptive = Writers(durable=False, clock=clock)
+    adaptive = Writers(clock=clock)
     here = threading.get_ident()
-    slow = [await adaptive.run_small(threading.get_ident) == here for _ in range(2000)]
+    slow = [await adaptive.at_once(threading.get_ident) == here for _ in range(2000)]
     assert slow[0]
     assert sum(slow) <= 20  # A few in a row now and then, to see whether it has become quick.
     clock.step = 10e-6
-    quick = [await adaptive.run_small(threading.get_ident) == here for _ in range(1000)]
+    quick = [await adaptive.at_once(threading.get_ident) == here for _ in range(1000)]
     assert not quick[0]
     assert all(quick[-50:])
     adaptive.close()
 
 
-async def test_durable_small_files_always_take_a_thread(writers):
+@pytest.mark.parametrize("durability", Durability)
+@pytest.mark.parametrize("pieces", [[b"small"], [BUFFERFUL, b"end"]])
+async def test_waiting_for_the_disk_takes_a_thread(root, durability, pieces, renames):
     """
-    Waiting for the disk never happens in the event loop.
+    What is synced never keeps the event loop waiting; what is not is ended right there.
     """
-    durable = writers(durable=True)
-    assert await durable.run_small(threading.get_ident) != threading.get_ident()
+    threads = []
+    renames.append(lambda: threads.append(threading.get_ident()))
+    async with open_storage(root, durability) as storage:
+        await save(storage, "image.png", *pieces)
+    (renamed,) = threads
+    assert (renamed == threading.get_ident()) == (durability is Durability.NONE)
 
 
 THREADS = """
@@ -658,7 +690,7 @@ in_use = int(status.split("VmSize:")[1].split()[0]) * 1024
 room = in_use + int(sys.argv[1]) * 2**20
 resource.setrlimit(resource.RLIMIT_AS, (room, room))
 try:
-    writers = Writers(durable=False)
+    writers = Writers()
 except StorageError as exc:
     print(exc)
 else:
@@ -681,8 +713,8 @@ def test_as_many_threads_as_there_may_be(mebibytes, said):
     assert re.fullmatch(said, found.stdout.strip())
 
 
-@pytest.mark.parametrize("durable", [False, True])
-async def test_failing_work_fails_where_it_was_asked_for(writers, durable):
+@pytest.mark.parametrize("how", ["at_once", "run"])
+async def test_failing_work_fails_where_it_was_asked_for(writers, how):
     """
     What goes wrong in the work comes out, from a thread, too.
     """
@@ -691,4 +723,4 @@ async def test_failing_work_fails_where_it_was_asked_for(writers, durable):
         raise OSError(errno.EIO, "broken")
 
     with pytest.raises(OSError, match="broken"):
-        await writers(durable=durable).run_small(fail)
+        await getattr(writers(), how)(fail)

@@ -3,54 +3,67 @@ How the service is reached: connections, certificates, proxies.
 """
 
 import ssl
-import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
 
 from batchfetch.errors import SettingsError
+from batchfetch.service.pool import Pool
 from batchfetch.service.transport import AiohttpTransport
 from batchfetch.settings import Settings, is_loopback
 from batchfetch.version import __version__
-
-# What aiohttp reads ahead per connection; larger buffers were slower and cost memory.
-_READ_BUFFER = 64 * 1024
 
 
 @asynccontextmanager
 async def open_transport(settings: Settings) -> AsyncIterator[AiohttpTransport]:
     """
-    Open a session for *settings* and close it.
+    Get ready to reach the service of *settings*, and close all connections at the end.
 
     Raises `SettingsError` if the root certificates cannot be used.
     """
+    trust = _trust(settings)
     connector = aiohttp.TCPConnector(
         limit=settings.concurrency + 1,  # One more for the token.
-        ssl=_trust(settings),
+        ssl=trust,
         resolver=aiohttp.ThreadedResolver(),
         ttl_dns_cache=300,
-        keepalive_timeout=60,  # A waiting task is asked again before that.
     )
     proxy, proxy_headers = _proxy(settings.base_url)
+    timeout = aiohttp.ClientTimeout(
+        total=None, sock_connect=settings.connect_timeout, sock_read=settings.read_timeout
+    )
+    headers = {
+        "User-Agent": f"batchfetch/{__version__}",
+        "Accept": "application/json, image/png",
+        "Accept-Encoding": "gzip" if settings.compressed else "identity",
+    }
+    root = URL(settings.base_url, encoded=True)
     async with aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
-        headers={
-            "User-Agent": f"batchfetch/{__version__}",
-            "Accept": "application/json, image/png",
-            "Accept-Encoding": "gzip" if settings.compressed else "identity",
-        },
+        headers=headers,
         middlewares=(_no_silent_retry,),
         proxy=proxy,
-        read_bufsize=_READ_BUFFER,
-        timeout=aiohttp.ClientTimeout(
-            total=None, sock_connect=settings.connect_timeout, sock_read=settings.read_timeout
-        ),
+        timeout=timeout,
     ) as session:
-        yield AiohttpTransport(session, settings, proxy_headers)
+        pool = Pool(
+            connector,
+            partial(
+                aiohttp.ClientRequest, "GET", root, proxy=proxy, proxy_headers={**proxy_headers}
+            ),
+            timeout,
+            most=settings.concurrency,
+            silence=settings.read_timeout,
+            deadline=settings.connect_timeout + settings.read_timeout,
+        )
+        try:
+            yield AiohttpTransport(pool, session, root, headers, settings, proxy_headers)
+        finally:
+            pool.close()
 
 
 def _trust(settings: Settings) -> ssl.SSLContext | bool:
@@ -76,10 +89,12 @@ def _proxy(root: str) -> tuple[URL | None, dict[str, str]]:
     Raises `SettingsError` if it is no proxy that can be used.
     """
     parts = urlsplit(root)
-    address = urllib.request.getproxies().get(parts.scheme)
-    if address is None or is_loopback(parts.hostname or ""):
+    if is_loopback(parts.hostname or ""):
         return None, {}
-    if urllib.request.proxy_bypass(parts.netloc):
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - 4 ms, not always needed
+
+    address = getproxies().get(parts.scheme)
+    if address is None or proxy_bypass(parts.netloc):
         return None, {}
     try:
         url = URL(address if "://" in address else f"http://{address}")

@@ -3,6 +3,7 @@ What went wrong on the wire, in our words: from what aiohttp raises, and from wh
 """
 
 import errno
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -13,7 +14,9 @@ from batchfetch.errors import (
     ConnectionLostError,
     JobError,
     OutOfDescriptorsError,
+    RedirectedError,
     StalledError,
+    StatusError,
     UntrustedServerError,
 )
 from batchfetch.text import plain_text, without
@@ -41,6 +44,33 @@ def translated(
             return OutOfDescriptorsError(words, asked=False)
         case _:
             return ConnectionLostError(words or "the service closed the connection")
+
+
+def refusal(
+    status: int,
+    reason: str | None,
+    headers: Mapping[str, str],
+    page: bytes,
+    secrets: tuple[str, ...],
+) -> JobError:
+    """
+    Say what an answer without a result means, in words that repeat no secret sent.
+
+    *page* is the beginning of its body.
+    """
+    if status in {301, 302, 303, 307, 308}:
+        # Its query may repeat ours, or worse.
+        target = headers.get("Location", "nowhere").partition("?")[0]
+        target = plain_text(without(target, *secrets), 200)
+        return RedirectedError(f"the service redirects to {target}; redirects are not followed")
+    words = plain_text(without(words_of(page), *secrets), 200)
+    phrase = plain_text(without(reason or "", *secrets), 100)
+    detail = f"the service answered {status} {phrase}".rstrip()
+    if words:
+        detail += f": {words}"
+    if status == 404:
+        detail += "; the endpoint may have been retired, --endpoint names its replacement"
+    return StatusError(status, detail, seconds_to_wait(headers.get("Retry-After")))
 
 
 def words_of(page: bytes) -> str:

@@ -3,6 +3,7 @@ Who writes: the event loop what is quick, a few threads the rest.
 """
 
 import asyncio
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import FileIO
@@ -17,18 +18,23 @@ from batchfetch.errors import StorageError
 
 T = TypeVar("T")
 
-# Seconds the event loop may wait for the disk with a small file, and the share of files that may
-# take longer: on a busy machine some lose the processor half way, which no thread would change.
+# Seconds the event loop may wait for the disk with a little work, and the share of it that may take
+# longer: on a busy machine some loses the processor half way, which no thread would change.
 _QUICK = 200e-6
 _TOLERATED = 1 / 4
 
-# How much the last write weighs in the share of slow ones.
+# How much the last that was timed weighs in the share of what is slow.
 _WEIGHT = 1 / 16
 
-# Small files that go to threads before the event loop tries again.
+# One in so many is timed, unless the last was slow: to time a small write costs a tenth of it.
+_TIMED = 4
+
+# Times that threads have it before the event loop tries again.
 _SPELL = 512
 
-_THREADS = 8
+# Threads for what waits for the disk, and for what keeps a processor busy: one is the event loop's.
+_WAITING = 8
+_WORKING = max(1, (os.cpu_count() or 1) - 1)
 
 
 def _waited() -> float:
@@ -40,14 +46,13 @@ def _waited() -> float:
     return perf_counter() - thread_time()
 
 
-def _started_threads() -> ThreadPoolExecutor:
+def _started_threads(wanted: int) -> ThreadPoolExecutor:
     """
-    Return threads that run already, as many of `_THREADS` as this machine gives.
+    Return threads that run already, *wanted* or as many as this machine gives.
 
     An executor that fails to start a thread later has accepted the work all the same, and nobody
     could say whether it is done.
     """
-    wanted = _THREADS
     while True:
         threads = ThreadPoolExecutor(wanted, thread_name_prefix="batchfetch-writer")
         everyone = Barrier(wanted)  # No thread takes two: each waits for all the others.
@@ -69,24 +74,30 @@ class Writers:
     Does blocking work without keeping the event loop waiting for long.
     """
 
-    def __init__(self, *, durable: bool, clock: Callable[[], float] = _waited) -> None:
-        self._threads = _started_threads()
-        # What waits for the disk is never quick; memory and page cache are until shown otherwise.
-        self._durable = durable
+    def __init__(self, *, clock: Callable[[], float] = _waited) -> None:
+        self._hands = _started_threads(_WORKING)
+        try:
+            self._threads = _started_threads(_WAITING)
+        except StorageError:
+            self._hands.shutdown()
+            raise
         self._clock = clock
         # The share of slow ones, not their mean: a few wait long for a processor.
         self._slow = 0.0
         self._for_threads = 0
+        self._untimed = 0
 
     def close(self) -> None:
         """
         Wait for the threads to end.
         """
         self._threads.shutdown()
+        self._hands.shutdown()
 
     async def run(self, work: Callable[[], T]) -> T:
         """
-        Do *work* in a thread, to its end: a caller that is cancelled waits for it.
+        Do *work*, which waits for the disk, in a thread, to its end: a caller that is cancelled
+        waits for it.
         """
         done = asyncio.get_running_loop().run_in_executor(self._threads, work)
         with CancelScope(shield=True):
@@ -95,28 +106,33 @@ class Writers:
 
     def file(self, blocking: FileIO) -> AsyncFileIO:
         """
-        Return *blocking* as an asynchronous file that these threads serve.
-        """
-        return AsyncFileIO(blocking, asyncio.get_running_loop(), self._threads)
+        Return *blocking*, a large file, as an asynchronous one.
 
-    async def run_small(self, work: Callable[[], T]) -> T:
+        To write and hash keeps a processor busy, and more threads than there are processors would
+        only take turns.
         """
-        Do *work*, one whole small file, right here while that is quick, else in a thread.
+        return AsyncFileIO(blocking, asyncio.get_running_loop(), self._hands)
 
-        Only work done right here is timed, and only while none is in threads: beside them it waits
-        for the interpreter's lock and seems slow for ever.  So threads have it for a spell, then
-        the event loop tries again; on a slow disk that is five files in `_SPELL`.
+    async def at_once(self, work: Callable[[], T]) -> T:
         """
-        if self._durable:
-            return await self.run(work)
+        Do a little *work* with files right here while that is quick, else in a thread, to its end.
+
+        Only work done right here is timed, and only while none of it is in threads: beside them it
+        waits for the interpreter's lock and seems slow for ever.  So threads have it for a spell,
+        then the event loop tries again.
+        """
         if self._for_threads:
             self._for_threads -= 1
             return await self.run(work)
+        if self._untimed:
+            self._untimed -= 1
+            return work()
         started = self._clock()
         try:
             return work()
         finally:
             is_slow = self._clock() - started > _QUICK
+            self._untimed = 0 if is_slow else _TIMED - 1
             self._slow += _WEIGHT * (is_slow - self._slow)
             if self._slow > _TOLERATED:
                 self._slow, self._for_threads = 0.0, _SPELL

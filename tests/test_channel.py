@@ -1,0 +1,189 @@
+"""
+The channel: a question and its answer on one connection, however the network cuts it.
+
+Real sockets on loopback.  What the errors say is in `test_transport.py`.
+"""
+
+import asyncio
+import gzip
+from contextlib import asynccontextmanager
+
+import pytest
+import uvloop
+from origin import Origin
+from replies import MIB, Ending, Reply, endless, head, http, raw
+
+from batchfetch.errors import ConnectionLostError
+from batchfetch.service import open_transport
+from batchfetch.settings import Settings
+
+BODY = b'{"taskStatus": "Pending", "id": "t"}'
+CHUNKED = (
+    b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (BODY[:7], BODY[7:])) + b"0\r\n\r\n"
+)
+PACKED = gzip.compress(BODY)
+ANSWERS = {
+    "with its length": head(200, length=len(BODY)) + BODY,
+    "in chunks": head(200, "Transfer-Encoding: chunked") + CHUNKED,
+    "in gzip": head(200, "Content-Encoding: gzip", length=len(PACKED)) + PACKED,
+    "after a hint": head(103, "Link: </style.css>") + head(200, length=len(BODY)) + BODY,
+}
+PATH = "/v5.0/ocr/DeskewImage"
+
+# What asks is tried on both event loops: each has its own way of filling buffers.
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+def anyio_backend(request):
+    """
+    Both event loops.
+    """
+    return "asyncio", {"use_uvloop": request.param}
+
+
+@asynccontextmanager
+async def asking(*script, **settings):
+    """
+    A transport whose task `t` is answered with *script*, and the origin.
+    """
+    async with Origin({"t": script}) as origin:
+        usual = {"base_url": origin.base_url, "read_timeout": 1, "concurrency": 1}
+        async with open_transport(Settings(**usual | settings)) as transport:
+            yield transport, origin
+
+
+async def body_of(transport):
+    """
+    Ask and return the whole body.
+    """
+    async with transport.get_result(PATH, "t", "a-token") as body:
+        received = b""
+        while not body.at_end:
+            memory, start, end = await body.read()
+            received += memory[start:end]
+        return received
+
+
+async def test_loop_is_the_one_asked_for(anyio_backend):
+    """
+    The tests here are about what they say.
+    """
+    _, options = anyio_backend
+    assert isinstance(asyncio.get_running_loop(), uvloop.Loop) is options["use_uvloop"]
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+async def test_answer_does_not_care_where_it_is_cut(answer):
+    """
+    Cut in two at any place, the body is the same, and the connection is kept.
+    """
+    script = [raw(answer[:cut], answer[cut:]) for cut in range(1, len(answer))]
+    async with asking(*script) as (transport, origin):
+        for _ in script:
+            assert await body_of(transport) == BODY
+    assert {call.connection for call in origin.calls} == {1}
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+async def test_no_beginning_passes_for_the_whole(answer):
+    """
+    An answer that ends early, wherever it does, is an error.
+    """
+    script = [raw(answer[:cut], ending=Ending.CLOSE) for cut in range(len(answer))]
+    async with asking(*script) as (transport, _):
+        for _ in script:
+            with pytest.raises(ConnectionLostError):
+                await body_of(transport)
+
+
+@pytest.mark.parametrize("size", [16 * 1024, 640 * 1024 - 200, 640 * 1024, 3 * MIB])
+@pytest.mark.parametrize("concurrency", [1, 10_000])
+@pytest.mark.parametrize("in_chunks", [False, True])
+async def test_body_of_any_size_fits_any_buffer(size, concurrency, in_chunks):
+    """
+    Bodies smaller and larger than the buffer, and as large, arrive as they were sent.
+    """
+    body = bytes(range(256)) * (size // 256)
+    reply = http(body)
+    if in_chunks:
+        parts = [body[at : at + 50_000] for at in range(0, len(body), 50_000)]
+        chunks = [b"%x\r\n%b\r\n" % (len(part), part) for part in parts]
+        reply = raw(head(200, "Transfer-Encoding: chunked"), *chunks, b"0\r\n\r\n")
+    async with asking(reply, concurrency=concurrency) as (transport, origin):
+        for _ in range(2):
+            assert await body_of(transport) == body
+    assert {call.connection for call in origin.calls} == {1}
+
+
+async def test_piece_stays_as_it_is_until_the_next_is_read():
+    """
+    However much more arrives meanwhile, what was read last is not written over.
+    """
+    body = bytes(range(256)) * 8 * 1024
+    async with (
+        asking(http(body)) as (transport, _),
+        transport.get_result(PATH, "t", "a-token") as answer,
+    ):
+        at = 0
+        while not answer.at_end:
+            memory, start, end = await answer.read()
+            await asyncio.sleep(0.05)
+            assert memory[start:end] == body[at : at + end - start]
+            at += end - start
+    assert at == len(body)
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["length unknown", "length known"])
+async def test_nobody_reads_nobody_sends(known):
+    """
+    An answer that is not read is not received either: what is on its way stays bounded.
+    """
+    begin = head(200, length=64 * MIB) if known else head()
+    reply = Reply(lambda: (begin, *[b"x" * 65_536] * 1024))
+    async with (
+        asking(reply) as (transport, origin),
+        transport.get_result(PATH, "t", "a-token") as answer,
+    ):
+        await answer.read()
+        await asyncio.sleep(0.3)
+        assert origin.sent["t"] < 24 * MIB
+
+
+async def test_long_answers_are_told_by_their_beginning():
+    """
+    An answer long enough for an image is known as one long before its end.
+    """
+    async with asking(endless(b"{", b"x" * 65_536), http(BODY)) as (transport, _):
+        async with transport.get_result(PATH, "t", "a-token") as answer:
+            assert answer.is_long
+        async with transport.get_result(PATH, "t", "a-token") as answer:
+            assert not answer.is_long
+
+
+@pytest.mark.parametrize("length", [len(BODY), 640 * 1024])
+async def test_what_nobody_asked_for_ends_the_connection(length):
+    """
+    A service that goes on talking after its answer is asked anew on another connection.
+    """
+    body = BODY.ljust(length)
+    async with asking(
+        raw(head(200, length=length) + body, b"HTTP/1.1 200 OK\r\n\r\n", interval=0.05), http(BODY)
+    ) as (
+        transport,
+        origin,
+    ):
+        assert await body_of(transport) == body
+        await asyncio.sleep(0.2)
+        assert await body_of(transport) == BODY
+    assert [call.connection for call in origin.calls] == [1, 2]
+
+
+async def test_connection_that_is_to_be_closed_is_not_kept():
+    """
+    A service that says `Connection: close` is asked on another connection next.
+    """
+    reply = http(BODY, 200, "Connection: close")
+    async with asking(reply) as (transport, origin):
+        assert await body_of(transport) == await body_of(transport) == BODY
+    assert [call.connection for call in origin.calls] == [1, 2]
