@@ -101,14 +101,13 @@ class Batch:
         return self
 
     async def __anext__(self) -> Outcome:
-        try:
-            while not self._recorded:
-                self._recorded.extend(await self._recorder.recorded.receive())
-        except anyio.EndOfStream:
-            if self._failure is not None:
-                raise self._failure from None
-            raise StopAsyncIteration from None
-        return self._recorded.popleft()
+        if not self._recorded:
+            self._recorded.extend(await self._recorder.written())
+        if self._recorded:
+            return self._recorded.popleft()
+        if self._failure is not None:
+            raise self._failure
+        raise StopAsyncIteration
 
     def stop(self, by: str) -> None:
         """
@@ -124,10 +123,11 @@ class Batch:
         """
         A snapshot of where the run stands.
         """
+        counts = self._recorder.outcomes
         return Progress(
             tasks=self._intake.tasks,
             all_read=self._intake.all_read,
-            outcomes=dict(self._recorder.outcomes),
+            outcomes={status: count for status in OutcomeStatus if (count := counts[status])},
             already=self._intake.already.total(),
             waiting=self._scheduler.waiting,
             unfinished=self._scheduler.known_unfinished,
@@ -195,7 +195,7 @@ class Batch:
             self._dispatch.stop("abandoned")
         self._asking.cancel()
         self._reading.cancel()
-        self._recorder.recorded.close()
+        self._recorder.leave()
 
     async def _ask(self) -> None:
         async with create_task_group() as asking:

@@ -2,16 +2,18 @@
 Outcomes in; first into the report, then out to whoever listens.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
-from anyio import BrokenResourceError, CancelScope, Event, create_memory_object_stream
+from anyio import CancelScope
 
 from batchfetch.errors import ReportError
 from batchfetch.models import Outcome, OutcomeStatus
 
-# Outcomes that may wait to be written.  While there are as many, nobody asks on.
+# Outcomes that may wait to be written, and to be listened to.  While there are as many, nobody asks
+# on.
 _MOST_WAITING = 256
 
 
@@ -23,11 +25,15 @@ class Recorder:
     def __init__(self, write: Callable[[Sequence[Outcome]], Awaitable[None]]) -> None:
         self._write = write
         self._waiting: list[Outcome] = []
+        self._written: list[Outcome] = []
         self._ended = False
-        # A stream would do for both, at three times the price of an outcome.
-        self._changed = Event()
-        self._room = Event()
-        self._exit, self.recorded = create_memory_object_stream[Sequence[Outcome]](1)
+        self._done = False
+        self._is_heard = True
+        # Streams would do for both, at several times the price of an outcome.
+        self._changed = asyncio.Event()
+        self._room = asyncio.Event()
+        self._news = asyncio.Event()
+        self._taken = asyncio.Event()
         self.outcomes: Counter[OutcomeStatus] = Counter()
         """How many were written, by what became of the task."""
 
@@ -39,6 +45,7 @@ class Recorder:
         Hand over *outcome*; waits while too many others wait, even if cancelled: it was paid for.
         """
         while len(self._waiting) >= _MOST_WAITING and not self._ended:
+            self._room.clear()
             with CancelScope(shield=True):
                 await self._room.wait()
         self._waiting.append(outcome)
@@ -51,21 +58,45 @@ class Recorder:
         self._ended = True
         self._changed.set()
 
+    async def written(self) -> list[Outcome]:
+        """
+        Return what was written since the last call, once there is something; nothing at the end.
+        """
+        while not self._written and not self._done:
+            self._news.clear()
+            await self._news.wait()
+        written, self._written = self._written, []
+        self._taken.set()
+        return written
+
+    def leave(self) -> None:
+        """
+        Listen no longer: what is written from now on is not waited for.
+        """
+        self._is_heard = False
+        self._written.clear()
+        self._taken.set()
+
     async def run(self) -> None:
         """
         Write and pass on until `close`.  Raises `ReportError`; what was not written is not counted.
         """
-        with self._exit:
-            try:
-                while self._waiting or not self._ended:
-                    await self._changed.wait()
-                    self._changed = Event()
-                    outcomes = await self._record()
-                    with suppress(BrokenResourceError):  # Nobody listens; the report has them.
-                        await self._exit.send(outcomes)
-            finally:
-                self.close()
-                self._room.set()
+        try:
+            while self._waiting or not self._ended:
+                await self._changed.wait()
+                self._changed.clear()
+                outcomes = await self._record()
+                if self._is_heard:
+                    self._written += outcomes
+                    self._news.set()
+                while len(self._written) >= _MOST_WAITING:
+                    self._taken.clear()
+                    await self._taken.wait()
+        finally:
+            self.close()
+            self._room.set()
+            self._done = True
+            self._news.set()
 
     async def rescue(self) -> None:
         """
@@ -79,7 +110,6 @@ class Recorder:
     async def _record(self) -> Sequence[Outcome]:
         outcomes, self._waiting = self._waiting, []
         self._room.set()
-        self._room = Event()
         if not outcomes:
             return outcomes
         try:

@@ -47,6 +47,14 @@ async def report():
     return report
 
 
+async def heard(recorder):
+    """
+    Yield what is written, as it comes.
+    """
+    while written := await recorder.written():
+        yield written
+
+
 async def hand_over(recorder, outcomes):
     """
     Record all of them, then close.
@@ -61,17 +69,17 @@ async def test_outcomes_come_out_in_order_once_written(report):
     Whoever listens gets every outcome, in the order of the report, and after it is in there.
     """
     recorder = Recorder(report.write)
-    heard = []
+    listened = []
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(recorder.run)
         tasks.start_soon(hand_over, recorder, outcomes(1000))
-        with recorder.recorded as stream:
-            async for written in stream:
-                together = [outcome.task_id for outcome in written]
-                assert together in report.writes
-                heard += together
-    assert heard == [str(number) for number in range(1000)]
-    assert sum(report.writes, []) == heard  # noqa: RUF017 - few
+        async for written in heard(recorder):
+            together = [outcome.task_id for outcome in written]
+            in_report = [task_id for write in report.writes for task_id in write]
+            assert together == in_report[len(listened) : len(listened) + len(together)]
+            listened += together
+    assert listened == [str(number) for number in range(1000)]
+    assert sum(report.writes, []) == listened  # noqa: RUF017 - few
 
 
 async def test_what_comes_together_is_written_together():
@@ -87,8 +95,7 @@ async def test_what_comes_together_is_written_together():
         tasks.start_soon(hand_over, recorder, outcomes(100))
         await anyio.wait_all_tasks_blocked()
         report.opened.set()
-        with recorder.recorded as stream:
-            assert sum([len(written) async for written in stream]) == 101
+        assert sum([len(written) async for written in heard(recorder)]) == 101
     assert [len(write) for write in report.writes] == [1, 100]
 
 
@@ -101,8 +108,7 @@ async def test_what_is_written_is_counted(report):
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(recorder.run)
         await hand_over(recorder, [*outcomes(3), failed])
-        with recorder.recorded as stream:
-            assert sum([len(written) async for written in stream]) == 4
+        assert sum([len(written) async for written in heard(recorder)]) == 4
     assert recorder.outcomes == {OutcomeStatus.COMPLETED: 3, OutcomeStatus.FAILED: 1}
     assert recorder.bytes == 30
 
@@ -112,14 +118,13 @@ async def test_slow_listener_holds_up_the_pollers(report):
     While nobody takes the outcomes no more are written, and those who decide on more wait.
     """
     recorder = Recorder(report.write)
-    with recorder.recorded:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(recorder.run)
-            tasks.start_soon(hand_over, recorder, outcomes(5000))
-            await anyio.wait_all_tasks_blocked()
-            assert 256 <= recorder.outcomes.total() < 1000
-            recorder.recorded.close()
-        assert recorder.outcomes.total() == 5000
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(recorder.run)
+        tasks.start_soon(hand_over, recorder, outcomes(5000))
+        await anyio.wait_all_tasks_blocked()
+        assert 256 <= recorder.outcomes.total() < 1000
+        recorder.leave()
+    assert recorder.outcomes.total() == 5000
 
 
 async def test_outcome_is_handed_over_even_if_cancelled():
@@ -128,7 +133,7 @@ async def test_outcome_is_handed_over_even_if_cancelled():
     """
     report = Report()
     recorder = Recorder(report.write)
-    recorder.recorded.close()
+    recorder.leave()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(recorder.run)
         async with anyio.create_task_group() as pollers:
@@ -163,8 +168,7 @@ async def test_report_that_fails_ends_it_and_nobody_waits():
             pollers.start_soon(recorder.record, outcome)
         await anyio.wait_all_tasks_blocked()
         opened.set()
-    with recorder.recorded as stream:
-        assert [outcome async for outcome in stream] == []
+    assert await recorder.written() == []
     assert recorder.outcomes.total() == recorder.bytes == 0
     recorder.close()
 
@@ -183,7 +187,7 @@ async def test_what_a_full_disk_refused_is_written_when_there_is_room(report):
 
     recorder = Recorder(write)
     await hand_over(recorder, outcomes(3))
-    with recorder.recorded, pytest.raises(ReportError):
+    with pytest.raises(ReportError):
         await recorder.run()
     await recorder.rescue()
     assert recorder.outcomes.total() == 0
