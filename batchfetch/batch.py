@@ -12,6 +12,7 @@ from time import time
 from typing import Self
 
 import anyio
+import anyio.lowlevel
 from anyio import create_task_group, to_thread
 
 from batchfetch.dispatch import Dispatch
@@ -64,6 +65,7 @@ class Batch:
         retries: RetryPolicy,
     ) -> None:
         self._intake = intake
+        self._at_once = storage.writers.at_once
         self._recorder = recorder
         self._tokens = tokens
         self._concurrency = _affordable(settings.concurrency)
@@ -257,7 +259,12 @@ class Batch:
         """
         Read a slab of the manifest.
         """
-        for decision in await to_thread.run_sync(self._intake.slab, abandon_on_cancel=True):
+        if self._intake.takes_time:
+            decisions = await to_thread.run_sync(self._intake.slab, abandon_on_cancel=True)
+        else:
+            decisions = await self._at_once(self._intake.slab)
+            await anyio.lowlevel.checkpoint()  # Those who ask have their turn between two slabs.
+        for decision in decisions:
             if not isinstance(decision, Inquiry):
                 if decision is not None:
                     await self._recorder.record(decision)

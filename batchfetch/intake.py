@@ -1,8 +1,8 @@
 """
 Rows of the manifest in, what is to be done about each out.
 
-Here a row meets what earlier runs left behind: the ledger and the images on disk.  Everything
-blocks and is called in a thread, a slab of rows at a time.
+Here a row meets what earlier runs left behind: the ledger and the images on disk.  It is called for
+a slab of rows at a time: here and there a row takes time, and those want a thread.
 """
 
 import time
@@ -21,7 +21,7 @@ from batchfetch.ledger import Ledger, Settled, Standing
 from batchfetch.manifest import Manifest, default_filename
 from batchfetch.models import BadRow, Image, Inquiry, Job, Outcome, OutcomeStatus
 from batchfetch.settings import Settings
-from batchfetch.storage import WRITE_SIZE, Folder
+from batchfetch.storage import Folder
 
 Row = Job | BadRow | str
 """A row of a manifest: read, unusable, or a bare task id."""
@@ -32,10 +32,11 @@ Decision = Inquiry | Outcome | None
 # Every row is compared with them, and to look up a member of an enum takes 0.1 us.
 _DUPLICATE, _NAME_TAKEN = Standing.DUPLICATE, Standing.NAME_TAKEN
 
-# Rows looked at in one visit to a thread, and the seconds after which fewer will do: some take the
-# reading of a large image.
-_SLAB = 512
-_SLAB_SECONDS = 0.05
+# Rows looked at in one go: half a millisecond, and it is the event loop's.
+_SLAB = 64
+
+# Bytes read at a time of an image that is there already.
+_PIECE = 256 * 1024
 
 # Seconds in which questions in flight may give a descriptor back, and how often that is hoped for.
 _BREATH = 0.05
@@ -61,8 +62,9 @@ class Intake:
         self._sleep = sleep
         self._rows = iter(rows)
         # A row that has come out of a pipe must not wait for the next one.
-        at_hand = rows.is_at_hand if isinstance(rows, Manifest) else isinstance(rows, Sized)
-        self._slab = _SLAB if at_hand else 1
+        self._at_hand = rows.is_at_hand if isinstance(rows, Manifest) else isinstance(rows, Sized)
+        # A row that takes time: an image is there that has to be read.
+        self._laid_by: _TakesTimeError | None = None
         self._ledger = ledger
         self._folder = folder
         self._settings = settings
@@ -80,6 +82,13 @@ class Intake:
         self.all_read = False
         self._broken: ManifestError | None = None
 
+    @property
+    def takes_time(self) -> bool:
+        """
+        Whether the next `slab` may block for long: it waits for a pipe, or reads an image.
+        """
+        return not self._at_hand or self._laid_by is not None
+
     def slab(self) -> list[Decision]:
         """
         Return the decisions about the next rows; `all_read` says whether they were the last.
@@ -88,13 +97,18 @@ class Intake:
         """
         if self._broken is not None:
             raise self._broken
-        until = time.monotonic() + _SLAB_SECONDS
-        decisions = []
+        decisions: list[Decision] = []
+        if self._laid_by is not None:
+            decisions.append(self._decide_in_time(self._laid_by))
+            self._laid_by = None
         try:
             for row in self._rows:
-                decisions.append(self.decide(row))
-                if len(decisions) >= self._slab or time.monotonic() > until:
+                decisions.append(self._decide_at_once(row))
+                if len(decisions) >= _SLAB or not self._at_hand:
                     return decisions
+        except _TakesTimeError as exc:
+            self._laid_by = exc  # The next call begins with it.
+            return decisions
         except ManifestError as exc:
             self._broken = exc  # For the next call, too: what was read by now is good.
             if not decisions:
@@ -105,7 +119,16 @@ class Intake:
 
     def decide(self, row: Row) -> Decision:
         """
-        Say what is to be done about *row*.  Raises `StorageError`.
+        Say what is to be done about *row*, however long it takes.  Raises `StorageError`.
+        """
+        try:
+            return self._decide_at_once(row)
+        except _TakesTimeError as exc:
+            return self._decide_in_time(exc)
+
+    def _decide_at_once(self, row: Row) -> Decision:
+        """
+        Say what is to be done about *row*.  Raises `_TakesTimeError` if that takes time.
         """
         if isinstance(row, str):
             row = _row_of(row)
@@ -123,28 +146,35 @@ class Intake:
         if settled is not None and settled.status not in self._asked_again:
             self.already[settled.status] += 1
             return None
-        if self._folder is None:
-            return inquiry
-        return self._decide_patiently(inquiry, settled, self._folder)
+        return self._decide_fresh(inquiry, settled)
 
-    def _decide_patiently(
-        self, inquiry: Inquiry, settled: Settled | None, folder: Folder
-    ) -> Decision:
+    def _decide_fresh(self, inquiry: Inquiry, settled: Settled | None) -> Decision:
+        try:
+            return self._decide_by_disk(inquiry, settled, in_time=False)
+        except UnsafeNameError as exc:
+            return _bad_name(inquiry, str(exc))
+        except OutOfDescriptorsError:
+            raise _TakesTimeError(inquiry, settled) from None
+
+    def _decide_in_time(self, laid_by: "_TakesTimeError") -> Decision:
+        """
+        Say what is to be done about a row that was laid by.
+        """
         for _ in range(_BREATHS):
             try:
-                return self._decide_by_disk(inquiry, settled, folder)
+                return self._decide_by_disk(laid_by.inquiry, laid_by.settled, in_time=True)
             except UnsafeNameError as exc:
-                return _bad_name(inquiry, str(exc))
+                return _bad_name(laid_by.inquiry, str(exc))
             except OutOfDescriptorsError:
                 self._sleep(_BREATH)
         raise StorageError("no file can be opened; allow more open files (ulimit -n) and run again")
 
     def _decide_by_disk(
-        self, inquiry: Inquiry, settled: Settled | None, folder: Folder
+        self, inquiry: Inquiry, settled: Settled | None, *, in_time: bool
     ) -> Decision:
-        filename = inquiry.job.filename
-        size = folder.size_of(filename)
-        if size is None or self._settings.overwrite:
+        folder, filename = self._folder, inquiry.job.filename
+        size = None if folder is None else folder.size_of(filename)
+        if folder is None or size is None or self._settings.overwrite:
             return inquiry
         completed = OutcomeStatus.COMPLETED
         if settled is not None and settled.status is completed:
@@ -152,9 +182,12 @@ class Intake:
                 return inquiry
             self.already[completed] += 1
             return None
-        if not self._ledger.is_reported(filename) and (image := self._adopted(folder, filename)):
-            return Outcome.of(inquiry, completed, image=image)
-        return inquiry
+        if self._ledger.is_reported(filename):
+            return inquiry
+        if not in_time:
+            raise _TakesTimeError(inquiry, settled)
+        image = self._adopted(folder, filename)
+        return inquiry if image is None else Outcome.of(inquiry, completed, image=image)
 
     def _adopted(self, folder: Folder, filename: str) -> Image | None:
         """
@@ -166,11 +199,22 @@ class Intake:
             max_bytes=self._settings.max_image_bytes,
         )
         try:
-            for piece in folder.read(filename, WRITE_SIZE):
+            for piece in folder.read(filename, _PIECE):
                 decoder.decode(piece)
             return decoder.flush()
         except DecodeError:
             return None
+
+
+class _TakesTimeError(Exception):
+    """
+    A row cannot be decided at once: its image has to be read, or a descriptor waited for.
+    """
+
+    def __init__(self, inquiry: Inquiry, settled: Settled | None) -> None:
+        super().__init__(inquiry.job.task_id)
+        self.inquiry = inquiry
+        self.settled = settled
 
 
 def _row_of(task_id: str) -> Job | BadRow:

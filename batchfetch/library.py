@@ -2,6 +2,7 @@
 The front door: open a batch, or fetch one in a single call.
 """
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,7 +22,7 @@ from batchfetch.pacing import RetryPolicy
 from batchfetch.recorder import Recorder
 from batchfetch.report import load_report, open_report
 from batchfetch.service import Credentials, TokenSource, find_credentials, open_transport
-from batchfetch.settings import Settings
+from batchfetch.settings import Durability, Settings
 from batchfetch.storage import open_storage
 from batchfetch.summary import Summary
 
@@ -60,6 +61,9 @@ async def open_batch(
                 settings.report_path,
                 settings.durability,
                 follow_link=settings.report is not None,  # Then it is the user's own.
+                at_once=storage.writers.run
+                if settings.durability is Durability.FULL
+                else storage.writers.at_once,
             )
         )
         ledger = Ledger()
@@ -70,7 +74,7 @@ async def open_batch(
             Recorder(report.write),
             storage,
             transport,
-            TokenSource(credentials, transport, retries),
+            TokenSource(credentials, transport, retries, clock=asyncio.get_running_loop().time),
             settings,
             retries,
         )

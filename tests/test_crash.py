@@ -45,7 +45,7 @@ POINTS = [
         ("after fsync", "os.fsync(", (1, 3, 6)),
         ("after rename", "os.replace(", (1, 3, 6)),
         ("before the report line", "map(encode, outcomes)", (1, 2)),
-        ("while the report line is written", "self._file.write(", (1, 2)),
+        ("while the report line is written", "written += os.write(", (1, 2)),
     ]
     for passage in passages
 ]

@@ -5,20 +5,29 @@ The report of this run: opened by one run at a time, and appended to in whole li
 import fcntl
 import os
 import stat
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import aiofiles
 from aiofiles.os import wrap as in_thread
-from anyio import CancelScope
+from anyio import CancelScope, to_thread
 
 from batchfetch.errors import OutputLockedError, ReportError
 from batchfetch.models import Outcome
 from batchfetch.report.lines import encode
 from batchfetch.report.repair import repair
 from batchfetch.settings import Durability
+
+AtOnce = Callable[[Callable[[], None]], Awaitable[None]]
+"""Does a little blocking work where it keeps nobody waiting, to its end even if cancelled."""
+
+
+async def _in_thread(work: Callable[[], None]) -> None:
+    with CancelScope(shield=True):
+        await to_thread.run_sync(work)
 
 
 class _AsyncFile(Protocol):
@@ -33,11 +42,14 @@ class ReportWriter:
     Appends outcomes to the report.  Made by `open_report`.
     """
 
-    def __init__(self, file: _AsyncFile, path: Path, durability: Durability) -> None:
+    def __init__(
+        self, file: _AsyncFile, path: Path, durability: Durability, at_once: AtOnce
+    ) -> None:
         self._file = file
         self._path = path
         self._is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-        self._syncs = self._is_regular and durability is Durability.FULL
+        self._syncs = durability is Durability.FULL
+        self._at_once = at_once
 
     async def write(self, outcomes: Sequence[Outcome]) -> None:
         """
@@ -46,39 +58,49 @@ class ReportWriter:
         Raises `ReportError`; what then is in the report is whole lines, as far as the disk allows.
         """
         data = b"".join(map(encode, outcomes))
-        # A thread that writes cannot be called back: see it through, then be cancelled.
-        with CancelScope(shield=True), _mapped(self._path, "written"):
-            await self._append(data)
+        with _mapped(self._path, "written"):
+            if self._is_regular:
+                await self._at_once(partial(_append, self._file.fileno(), data, sync=self._syncs))
+            else:
+                await self._pass_on(data)
 
-    async def _append(self, data: bytes) -> None:
-        written = 0
-        try:
-            while written < len(data):
-                written += await self._file.write(memoryview(data)[written:])
-        except OSError:
-            if torn := written - (data.rfind(b"\n", 0, written) + 1):
-                await self._cut(torn)
-            raise
-        if self._syncs:
-            await in_thread(os.fsync)(self._file.fileno())
+    async def _pass_on(self, data: bytes) -> None:
+        # Whoever reads may take hours, and a thread that writes cannot be called back.
+        rest = memoryview(data)
+        with CancelScope(shield=True):
+            while rest:
+                rest = rest[await self._file.write(rest) :]
 
-    async def _cut(self, torn: int) -> None:
-        # Best effort: if it fails, the next run finds a torn line and repairs it.
-        if self._is_regular:
+
+def _append(file: int, data: bytes, *, sync: bool) -> None:
+    written = 0
+    try:
+        while written < len(data):
+            written += os.write(file, memoryview(data)[written:])
+    except OSError:
+        if torn := written - (data.rfind(b"\n", 0, written) + 1):
+            # Best effort: if it fails, the next run finds a torn line and repairs it.
             with suppress(OSError):
-                await in_thread(_cut_end)(self._file.fileno(), torn)
+                os.ftruncate(file, os.fstat(file).st_size - torn)
+        raise
+    if sync:
+        os.fsync(file)
 
 
 @asynccontextmanager
 async def open_report(
-    path: Path, durability: Durability, *, follow_link: bool = True
+    path: Path,
+    durability: Durability,
+    *,
+    follow_link: bool = True,
+    at_once: AtOnce = _in_thread,
 ) -> AsyncIterator[ReportWriter]:
     """
     Open the report at *path* for appending, with its folder if missing, and repair its end.
 
     It is locked until the block is left or the process ends.  A pipe or a device is written to as
     it is.  With *durability* `full` every write is synced.  Without *follow_link* a symbolic link
-    at *path* is refused: somebody may have planted it.
+    at *path* is refused: somebody may have planted it.  *at_once* does the writing.
 
     Raises `OutputLockedError` if another run has it, `ReportError` if it cannot be opened.
     """
@@ -87,7 +109,7 @@ async def open_report(
             await in_thread(_open)(path, durability, follow_link), "ab", buffering=0
         )
     try:
-        yield ReportWriter(file, path, durability)
+        yield ReportWriter(file, path, durability, at_once)
     finally:
         with CancelScope(shield=True), _mapped(path, "closed"):
             await file.close()
@@ -127,10 +149,6 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
-
-
-def _cut_end(file: int, torn: int) -> None:
-    os.ftruncate(file, os.fstat(file).st_size - torn)
 
 
 @contextmanager
