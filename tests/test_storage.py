@@ -33,7 +33,7 @@ from batchfetch.storage.writers import Writers
 
 pytestmark = pytest.mark.anyio
 
-BUFFERFUL = b"x" * 100_000
+BUFFERFUL = b"x" * 800_000  # More than is written right where it arrives.
 
 
 class Plain:

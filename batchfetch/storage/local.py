@@ -20,6 +20,11 @@ from batchfetch.storage.writers import Writers
 log = logging.getLogger(__name__)
 
 
+# Bytes of an image's text that are decoded and written right where they arrive; what is behind them
+# goes to a thread.  To wake it, and to take turns with it, takes as long as a page of 200 KB.
+_RIGHT_HERE = 768 * 1024
+
+
 class LocalStorage:
     """
     Images below one folder of this machine.
@@ -44,13 +49,14 @@ class ImageFile:
     Nothing is opened before the first `write` or a `commit`: most answers hold no image.
     """
 
-    __slots__ = ("_decoder", "_filename", "_part", "_storage")
+    __slots__ = ("_decoder", "_filename", "_part", "_storage", "_taken")
 
     def __init__(self, storage: LocalStorage, filename: str, decoder: Decoder) -> None:
         self._storage = storage
         self._filename = filename
         self._decoder = decoder
         self._part: PartFile | None = None
+        self._taken = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -66,8 +72,8 @@ class ImageFile:
         """
         Take the next *pieces* of text, which are used no more afterwards.
 
-        They are decoded, checked, hashed and written in a thread, beside the network.  Raises
-        `StorageError`, and what the decoder raises.
+        They are decoded, checked, hashed and written here if the image is not large, else in a
+        thread, beside the network.  Raises `StorageError`, and what the decoder raises.
         """
         if not pieces:
             return
@@ -75,6 +81,10 @@ class ImageFile:
         with self._errors():
             if self._part is None:
                 self._part = await writers.at_once(self._open)
+            self._taken += sum(map(len, pieces))
+            if self._taken <= _RIGHT_HERE:
+                await writers.at_once(partial(self._part.writelines, pieces))
+                return
             # To its end: neither file nor pieces may go while a thread still uses them.
             with CancelScope(shield=True):
                 await writers.file(self._part).writelines(pieces)
@@ -86,7 +96,6 @@ class ImageFile:
         Raises `StorageError`, and what the decoder raises if the image is not whole and sound.
         """
         if self._part is None:
-            # All of it is here: to wake a thread would take as long as to decode it.
             data = [*map(self._decoder.decode, pieces)]
             work = partial(self._save, data)
         else:
