@@ -6,6 +6,8 @@ Real sockets on loopback.  What the errors say is in `test_transport.py`.
 
 import asyncio
 import gzip
+import ssl
+import subprocess
 from contextlib import asynccontextmanager
 
 import pytest
@@ -187,3 +189,59 @@ async def test_connection_that_is_to_be_closed_is_not_kept():
     async with asking(reply) as (transport, origin):
         assert await body_of(transport) == await body_of(transport) == BODY
     assert [call.connection for call in origin.calls] == [1, 2]
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """
+    A certificate for a service that can be reached through a proxy only, and its key.
+    """
+    folder = tmp_path_factory.mktemp("tls")
+    command = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+        " -subj /CN=service.test -addext subjectAltName=DNS:service.test"
+        " -keyout key.pem -out certificate.pem"
+    )
+    subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
+    return folder / "certificate.pem", folder / "key.pem"
+
+
+@asynccontextmanager
+async def tunnel_to(origin):
+    """
+    A proxy that leads to *origin* whoever is asked for; the value is its address.
+    """
+    port = int(origin.base_url.rpartition(":")[2])
+
+    async def pass_on(reader, writer):
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head(200))
+        there = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(pass_on(reader, there[1]), pass_on(there[0], writer))
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def test_secure_answers_through_a_tunnel(certificate, monkeypatch):
+    """
+    TLS inside a proxy's tunnel changes nothing, for small answers and for large ones.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    large = bytes(range(256)) * 8 * 1024
+    script = [http(BODY), http(large), http(BODY)]
+    async with Origin({"t": script}, tls=context) as origin, tunnel_to(origin) as proxy:
+        monkeypatch.setenv("https_proxy", proxy)
+        monkeypatch.setenv("no_proxy", "")
+        settings = Settings(base_url="https://service.test", ca_file=certificate[0])
+        async with open_transport(settings) as transport:
+            for body in (BODY, large, BODY):
+                assert await body_of(transport) == body
+    assert [call.connection for call in origin.calls] == [1, 1, 1]
