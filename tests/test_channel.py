@@ -7,11 +7,11 @@ Real sockets on loopback.  What the errors say is in `test_transport.py`.
 import asyncio
 import gzip
 import ssl
-import subprocess
 from contextlib import asynccontextmanager
 
 import pytest
 import uvloop
+from certificates import make_certificate
 from origin import Origin
 from replies import MIB, Ending, Reply, endless, head, http, raw
 
@@ -97,6 +97,28 @@ async def test_no_beginning_passes_for_the_whole(answer):
         for _ in script:
             with pytest.raises(ConnectionLostError):
                 await body_of(transport)
+
+
+async def test_little_that_unpacks_to_much():
+    """
+    A short answer in gzip may be a long one, and is received like one.
+    """
+    body = b" " * 5 * MIB
+    async with asking(http(gzip.compress(body), 200, "Content-Encoding: gzip")) as (transport, _):
+        for _ in range(2):
+            assert await body_of(transport) == body
+
+
+async def test_fault_that_shows_while_the_rest_is_unpacked():
+    """
+    What is wrong behind much that unpacks to more than is read ahead is an error like any other.
+    """
+    packed = gzip.compress(b" " * 5 * MIB)
+    begin = head(200, "Content-Encoding: gzip", "Transfer-Encoding: chunked")
+    reply = raw(begin + b"%x\r\n%b\r\n" % (len(packed), packed) + b"zz\r\n")
+    async with asking(reply) as (transport, _):
+        with pytest.raises(ConnectionLostError):
+            await body_of(transport)
 
 
 @pytest.mark.parametrize("size", [16 * 1024, 640 * 1024 - 200, 640 * 1024, 3 * MIB])
@@ -196,14 +218,7 @@ def certificate(tmp_path_factory):
     """
     A certificate for a service that can be reached through a proxy only, and its key.
     """
-    folder = tmp_path_factory.mktemp("tls")
-    command = (
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
-        " -subj /CN=service.test -addext subjectAltName=DNS:service.test"
-        " -keyout key.pem -out certificate.pem"
-    )
-    subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
-    return folder / "certificate.pem", folder / "key.pem"
+    return make_certificate(tmp_path_factory.mktemp("tls"), "DNS:service.test")
 
 
 @asynccontextmanager

@@ -4,11 +4,11 @@ misbehave.
 """
 
 import ssl
-import subprocess
 from pathlib import Path
 
 import pytest
 import replies
+from certificates import make_certificate
 from command import (
     CLIENT_ID,
     SECRET,
@@ -178,14 +178,7 @@ def certificate(tmp_path_factory):
     """
     A certificate for this machine that no system trusts, and its key.
     """
-    folder = tmp_path_factory.mktemp("tls")
-    words = (
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
-        " -subj /CN=batchfetch-test -addext subjectAltName=IP:127.0.0.1"
-        " -keyout key.pem -out certificate.pem"
-    )
-    subprocess.run(words.split(), cwd=folder, check=True, capture_output=True)
-    return folder / "certificate.pem", folder / "key.pem"
+    return make_certificate(tmp_path_factory.mktemp("tls"), "IP:127.0.0.1")
 
 
 @pytest.fixture

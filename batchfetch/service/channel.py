@@ -78,7 +78,9 @@ class Channel(asyncio.BufferedProtocol):
         """
         Whether the answer is long enough to hold an image, as far as that is known.
         """
-        return (self._received if self._is_parsed else self._body.length) > _SHORT
+        if self._is_parsed:  # What is packed may be short, and yet more than is read ahead.
+            return self._received > _SHORT or self._reading_paused
+        return self._body.length > _SHORT
 
     @property
     def at_end(self) -> bool:
@@ -141,17 +143,19 @@ class Channel(asyncio.BufferedProtocol):
         return self._body.read()
 
     async def _read_parsed(self) -> bytes:
-        if self._error is not None or self._payload is None:
-            raise self._error or ConnectionLostError(_CLOSED)
+        payload = self._payload
         pieces, size = [], 0
         while True:
+            # To read makes room, and what then comes out of the parser may be an error.
+            if self._error is not None or payload is None:
+                raise self._error or ConnectionLostError(_CLOSED)
             try:
-                piece = self._payload.read_nowait()
+                piece = payload.read_nowait()
             except aiohttp.ClientPayloadError as exc:
                 raise ConnectionLostError(_words(exc)) from None
             pieces.append(piece)
             size += len(piece)
-            if size >= self._body.most or self._payload.at_eof():
+            if size >= self._body.most or payload.at_eof():
                 return b"".join(pieces)
             if not piece:
                 await self._wait()
@@ -164,6 +168,7 @@ class Channel(asyncio.BufferedProtocol):
         self._connection.close()
         # They know us, and buffers should not have to wait for the garbage to be collected.
         self._parser = self._payload = None
+        self._wake()
 
     def check(self, now: float, *, silence: float, deadline: float) -> None:
         """
@@ -219,7 +224,6 @@ class Channel(asyncio.BufferedProtocol):
     def _fail(self, error: JobError) -> None:
         self._error = error
         self.close()
-        self._wake()
 
     # What the event loop calls.
 
@@ -227,7 +231,8 @@ class Channel(asyncio.BufferedProtocol):
         """
         Say where the next bytes are to be put.
         """
-        if self._is_complete:  # Nobody has asked, and what was read last may still be in use.
+        if self._is_closed or self._is_complete:
+            # Nobody has asked, and what was read last may still be in use.
             return _NOWHERE
         return self._body.room()
 
@@ -235,7 +240,7 @@ class Channel(asyncio.BufferedProtocol):
         """
         Take in the *nbytes* bytes that were put there.
         """
-        if self._is_complete:
+        if self._is_closed or self._is_complete:
             self.close()
             return
         self._patience.hear(self._loop.time(), nbytes)
@@ -293,7 +298,7 @@ class Channel(asyncio.BufferedProtocol):
         if not self._reading_paused:
             return
         self._reading_paused = False
-        if resume_parser and self._is_parsed:
+        if resume_parser and self._is_parsed and self._parser is not None:
             self._parse(b"")
         if not (self._reading_paused or self._is_closed):
             self._transport.resume_reading()

@@ -1,0 +1,19 @@
+"""
+Certificates that no system trusts.
+"""
+
+import subprocess
+from pathlib import Path
+
+
+def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
+    """
+    Make a certificate for *name*, `IP:127.0.0.1` or `DNS:service.test`, and its key.
+    """
+    command = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+        f" -subj /CN=batchfetch-test -addext subjectAltName={name}"
+        " -keyout key.pem -out certificate.pem"
+    )
+    subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
+    return folder / "certificate.pem", folder / "key.pem"
