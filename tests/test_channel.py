@@ -6,8 +6,10 @@ Real sockets on loopback.  What the errors say is in `test_transport.py`.
 
 import asyncio
 import gzip
+import socket
 import ssl
-from contextlib import asynccontextmanager
+import threading
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import pytest
 import uvloop
@@ -107,6 +109,16 @@ async def test_little_that_unpacks_to_much():
     async with asking(http(gzip.compress(body), 200, "Content-Encoding: gzip")) as (transport, _):
         for _ in range(2):
             assert await body_of(transport) == body
+
+
+@pytest.mark.parametrize("count", [4096, 4097, 4098, 10_000])
+async def test_thousands_of_tiny_chunks(count):
+    """
+    Chunks of one byte each, more of them than are read ahead, are all received.
+    """
+    begin = head(200, "Transfer-Encoding: chunked") + b"1\r\nx\r\n" * count
+    async with asking(raw(begin, b"1\r\nx\r\n" * 3 + b"0\r\n\r\n", interval=0.2)) as (transport, _):
+        assert await body_of(transport) == b"x" * (count + 3)
 
 
 async def test_fault_that_shows_while_the_rest_is_unpacked():
@@ -260,3 +272,48 @@ async def test_secure_answers_through_a_tunnel(certificate, monkeypatch):
             for body in (BODY, large, BODY):
                 assert await body_of(transport) == body
     assert [call.connection for call in origin.calls] == [1, 1, 1]
+
+
+@contextmanager
+def closing_behind(answer, certificate):
+    """
+    A TLS server that says *answer* and closes at once, not waiting to be answered; its root URL.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+
+    def serve():
+        connection, _ = server.accept()
+        with context.wrap_socket(connection, server_side=True) as secure:
+            secure.recv(65_536)
+            secure.sendall(answer)
+            secure.settimeout(0)
+            with suppress(OSError):
+                secure.unwrap()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"https://127.0.0.1:{server.getsockname()[1]}"
+        thread.join(10)
+
+
+@pytest.mark.parametrize("size", [800_000, 1_500_000, 3_000_000])
+async def test_secure_answer_with_the_connection_closed_behind_it(tmp_path, size):
+    """
+    Although TLS throws away what it still holds then, all of a large answer is there.
+    """
+    certificate = make_certificate(tmp_path, "IP:127.0.0.1")
+    answer = head(200, "Connection: close", length=size) + b"x" * size
+    with closing_behind(answer, certificate) as root:
+        settings = Settings(base_url=root, ca_file=certificate[0], concurrency=1, read_timeout=5)
+        async with (
+            open_transport(settings) as transport,
+            transport.get_result(PATH, "t", "a-token") as body,
+        ):
+            received = 0
+            while not body.at_end:
+                _, start, end = await body.read()
+                received += end - start
+                await asyncio.sleep(0.1)
+    assert received == size

@@ -11,6 +11,9 @@ _MOST_AT_ONCE = 128 * 1024
 # Bytes of a buffer to begin with: a small image and all around it.
 _AT_FIRST = 64 * 1024
 
+# Bytes of a buffer that must not be too small.
+_WHOLE = 8 * 1024 * 1024
+
 Span = tuple[bytes | bytearray, int, int]
 """A piece of a body: the memory that it is in, from where, to where."""
 
@@ -77,10 +80,15 @@ class BufferedBody:
         """
         self._start = self._end = self.missing = 0
 
-    def begin(self, start: int, end: int, length: int) -> None:
+    def begin(self, start: int, end: int, length: int, *, whole: bool = False) -> None:
         """
         Say that a body of *length* bytes begins at *start*, and was received up to *end*.
+
+        With *whole* there is room for all of it, up to 8 MiB: TLS throws away what it still holds
+        when reading is paused and the connection is closed behind it.
         """
+        if whole:
+            self.most = max(self.most, min(start + length, _WHOLE))
         self._start, self._end, self.missing = start, end, length - (end - start)
         if start + length > len(self.memory) < self.most:
             # A quarter more, as the next may be a little longer.

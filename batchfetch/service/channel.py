@@ -167,7 +167,9 @@ class Channel(asyncio.BufferedProtocol):
         self._is_closed = True
         self._connection.close()
         # They know us, and buffers should not have to wait for the garbage to be collected.
-        self._parser = self._payload = None
+        self._parser = None
+        if not self._is_complete:  # Else it may still be read.
+            self._payload = None
         self._wake()
 
     def check(self, now: float, *, silence: float, deadline: float) -> None:
@@ -295,12 +297,11 @@ class Channel(asyncio.BufferedProtocol):
         """
         Let the service go on.
         """
-        if not self._reading_paused:
-            return
-        self._reading_paused = False
+        was_paused, self._reading_paused = self._reading_paused, False
+        # Also when it was not: the parser may have held something back by itself.
         if resume_parser and self._is_parsed and self._parser is not None:
             self._parse(b"")
-        if not (self._reading_paused or self._is_closed):
+        if was_paused and not (self._reading_paused or self._is_closed):
             self._transport.resume_reading()
 
     # What is done with what has arrived.
@@ -323,9 +324,10 @@ class Channel(asyncio.BufferedProtocol):
         if self._head is None or self._error is not None:
             return
         length = length_of(self._head)
-        if length is not None:
+        eaten = self._payload is not None and self._payload.total_bytes  # Its lines were odd.
+        if length is not None and not eaten:
             self._is_parsed = False
-            self._body.begin(start, nbytes, length)
+            self._body.begin(start, nbytes, length, whole=self._head.should_close)
             self._take_stock()
         elif start < nbytes:
             self._parse(bytes(self._body.view[start:nbytes]))
