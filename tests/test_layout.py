@@ -39,6 +39,7 @@ SEAMS = {
     "aiofiles": {"report", "storage"},
     "aiohttp": {"sandbox", "service"},
     "click": {"cli"},
+    "isal": {"decoding"},
     "multidict": {"sandbox", "service"},
     "PIL": {"sandbox"},
     "pybase64": {"decoding", "sandbox"},

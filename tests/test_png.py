@@ -4,6 +4,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 
 import pytest
@@ -55,6 +57,42 @@ def test_refuses_every_flipped_bit():
         image[position // 8] ^= 1 << position % 8
         with pytest.raises((NotPngError, CorruptPngError)):
             check([bytes(image)])
+
+
+@pytest.mark.parametrize(("missing", "module"), [("nothing", "isal.isal_zlib"), ("isal", "zlib")])
+def test_checks_with_what_is_installed(missing, module, tmp_path):
+    """
+    The faster library is used if it is there, and nothing depends on it.
+    """
+    program = """if True:
+        import sys
+        from pathlib import Path
+        sys.modules[sys.argv[1]] = None
+        from batchfetch.decoding import png
+        print(png.crc32.__module__)
+        for file in map(Path, sys.argv[2:]):
+            checker = png.PngChecker()
+            try:
+                checker.feed(file.read_bytes())
+                checker.flush()
+                print("sound")
+            except png.CorruptPngError as exc:
+                print(exc)
+    """
+    sound, broken = tmp_path / "sound", tmp_path / "broken"
+    sound.write_bytes(SMALL)
+    broken.write_bytes(SMALL[:-20] + bytes([SMALL[-20] ^ 1]) + SMALL[-19:])
+    done = subprocess.run(
+        [sys.executable, "-c", program, missing, sound, broken],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines() == [
+        module,
+        "sound",
+        "the CRC of chunk 2 (IDAT) in the PNG is wrong",
+    ]
 
 
 def test_refuses_every_proper_prefix():

@@ -6,9 +6,13 @@ Source of the layout: PNG Specification (Third Edition), sections 5.2 to 5.6, 7.
 
 import struct
 from collections.abc import Callable
-from zlib import crc32
 
 from batchfetch.errors import CorruptPngError, NotPngError
+
+try:  # An extra.  Chunk by chunk it also gives the GIL away for a moment only.
+    from isal.isal_zlib import crc32
+except ImportError:
+    from zlib import crc32
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _MAX_NUMBER = 2**31 - 1  # Of every integer in a PNG: section 7.1.
