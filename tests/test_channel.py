@@ -215,6 +215,28 @@ async def test_what_nobody_asked_for_ends_the_connection(length):
     assert [call.connection for call in origin.calls] == [1, 2]
 
 
+@pytest.mark.parametrize("known", [False, True], ids=["in chunks", "length known"])
+async def test_whole_answer_outlives_its_connection(known):
+    """
+    What was received whole is there to be read, although the connection was given up meanwhile.
+    """
+    body = bytes(range(256)) * 128
+    whole = (
+        head(200, length=len(body)) + body
+        if known
+        else head(200, "Transfer-Encoding: chunked") + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    )
+    reply = raw(whole, b"and one thing more", interval=0.05)
+    async with (
+        asking(reply) as (transport, _),
+        transport.get_result(PATH, "t", "a-token") as answer,
+    ):
+        await asyncio.sleep(0.2)
+        memory, start, end = await answer.read()
+        assert answer.at_end
+    assert memory[start:end] == body
+
+
 async def test_connection_that_is_to_be_closed_is_not_kept():
     """
     A service that says `Connection: close` is asked on another connection next.
