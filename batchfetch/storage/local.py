@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from anyio import CancelScope, to_thread
+from aiofiles.threadpool.binary import AsyncFileIO
+from anyio import to_thread
 
 from batchfetch.models import Image
 from batchfetch.settings import Durability
@@ -49,13 +50,14 @@ class ImageFile:
     Nothing is opened before the first `write` or a `commit`: most answers hold no image.
     """
 
-    __slots__ = ("_decoder", "_filename", "_part", "_storage", "_taken")
+    __slots__ = ("_beside", "_decoder", "_filename", "_part", "_storage", "_taken")
 
     def __init__(self, storage: LocalStorage, filename: str, decoder: Decoder) -> None:
         self._storage = storage
         self._filename = filename
         self._decoder = decoder
         self._part: PartFile | None = None
+        self._beside: AsyncFileIO | None = None
         self._taken = 0
 
     async def __aenter__(self) -> Self:
@@ -65,6 +67,7 @@ class ImageFile:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: object
     ) -> None:
         if self._part is not None and not self._part.closed:
+            # Waits for a thread that still writes: until then neither file nor pieces may go.
             with self._errors():
                 await self._storage.writers.run(self._part.close)
 
@@ -85,9 +88,9 @@ class ImageFile:
             if self._taken <= _RIGHT_HERE:
                 await writers.at_once(partial(self._part.writelines, pieces))
                 return
-            # To its end: neither file nor pieces may go while a thread still uses them.
-            with CancelScope(shield=True):
-                await writers.file(self._part).writelines(pieces)
+            if self._beside is None:
+                self._beside = writers.file(self._part)
+            await self._beside.writelines(pieces)
 
     async def commit(self, pieces: Sequence[Text] = ()) -> Image:
         """

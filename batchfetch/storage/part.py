@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from io import FileIO
 from itertools import count
+from threading import Lock
 from typing import Protocol
 
 from batchfetch.models import Image
@@ -74,6 +75,8 @@ class PartFile(FileIO):
         self._name = name
         self._decoder = decoder
         self._part = _part_of(name)
+        # Held while a thread writes.  Who is cancelled does not wait for that; `close` does.
+        self._in_use = Lock()
         try:
             super().__init__(self._part, "xb", opener=self._open_part)
         except BaseException:
@@ -87,7 +90,9 @@ class PartFile(FileIO):
         """
         Decode *pieces* of text and write what they come to, in one call where the system allows.
         """
-        _write(self.fileno(), [data for piece in pieces if (data := self._decoder.decode(piece))])
+        decode = self._decoder.decode
+        with self._in_use:
+            _write(self.fileno(), [data for piece in pieces if (data := decode(piece))])
 
     def commit(self, durability: Durability) -> None:
         """
@@ -105,15 +110,16 @@ class PartFile(FileIO):
         """
         Let go of the file; one that was not committed leaves no trace.
         """
-        if self.closed:
-            return
-        try:
-            super().close()
-        finally:
-            if self._part:
-                with suppress(OSError):  # Gone with its folder, or the disk is: nothing to tidy.
-                    os.unlink(self._part, dir_fd=self._folder)
-            os.close(self._folder)
+        with self._in_use:
+            if self.closed:
+                return
+            try:
+                super().close()
+            finally:
+                if self._part:
+                    with suppress(OSError):  # Gone with its folder, or the disk is.
+                        os.unlink(self._part, dir_fd=self._folder)
+                os.close(self._folder)
 
 
 def _part_of(name: str) -> str:
