@@ -110,7 +110,7 @@ class Poller:
         )
         async with (
             self._transport.get_result(endpoint_path(endpoint), job.task_id, token) as body,
-            self._storage.create(job.filename, image_decoder) as file,
+            self._storage.create(job.filename, image_decoder, announced=body.announced) as file,
         ):
             if body.is_long:  # Others should not wait for its end.
                 self._found(inquiry)

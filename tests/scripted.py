@@ -117,6 +117,10 @@ class _Body:
         self.is_long = len(text) > 16 * 1024
 
     @property
+    def announced(self) -> int:
+        return len(self._text)
+
+    @property
     def at_end(self) -> bool:
         return not self._text
 

@@ -483,6 +483,32 @@ async def test_second_run_sweeps_nothing(root, storage):
     assert files_in(root) == {"image.png": BUFFERFUL}
 
 
+@pytest.mark.parametrize(
+    ("announced", "pieces", "in_threads"),
+    [
+        (0, [b"x" * 1000, BUFFERFUL, b"x" * 1000], [False, True, True]),
+        (1000, [b"x" * 500, b"x" * 500], [False, False]),
+        (10_000_000, [b"x" * 1000, b"x" * 1000], [True, True]),
+    ],
+)
+async def test_large_images_are_decoded_in_a_thread(storage, announced, pieces, in_threads):
+    """
+    What is known to be large is from its first byte, what turns out to be from there on.
+    """
+
+    class Watched(Plain):
+        def decode(self, text):
+            seen.append(threading.get_ident() != here)
+            return super().decode(text)
+
+    here, seen = threading.get_ident(), []
+    async with storage.create("image.png", Watched(), announced=announced) as file:
+        for piece in pieces:
+            await file.write([piece])
+        await file.commit()
+    assert seen == in_threads
+
+
 async def cancelled_in(gate, work):
     """
     Run *work* and cancel it while a thread is held by *gate*.

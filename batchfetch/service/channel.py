@@ -83,6 +83,13 @@ class Channel(asyncio.BufferedProtocol):
         return self._body.length > _SHORT
 
     @property
+    def announced(self) -> int:
+        """
+        How many bytes of the body are still to be read; 0 if the service did not say.
+        """
+        return 0 if self._is_parsed else self._body.length
+
+    @property
     def at_end(self) -> bool:
         """
         Whether the whole body was read.

@@ -42,6 +42,13 @@ class Body(Protocol):
         ...
 
     @property
+    def announced(self) -> int:
+        """
+        How many bytes of it are still to be read; 0 if the service did not say.
+        """
+        ...
+
+    @property
     def at_end(self) -> bool:
         """
         Whether all of it was read.

@@ -21,8 +21,9 @@ from batchfetch.storage.writers import Writers
 log = logging.getLogger(__name__)
 
 
-# Bytes of an image's text that are decoded and written right where they arrive; what is behind them
-# goes to a thread.  To wake it, and to take turns with it, takes as long as a page of 200 KB.
+# Bytes of text up to which an image is decoded and written right where it arrives.  What is known
+# to be longer goes to a thread, what turns out to be longer does so from there on.  To wake it, and
+# to take turns with it, takes as long as a page of 200 KB.
 _RIGHT_HERE = 768 * 1024
 
 
@@ -36,11 +37,12 @@ class LocalStorage:
         self.writers = writers
         self.durability = durability
 
-    def create(self, filename: str, decoder: Decoder) -> "ImageFile":
+    def create(self, filename: str, decoder: Decoder, *, announced: int = 0) -> "ImageFile":
         """
-        Begin the image *filename*, whose text *decoder* turns into bytes.
+        Begin the image *filename*, whose text, of *announced* bytes if that is known, *decoder*
+        turns into its own.
         """
-        return ImageFile(self, filename, decoder)
+        return ImageFile(self, filename, decoder, announced)
 
 
 class ImageFile:
@@ -50,15 +52,17 @@ class ImageFile:
     Nothing is opened before the first `write` or a `commit`: most answers hold no image.
     """
 
-    __slots__ = ("_beside", "_decoder", "_filename", "_part", "_storage", "_taken")
+    __slots__ = ("_beside", "_decoder", "_filename", "_part", "_right_here", "_storage")
 
-    def __init__(self, storage: LocalStorage, filename: str, decoder: Decoder) -> None:
+    def __init__(
+        self, storage: LocalStorage, filename: str, decoder: Decoder, announced: int
+    ) -> None:
         self._storage = storage
         self._filename = filename
         self._decoder = decoder
         self._part: PartFile | None = None
         self._beside: AsyncFileIO | None = None
-        self._taken = 0
+        self._right_here = 0 if announced > _RIGHT_HERE else _RIGHT_HERE
 
     async def __aenter__(self) -> Self:
         return self
@@ -84,8 +88,8 @@ class ImageFile:
         with self._errors():
             if self._part is None:
                 self._part = await writers.at_once(self._open)
-            self._taken += sum(map(len, pieces))
-            if self._taken <= _RIGHT_HERE:
+            self._right_here -= sum(map(len, pieces))
+            if self._right_here >= 0:
                 await writers.at_once(partial(self._part.writelines, pieces))
                 return
             if self._beside is None:
