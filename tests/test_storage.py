@@ -533,6 +533,28 @@ async def test_cancelled_in_the_middle_of_a_write(root, durability):
         assert files_in(root) == {}
 
 
+async def test_file_does_not_end_before_the_thread_that_writes(storage):
+    """
+    As long as a thread uses the pieces nobody takes them away, also not who is cancelled.
+    """
+    gate, ended = Gate(), []
+
+    async def work():
+        try:
+            await save_through(storage, gate, BUFFERFUL)
+        finally:
+            ended.append(gate.open.is_set())
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(work)
+        await anyio.to_thread.run_sync(gate.entered.wait, 10)
+        tasks.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(0.1)
+        gate.open.set()
+    assert ended == [True]
+
+
 @pytest.mark.parametrize("pieces", [[b"small"], [BUFFERFUL, b"end"]])
 async def test_cancelled_in_the_middle_of_a_commit(root, pieces, renames):
     """
