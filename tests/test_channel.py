@@ -15,6 +15,7 @@ import pytest
 import uvloop
 from certificates import make_certificate
 from origin import Origin
+from reading import read_all
 from replies import MIB, Ending, Reply, endless, head, http, raw
 
 from batchfetch.errors import ConnectionLostError
@@ -62,11 +63,7 @@ async def body_of(transport):
     Ask and return the whole body.
     """
     async with transport.get_result(PATH, "t", "a-token") as body:
-        received = b""
-        while not body.at_end:
-            memory, start, end = await body.read()
-            received += memory[start:end]
-        return received
+        return await read_all(body)
 
 
 async def test_loop_is_the_one_asked_for(anyio_backend):
@@ -333,9 +330,4 @@ async def test_secure_answer_with_the_connection_closed_behind_it(tmp_path, size
             open_transport(settings) as transport,
             transport.get_result(PATH, "t", "a-token") as body,
         ):
-            received = 0
-            while not body.at_end:
-                _, start, end = await body.read()
-                received += end - start
-                await asyncio.sleep(0.1)
-    assert received == size
+            assert await read_all(body, pause=0.1) == b"x" * size

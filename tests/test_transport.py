@@ -16,6 +16,7 @@ import pytest
 import replies
 from descriptors import exhausted
 from origin import Origin
+from reading import read_all
 from replies import MIB, Ending, endless, http, raw, ready, status
 
 from batchfetch.errors import (
@@ -51,11 +52,7 @@ async def answer(transport, task_id="t", token="a-token"):
     Ask, and return the whole body.
     """
     async with transport.get_result(PATH, task_id, token) as body:
-        received = b""
-        while not body.at_end:
-            memory, start, end = await body.read()
-            received += memory[start:end]
-        return received
+        return await read_all(body)
 
 
 async def failure(*script, **settings):
@@ -339,12 +336,7 @@ async def test_own_slowness_is_no_stall():
         talking_to(origin, read_timeout=0.15) as transport,
         transport.get_result(PATH, "t", "a-token") as body,
     ):
-        received = 0
-        while not body.at_end:
-            _, start, end = await body.read()
-            received += end - start
-            await asyncio.sleep(0.2)
-    assert received == 20
+        assert await read_all(body, pause=0.2) == b"x" * 20
 
 
 @pytest.mark.parametrize(
