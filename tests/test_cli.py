@@ -411,8 +411,11 @@ def test_a_run_that_waits_for_its_manifest_can_be_stopped(tmp_path, number):
     process.stdin.flush()
     wait_until(lambda: not unread(process.stdin))
     process.send_signal(number)
-    process.wait(30)  # Its manifest stays open: only the signal can end it.
-    finished = finish(process)
+    try:
+        process.wait(30)  # Its manifest stays open: only the signal can end it.
+    finally:
+        process.kill()
+        finished = finish(process)
     # How a shell says that a signal ended a process: by 128 and its number, as we do.
     assert finished.code in {128 + number, -number}
     assert "Traceback" not in finished.stderr
