@@ -8,7 +8,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from batchfetch.batch import Batch
     from batchfetch.errors import (
         BatchFetchError,
         CredentialsError,
@@ -18,20 +17,21 @@ if TYPE_CHECKING:
         SettingsError,
         StorageError,
     )
-    from batchfetch.library import fetch, open_batch
     from batchfetch.manifest import Manifest, ManifestFormat
     from batchfetch.models import BadRow, Job, Outcome, OutcomeStatus
-    from batchfetch.planning import Plan, plan
+    from batchfetch.run.api import fetch, open_batch
+    from batchfetch.run.batch import Batch
+    from batchfetch.run.plan import Plan, plan
+    from batchfetch.run.summary import Progress, Summary
     from batchfetch.service import Credentials
     from batchfetch.settings import Checksum, Durability, Polling, Settings
-    from batchfetch.summary import Progress, Summary
     from batchfetch.version import __version__
 
 # Imported when first used: `batchfetch --help` needs none of it, and aiohttp alone takes longer to
 # import than the help takes to be printed.
 _HOMES = {
     "BadRow": "models",
-    "Batch": "batch",
+    "Batch": "run.batch",
     "BatchFetchError": "errors",
     "Checksum": "settings",
     "Credentials": "service",
@@ -44,18 +44,18 @@ _HOMES = {
     "Outcome": "models",
     "OutcomeStatus": "models",
     "OutputLockedError": "errors",
-    "Plan": "planning",
+    "Plan": "run.plan",
     "Polling": "settings",
-    "Progress": "summary",
+    "Progress": "run.summary",
     "ReportError": "errors",
     "Settings": "settings",
     "SettingsError": "errors",
     "StorageError": "errors",
-    "Summary": "summary",
+    "Summary": "run.summary",
     "__version__": "version",
-    "fetch": "library",
-    "open_batch": "library",
-    "plan": "planning",
+    "fetch": "run.api",
+    "open_batch": "run.api",
+    "plan": "run.plan",
 }
 
 __all__ = [

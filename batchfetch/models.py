@@ -128,7 +128,7 @@ class Image:
 
 
 @dataclass(slots=True)
-class Inquiry:
+class JobState:
     """
     A job and what has been asked about it so far: the one mutable record while it is unsettled.
     """
@@ -193,7 +193,7 @@ class Outcome(BaseModel):
     @classmethod
     def of(
         cls,
-        inquiry: Inquiry,
+        state: JobState,
         status: OutcomeStatus,
         *,
         reason: str | None = None,
@@ -201,9 +201,9 @@ class Outcome(BaseModel):
         image: Image | None = None,
     ) -> Self:
         """
-        Return the outcome of *inquiry*, as things stand.
+        Return the outcome of *state*, as things stand.
         """
-        job, answer = inquiry.job, inquiry.answer
+        job, answer = state.job, state.answer
         return cls(
             task_id=job.task_id,
             status=status,
@@ -214,10 +214,10 @@ class Outcome(BaseModel):
             path=job.filename if image else None,
             bytes=image.size if image else None,
             sha256=image.sha256 if image else None,
-            calls=inquiry.calls,
+            calls=state.calls,
             task_status=answer.status if answer else None,
             response_status_code=answer.response_status_code if answer else None,
-            first_call_at=inquiry.first_call_at,
+            first_call_at=state.first_call_at,
             manifest=job.manifest,
             line=job.line,
             name=job.name,

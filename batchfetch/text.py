@@ -22,7 +22,7 @@ _HARMFUL = (
 _HARMLESS = dict.fromkeys(_HARMFUL, _REPLACEMENT) | dict.fromkeys(map(ord, "\t\n\r"), " ")
 
 
-def without(text: str, *secrets: str) -> str:
+def redact(text: str, *secrets: str) -> str:
     """
     Return *text* with three asterisks in place of each of the *secrets*.
     """
@@ -31,7 +31,7 @@ def without(text: str, *secrets: str) -> str:
     return text
 
 
-def plain_text(text: str, limit: int = MAX_LENGTH) -> str:
+def sanitize(text: str, limit: int = MAX_LENGTH) -> str:
     """
     Return *text* on one line, without control characters, in at most *limit* characters.
 

@@ -16,13 +16,13 @@ from PIL import Image
 
 import batchfetch
 from batchfetch import errors
-from batchfetch.cli.choices import resolve
 from batchfetch.cli.config_file import read_config
 from batchfetch.cli.fetch import command as fetch_command
 from batchfetch.cli.options import names_of
+from batchfetch.cli.sources import resolve
 from batchfetch.models import Outcome, OutcomeStatus
+from batchfetch.run.summary import Summary
 from batchfetch.settings import Settings
-from batchfetch.summary import Summary
 
 README = (ROOT / "README.md").read_text()
 CLIENT = {"BATCHFETCH_CLIENT_ID": "anybody", "BATCHFETCH_CLIENT_SECRET": "anything"}

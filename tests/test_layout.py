@@ -16,18 +16,12 @@ PACKAGE = Path(batchfetch.__file__).parent
 
 # A folder counts as one module.  Modules of one layer do not know each other.
 LAYERS = [
-    {"errors", "endpoints", "groups", "text", "version"},
-    {"exits", "models"},
+    {"errors", "endpoints", "exception_groups", "text", "version"},
+    {"exit_codes", "models"},
     {"settings"},
-    {
-        *("decoding", "ledger", "manifest", "pacing", "polling", "recorder", "report"),
-        *("storage", "summary"),
-    },
-    {"intake", "scheduler", "service"},
-    {"poller"},
-    {"dispatch"},
-    {"batch", "planning"},
-    {"library"},
+    {"decoding", "manifest", "report", "scheduling", "storage"},
+    {"service"},
+    {"run"},
     {"sandbox"},
     {"cli"},
     {"__init__", "__main__"},

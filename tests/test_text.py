@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchfetch.text import plain_text
+from batchfetch.text import sanitize
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ def test_leaves_words_alone(text):
     """
     Ordinary text of any language is itself.
     """
-    assert plain_text(text) == text
+    assert sanitize(text) == text
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_replaces_what_could_move_a_terminal(text, shown):
     """
     Controls, bidirectional controls, line separators and lone surrogates are made harmless.
     """
-    assert plain_text(text) == shown
+    assert sanitize(text) == shown
 
 
 @given(st.text(st.characters()))
@@ -44,7 +44,7 @@ def test_is_one_line_without_controls(text):
     """
     Whatever comes in, one line without control characters goes out, and it can be encoded.
     """
-    shown = plain_text(text)
+    shown = sanitize(text)
     assert len(shown.splitlines()) <= 1
     assert not any(unicodedata.category(character) in {"Cc", "Cs"} for character in shown)
     assert not any(
@@ -60,6 +60,6 @@ def test_is_cut_to_the_limit(length, expected):
     """
     A text is cut to the limit, and shows it.
     """
-    shown = plain_text("x" * length, 10)
+    shown = sanitize("x" * length, 10)
     assert len(shown) == expected
     assert shown.endswith("…") is (length > expected)

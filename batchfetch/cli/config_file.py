@@ -6,12 +6,12 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-from batchfetch.cli.choices import Place, did_you_mean
+from batchfetch.cli.sources import SettingsSource, did_you_mean
 from batchfetch.errors import SettingsError
 from batchfetch.service import credentials
 
 
-def read_config(path: str, known: Sequence[str]) -> Place:
+def read_config(path: str, known: Sequence[str]) -> SettingsSource:
     """
     Return what the file at *path* sets; its keys are option names with dashes or underscores.
 
@@ -26,7 +26,7 @@ def read_config(path: str, known: Sequence[str]) -> Place:
         if name in values:
             raise SettingsError(f"{path}: {key} is set twice")
         values[name] = value
-    return Place(values, lambda name: f"{path}: {name}")
+    return SettingsSource(values, lambda name: f"{path}: {name}")
 
 
 def _read_toml(path: str) -> dict[str, object]:

@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 
 import anyio
 
+from batchfetch.cli.format import outcome_line, progress_line
 from batchfetch.cli.options import LogFormat, ProgressMode
-from batchfetch.cli.wording import outcome_line, progress_line
 from batchfetch.models import Outcome, OutcomeStatus
-from batchfetch.summary import Progress
+from batchfetch.run.summary import Progress
 
 log = logging.getLogger(__name__)
 

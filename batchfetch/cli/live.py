@@ -7,8 +7,8 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from batchfetch.cli.wording import tally, traffic
-from batchfetch.summary import Progress
+from batchfetch.cli.format import tally, traffic
+from batchfetch.run.summary import Progress
 
 
 class LiveDisplay:

@@ -8,8 +8,8 @@ import re
 from datetime import UTC, datetime
 
 from batchfetch.cli.options import LogFormat, LogLevel
-from batchfetch.cli.streams import remark
-from batchfetch.text import plain_text
+from batchfetch.cli.streams import print_stderr
+from batchfetch.text import sanitize
 
 _MAX_LINE = 8000
 
@@ -36,7 +36,7 @@ class StderrHandler(logging.Handler):
     """
 
     def emit(self, record: logging.LogRecord) -> None:
-        remark(self.format(record))
+        print_stderr(self.format(record))
 
 
 class TextFormatter(logging.Formatter):
@@ -80,14 +80,14 @@ def _instant(record: logging.LogRecord) -> datetime:
 
 
 def _message(record: logging.LogRecord) -> str:
-    return plain_text(redacted(record.getMessage()), _MAX_LINE)
+    return sanitize(redacted(record.getMessage()), _MAX_LINE)
 
 
 def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> list[str]:
     if not record.exc_info:
         return []
     text = redacted(formatter.formatException(record.exc_info))
-    return [plain_text(line, _MAX_LINE) for line in text.splitlines()]
+    return [sanitize(line, _MAX_LINE) for line in text.splitlines()]
 
 
 def redacted(text: str) -> str:

@@ -11,10 +11,10 @@ from typing import NoReturn
 import click
 
 from batchfetch.cli.imports import kept
-from batchfetch.cli.streams import hold_standard_streams, remark
+from batchfetch.cli.streams import hold_standard_streams, print_stderr
 from batchfetch.errors import BatchFetchError
-from batchfetch.exits import ExitCode, code_of_failure
-from batchfetch.text import plain_text
+from batchfetch.exit_codes import ExitCode, code_of_failure
+from batchfetch.text import sanitize
 from batchfetch.version import __version__
 
 _COMMANDS = {
@@ -78,17 +78,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = _root.main(argv, prog_name="batchfetch", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
-        remark(error.format_message())
+        print_stderr(error.format_message())
         return ExitCode.UNUSABLE
     except click.ClickException as error:
-        return _complain(error.format_message(), ExitCode.UNUSABLE)
+        return fail(error.format_message(), ExitCode.UNUSABLE)
     except BatchFetchError as error:
-        return _complain(str(error), code_of_failure(error))
+        return fail(str(error), code_of_failure(error))
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.SIGINT
     return code
 
 
-def _complain(sentence: str, code: int) -> int:
-    remark(f"batchfetch: {plain_text(sentence)}")
+def fail(sentence: str, code: int) -> int:
+    print_stderr(f"batchfetch: {sanitize(sentence)}")
     return code

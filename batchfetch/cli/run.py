@@ -11,14 +11,13 @@ from typing import Any
 
 import anyio
 
-from batchfetch.batch import Batch
-from batchfetch.cli.choices import resolve, typed_options, unknown_variables, variables
 from batchfetch.cli.display import OutcomeLog, open_display
+from batchfetch.cli.format import plan_text, summary_text
 from batchfetch.cli.logs import configure
 from batchfetch.cli.options import RunOptions, names_of
 from batchfetch.cli.signals import stop_on_signal
-from batchfetch.cli.streams import say
-from batchfetch.cli.wording import plan_text, summary_text
+from batchfetch.cli.sources import resolve, typed_options, unknown_variables, variables
+from batchfetch.cli.streams import print_stdout
 from batchfetch.errors import (
     BatchFetchError,
     CredentialsError,
@@ -26,13 +25,14 @@ from batchfetch.errors import (
     SettingsError,
     StorageError,
 )
-from batchfetch.exits import code_of_failure
-from batchfetch.groups import unwrapped
-from batchfetch.library import open_batch
+from batchfetch.exception_groups import unwrapped
+from batchfetch.exit_codes import code_of_failure
 from batchfetch.manifest import Manifest, ManifestFormat
+from batchfetch.run.api import open_batch
+from batchfetch.run.batch import Batch
+from batchfetch.run.summary import Summary
 from batchfetch.service import Credentials, credentials, find_credentials
 from batchfetch.settings import Settings
-from batchfetch.summary import Summary
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def run(
     manifest = Manifest(*manifests, manifest_format=form)
     work: Callable[[], Awaitable[int]]
     if options.dry_run:
-        work = partial(_foretell, manifest, settings, options)
+        work = partial(_plan, manifest, settings, options)
     else:
         work = partial(_fetch, manifest, settings, options, environment)
     try:
@@ -81,15 +81,15 @@ def choose(
     Raises `SettingsError`.
     """
     config = config or environment.get(f"{_PREFIX}CONFIG")
-    places = [typed_options(typed), variables(environment, _NAMES, _PREFIX)]
+    sources = [typed_options(typed), variables(environment, _NAMES, _PREFIX)]
     if config:
         from batchfetch.cli.config_file import read_config  # noqa: PLC0415 - a parser of TOML
 
-        places.append(read_config(config, _NAMES))
-    options = resolve(RunOptions, places)
-    if options.sandbox and "base_url" in places[0].values:
+        sources.append(read_config(config, _NAMES))
+    options = resolve(RunOptions, sources)
+    if options.sandbox and "base_url" in sources[0].values:
         raise SettingsError("--base-url and --sandbox exclude each other")
-    return resolve(Settings, places), options
+    return resolve(Settings, sources), options
 
 
 def strange_variables(environment: Mapping[str, str]) -> Iterator[str]:
@@ -104,11 +104,13 @@ def strange_variables(environment: Mapping[str, str]) -> Iterator[str]:
     yield from unknown_variables(ours, _PREFIX, [_PREFIX + name.upper() for name in known])
 
 
-async def _foretell(manifest: Manifest, settings: Settings, options: RunOptions) -> int:
-    from batchfetch.planning import plan  # noqa: PLC0415 - nothing that a run needs
+async def _plan(manifest: Manifest, settings: Settings, options: RunOptions) -> int:
+    from batchfetch.run.plan import plan  # noqa: PLC0415 - nothing that a run needs
 
-    forecast = await plan(manifest, settings)
-    say(forecast.model_dump_json() if options.as_json else plan_text(forecast, settings))
+    plan_found = await plan(manifest, settings)
+    print_stdout(
+        plan_found.model_dump_json() if options.as_json else plan_text(plan_found, settings)
+    )
     return 0
 
 
@@ -179,4 +181,4 @@ def _conclude(summary: Summary, settings: Settings, options: RunOptions) -> None
         extra={"block": True, "fields": {"summary": summary.model_dump(mode="json")}},
     )
     if options.as_json:
-        say(summary.model_dump_json())
+        print_stdout(summary.model_dump_json())

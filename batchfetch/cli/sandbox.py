@@ -11,10 +11,10 @@ from typing import Any
 import anyio
 import click
 
-from batchfetch.cli.choices import resolve, typed_options, unknown_variables, variables
 from batchfetch.cli.logs import configure
 from batchfetch.cli.options import LogFormat, LogLevel, names_of, options_of
-from batchfetch.cli.streams import say
+from batchfetch.cli.sources import resolve, typed_options, unknown_variables, variables
+from batchfetch.cli.streams import print_stdout
 from batchfetch.sandbox import SandboxSettings, open_sandbox
 
 __all__ = ["command", "from_environment", "open_sandbox"]
@@ -47,14 +47,14 @@ def from_environment(
     known = [_PREFIX + name.upper() for name in names]
     for sentence in unknown_variables(environment, _PREFIX, known):
         log.warning("%s", sentence)
-    places = [typed_options(typed or {}), variables(environment, names, _PREFIX)]
-    return resolve(SandboxSettings, places)
+    sources = [typed_options(typed or {}), variables(environment, names, _PREFIX)]
+    return resolve(SandboxSettings, sources)
 
 
 async def _serve(settings: SandboxSettings) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with open_sandbox(settings) as sandbox:
-            say(sandbox.url)
+            print_stdout(sandbox.url)
             async for _ in signals:
                 return
 

@@ -21,9 +21,9 @@ class Stoppable(Protocol):
     def stop(self, by: str) -> None: ...
 
 
-async def stop_on_signal(running: Stoppable, at_once: Callable[[], None]) -> None:
+async def stop_on_signal(running: Stoppable, inline: Callable[[], None]) -> None:
     """
-    Stop *running* at the first signal; at the second call *at_once* and leave the process.
+    Stop *running* at the first signal; at the second call *inline* and leave the process.
 
     Leaving without any clean-up is safe: images and report lines are written whole or not at all.
     """
@@ -31,7 +31,7 @@ async def stop_on_signal(running: Stoppable, at_once: Callable[[], None]) -> Non
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for signum in signals:
             if stopping:
-                at_once()
+                inline()
                 os._exit(128 + signum)
             stopping = True
             running.stop(signal.Signals(signum).name)

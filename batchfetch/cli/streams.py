@@ -22,7 +22,7 @@ def hold_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # Takes the lowest number that is free: this one.
 
 
-def say(text: str) -> None:
+def print_stdout(text: str) -> None:
     """
     Print *text* on stdout, at once.  A reader that has left has read enough.
 
@@ -37,7 +37,7 @@ def say(text: str) -> None:
         raise StorageError(f"standard output cannot be written: {error.strerror}") from error
 
 
-def remark(text: str) -> None:
+def print_stderr(text: str) -> None:
     """
     Print *text* on stderr, at once.  That nobody reads it is no reason to stop the work.
     """

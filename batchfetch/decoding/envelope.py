@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from batchfetch.errors import MalformedBodyError
 from batchfetch.models import Answer, TaskStatus
-from batchfetch.text import plain_text
+from batchfetch.text import sanitize
 
 MAX_TEXTS = 100
 """Messages, and warnings, kept of one answer."""
@@ -51,7 +51,7 @@ def _known_status(value: object) -> TaskStatus:
 def _usual_code(value: object) -> str | None:
     if value is None:
         return None
-    return _CODE_BY_SPELLING.get(str(value).lower()) or plain_text(str(value))
+    return _CODE_BY_SPELLING.get(str(value).lower()) or sanitize(str(value))
 
 
 class _Error(BaseModel):
@@ -96,8 +96,8 @@ class Envelope(BaseModel):
         return Answer(
             self.status,
             self.response_status_code,
-            messages=_plain_texts(self.error.messages),
-            warnings=_plain_texts(self.error.warnings),
+            messages=_sanitized(self.error.messages),
+            warnings=_sanitized(self.error.warnings),
         )
 
 
@@ -113,8 +113,8 @@ def parse_envelope(text: bytes) -> Envelope:
         error = exc.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(step) for step in error["loc"])
         detail = f"{where}: {error['msg']}" if where else error["msg"]
-        raise MalformedBodyError(plain_text(f"not the JSON promised: {detail}")) from exc
+        raise MalformedBodyError(sanitize(f"not the JSON promised: {detail}")) from exc
 
 
-def _plain_texts(texts: list[str | None] | None) -> tuple[str, ...]:
-    return tuple(plain_text(text) for text in (texts or ())[:MAX_TEXTS] if text)
+def _sanitized(texts: list[str | None] | None) -> tuple[str, ...]:
+    return tuple(sanitize(text) for text in (texts or ())[:MAX_TEXTS] if text)

@@ -6,7 +6,7 @@ from batchfetch.decoding.envelope import parse_envelope
 from batchfetch.decoding.scanner import JsonScanner
 from batchfetch.errors import MalformedBodyError, NoDataError, WrongTaskError
 from batchfetch.models import Answer, TaskStatus
-from batchfetch.text import plain_text
+from batchfetch.text import sanitize
 
 
 class ResultDecoder:
@@ -48,7 +48,7 @@ class ResultDecoder:
         """
         envelope = parse_envelope(self._scanner.close())
         if not envelope.is_about(self._task_id):
-            raise WrongTaskError(f"the answer is about task {plain_text(str(envelope.id), 100)!r}")
+            raise WrongTaskError(f"the answer is about task {sanitize(str(envelope.id), 100)!r}")
         if not self._scanner.has_data and envelope.promises_image:
             raise NoDataError("the task is completed and the answer holds no image")
         return envelope.to_answer()

@@ -25,7 +25,7 @@ class Records(Protocol):
     Where outcomes are noted: the ledger.
     """
 
-    def record(
+    def note_previous(
         self, task_id: str, status: OutcomeStatus, *, size: int = 0, path: str | None = None
     ) -> None: ...
 
@@ -38,7 +38,7 @@ def load_report(path: Path, ledger: Records) -> None:
     """
     for line in read_report(path):
         if line.task_id is not None:
-            ledger.record(line.task_id, line.status, size=line.bytes or 0, path=line.path)
+            ledger.note_previous(line.task_id, line.status, size=line.bytes or 0, path=line.path)
 
 
 def read_report(path: Path) -> Iterator[ReportLine]:

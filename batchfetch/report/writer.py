@@ -21,7 +21,7 @@ from batchfetch.report.lines import encode
 from batchfetch.report.repair import repair
 from batchfetch.settings import Durability
 
-AtOnce = Callable[[Callable[[], None]], Awaitable[None]]
+Inline = Callable[[Callable[[], None]], Awaitable[None]]
 """Does a little blocking work where it keeps nobody waiting, to its end even if cancelled."""
 
 
@@ -43,13 +43,13 @@ class ReportWriter:
     """
 
     def __init__(
-        self, file: _AsyncFile, path: Path, durability: Durability, at_once: AtOnce
+        self, file: _AsyncFile, path: Path, durability: Durability, inline: Inline
     ) -> None:
         self._file = file
         self._path = path
         self._is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
         self._syncs = durability is Durability.FULL
-        self._at_once = at_once
+        self._inline = inline
 
     async def write(self, outcomes: Sequence[Outcome]) -> None:
         """
@@ -60,7 +60,7 @@ class ReportWriter:
         data = b"".join(map(encode, outcomes))
         with _mapped(self._path, "written"):
             if self._is_regular:
-                await self._at_once(partial(_append, self._file.fileno(), data, sync=self._syncs))
+                await self._inline(partial(_append, self._file.fileno(), data, sync=self._syncs))
             else:
                 await self._pass_on(data)
 
@@ -93,14 +93,14 @@ async def open_report(
     durability: Durability,
     *,
     follow_link: bool = True,
-    at_once: AtOnce = _in_thread,
+    inline: Inline = _in_thread,
 ) -> AsyncIterator[ReportWriter]:
     """
     Open the report at *path* for appending, with its folder if missing, and repair its end.
 
     It is locked until the block is left or the process ends.  A pipe or a device is written to as
     it is.  With *durability* `full` every write is synced.  Without *follow_link* a symbolic link
-    at *path* is refused: somebody may have planted it.  *at_once* does the writing.
+    at *path* is refused: somebody may have planted it.  *inline* does the writing.
 
     Raises `OutputLockedError` if another run has it, `ReportError` if it cannot be opened.
     """
@@ -109,7 +109,7 @@ async def open_report(
             await in_thread(_open)(path, durability, follow_link), "ab", buffering=0
         )
     try:
-        yield ReportWriter(file, path, durability, at_once)
+        yield ReportWriter(file, path, durability, inline)
     finally:
         with CancelScope(shield=True), _mapped(path, "closed"):
             await file.close()

@@ -3,13 +3,13 @@ A local stand-in for the service: no network, no account, images drawn on demand
 """
 
 from batchfetch.sandbox.server import Sandbox, open_sandbox
-from batchfetch.sandbox.settings import Fault, SandboxSettings
+from batchfetch.sandbox.settings import InjectedFault, SandboxSettings
 from batchfetch.sandbox.tokens import ACCESS_TOKEN, REFUSED_CLIENT_ID
 
 __all__ = [
     "ACCESS_TOKEN",
     "REFUSED_CLIENT_ID",
-    "Fault",
+    "InjectedFault",
     "Sandbox",
     "SandboxSettings",
     "open_sandbox",

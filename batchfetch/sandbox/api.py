@@ -11,13 +11,13 @@ from aiohttp import web
 from batchfetch.endpoints import ENDPOINTS, TOKEN_PATH
 from batchfetch.sandbox.faults import FaultPlan, instead_of_answer, touches
 from batchfetch.sandbox.filters import Filter
-from batchfetch.sandbox.replies import (
-    Reply,
-    file_reply,
-    json_reply,
-    problem_reply,
-    task_reply,
-    text_reply,
+from batchfetch.sandbox.responses import (
+    Response,
+    file_response,
+    json_response,
+    problem_response,
+    task_response,
+    text_response,
 )
 from batchfetch.sandbox.settings import SandboxSettings
 from batchfetch.sandbox.submissions import FILTERS, read_image
@@ -28,7 +28,7 @@ from batchfetch.sandbox.wire import send
 
 STATUS_PATH = "/v5.0/ocr/Utilities/GetTaskStatus"
 
-Handler = Callable[[web.Request], Awaitable[Reply]]
+Handler = Callable[[web.Request], Awaitable[Response]]
 
 
 class Api:
@@ -88,25 +88,25 @@ class Api:
         reply = self._faults.spoil(reply, fault, task_id, attempt)
         return await send(request, reply, fault, slow_time=self._slow_time)
 
-    def _refusal(self, request: web.Request, path: str) -> Reply | None:
+    def _refusal(self, request: web.Request, path: str) -> Response | None:
         if (request.method, path) not in self._handlers:
             if any(known == path for _, known in self._handlers):
-                return problem_reply(405, "The path is not for this method.", request.path)
-            return problem_reply(404, "There is no such path.", request.path)
+                return problem_response(405, "The path is not for this method.", request.path)
+            return problem_response(404, "There is no such path.", request.path)
         if not self.desk.accepts(request.headers.get("Authorization", ""), self._clock()):
             detail = "The access token is missing, unknown or expired."
-            return problem_reply(401, detail, request.path, {"WWW-Authenticate": "Bearer"})
+            return problem_response(401, detail, request.path, {"WWW-Authenticate": "Bearer"})
         if request.method != "POST" and not request.query.get("id"):
-            return problem_reply(400, "The id is missing.", request.path)
+            return problem_response(400, "The id is missing.", request.path)
         return None
 
-    async def _token(self, request: web.Request) -> Reply:
+    async def _token(self, request: web.Request) -> Response:
         if request.method != "POST":
-            return problem_reply(405, "The path is not for this method.", request.path)
+            return problem_response(405, "The path is not for this method.", request.path)
         try:
             form = await request.post()
         except (ValueError, LookupError):  # Not the encoding it claims, or none that exists.
-            return json_reply({"error": "invalid_request"}, 400)
+            return json_response({"error": "invalid_request"}, 400)
         token = self.desk.issue(
             str(form.get("grant_type", "")),
             str(form.get("client_id", "")),
@@ -115,33 +115,33 @@ class Api:
         )
         if isinstance(token, Refusal):
             if token.retry_after is None:
-                return json_reply({"error": token.error}, 400)
+                return json_response({"error": token.error}, 400)
             headers = {"Retry-After": str(token.retry_after)}
-            return json_reply({"error": token.error}, 429, headers)
+            return json_response({"error": token.error}, 429, headers)
         life = round(self.desk.life)
-        return json_reply({"access_token": token, "expires_in": life, "token_type": "Bearer"})
+        return json_response({"access_token": token, "expires_in": life, "token_type": "Bearer"})
 
-    async def _result(self, request: web.Request) -> Reply:
+    async def _result(self, request: web.Request) -> Response:
         task_id = request.query["id"]
         task, status = self.tasks.look(task_id)
-        return task_reply(task_id, status, task, await self.tasks.image(task, status))
+        return task_response(task_id, status, task, await self.tasks.image(task, status))
 
-    async def _file(self, request: web.Request) -> Reply:
-        return file_reply(await self.tasks.image(*self.tasks.look(request.query["id"])))
+    async def _file(self, request: web.Request) -> Response:
+        return file_response(await self.tasks.image(*self.tasks.look(request.query["id"])))
 
-    async def _status(self, request: web.Request) -> Reply:
+    async def _status(self, request: web.Request) -> Response:
         task_id = request.query["id"]
         task, status = self.tasks.look(task_id)
-        return task_reply(task_id, status, task, None)
+        return task_response(task_id, status, task, None)
 
-    async def _cancel(self, request: web.Request) -> Reply:
+    async def _cancel(self, request: web.Request) -> Response:
         self.tasks.cancel(request.query["id"])
-        return Reply(200)
+        return Response(200)
 
-    async def _submit(self, request: web.Request) -> Reply:
+    async def _submit(self, request: web.Request) -> Response:
         try:
             image = await read_image(request)
         except ValueError as exc:
-            return problem_reply(400, str(exc), request.path)
+            return problem_response(400, str(exc), request.path)
         task_id = await self.tasks.submit(FILTERS[request.path.lower()], image)
-        return text_reply(task_id, request.headers.get("Accept", ""))
+        return text_response(task_id, request.headers.get("Accept", ""))

@@ -9,8 +9,8 @@ import random
 from collections.abc import Mapping
 from dataclasses import replace
 
-from batchfetch.sandbox.replies import Reply, problem_reply
-from batchfetch.sandbox.settings import Fault
+from batchfetch.sandbox.responses import Response, problem_response
+from batchfetch.sandbox.settings import InjectedFault
 
 RETRY_AFTER = 1
 """Seconds a 429 on purpose asks to wait."""
@@ -21,11 +21,11 @@ class FaultPlan:
     Draws at most one fault a request, each kind with its share.
     """
 
-    def __init__(self, shares: Mapping[Fault, float], seed: int) -> None:
+    def __init__(self, shares: Mapping[InjectedFault, float], seed: int) -> None:
         self._shares = dict(shares)
         self._seed = seed
 
-    def pick(self, subject: str, attempt: int) -> Fault | None:
+    def pick(self, subject: str, attempt: int) -> InjectedFault | None:
         """
         Return what goes wrong when *subject* is asked for the *attempt*-th time, if anything does.
         """
@@ -38,40 +38,40 @@ class FaultPlan:
             drawn -= share
         return None
 
-    def spoil(self, reply: Reply, fault: Fault, subject: str, attempt: int) -> Reply:
+    def spoil(self, reply: Response, fault: InjectedFault, subject: str, attempt: int) -> Response:
         """
         Return *reply* as *fault* leaves it, as far as that can be said before it is sent.
         """
-        if fault is not Fault.CORRUPT or not reply.image:
+        if fault is not InjectedFault.CORRUPT or not reply.image:
             return reply
         rng = _rng(self._seed, f"{subject} bit", attempt)
         return replace(reply, image=_flip_a_bit(reply.image, rng))
 
 
-def instead_of_answer(fault: Fault, path: str) -> Reply | None:
+def instead_of_answer(fault: InjectedFault, path: str) -> Response | None:
     """
     Return what *fault* answers without looking at the question; None if it spoils the answer.
     """
     match fault:
-        case Fault.TOO_MANY_REQUESTS:
+        case InjectedFault.TOO_MANY_REQUESTS:
             headers = {"Retry-After": str(RETRY_AFTER)}
-            return problem_reply(429, "Too many requests, on purpose.", path, headers)
-        case Fault.SERVER_ERROR:
-            return problem_reply(500, "Something went wrong, on purpose.", path)
-        case Fault.RESET:
-            return Reply(204)  # Nobody will see it.
+            return problem_response(429, "Too many requests, on purpose.", path, headers)
+        case InjectedFault.SERVER_ERROR:
+            return problem_response(500, "Something went wrong, on purpose.", path)
+        case InjectedFault.RESET:
+            return Response(204)  # Nobody will see it.
         case _:
             return None
 
 
-def touches(fault: Fault, reply: Reply) -> bool:
+def touches(fault: InjectedFault, reply: Response) -> bool:
     """
     Whether there is anything in *reply* for *fault* to spoil.
     """
     match fault:
-        case Fault.CORRUPT:
+        case InjectedFault.CORRUPT:
             return bool(reply.image)
-        case Fault.TRUNCATE | Fault.SLOW:
+        case InjectedFault.TRUNCATE | InjectedFault.SLOW:
             return reply.length > 0
         case _:
             return True

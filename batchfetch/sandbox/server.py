@@ -10,7 +10,7 @@ from aiohttp import web
 
 from batchfetch.errors import SettingsError
 from batchfetch.sandbox.api import Api
-from batchfetch.sandbox.settings import Fault, SandboxSettings
+from batchfetch.sandbox.settings import InjectedFault, SandboxSettings
 
 # Room for the largest image in base64, and its JSON or multipart around it.
 _MAX_BODY = 96 * 2**20
@@ -50,7 +50,7 @@ class Sandbox:
         return self._api.tally.calls_by_task
 
     @property
-    def faults(self) -> Mapping[Fault, int]:
+    def faults(self) -> Mapping[InjectedFault, int]:
         """
         Answers that went wrong on purpose so far, by kind.
         """

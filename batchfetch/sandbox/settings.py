@@ -18,7 +18,7 @@ from pydantic import (
 from batchfetch.settings import Duration, Size, is_loopback, parse_duration
 
 
-class Fault(StrEnum):
+class InjectedFault(StrEnum):
     """
     A way an answer can go wrong on purpose.
     """
@@ -37,15 +37,15 @@ def parse_faults(text: object) -> object:
     """
     if not isinstance(text, str):
         return text
-    shares: dict[Fault, float] = {}
+    shares: dict[InjectedFault, float] = {}
     for item in filter(None, (part.strip() for part in text.split(","))):
         kind, _, share = (word.strip() for word in item.partition("="))
-        if kind not in set(Fault):
-            raise ValueError(f"{kind!r} is no fault; use {', '.join(Fault)}")
-        if Fault(kind) in shares:
+        if kind not in set(InjectedFault):
+            raise ValueError(f"{kind!r} is no fault; use {', '.join(InjectedFault)}")
+        if InjectedFault(kind) in shares:
             raise ValueError(f"{kind} is given twice")
         try:
-            shares[Fault(kind)] = float(share.removesuffix("%")) / (
+            shares[InjectedFault(kind)] = float(share.removesuffix("%")) / (
                 100 if share.endswith("%") else 1
             )
         except ValueError:
@@ -54,7 +54,7 @@ def parse_faults(text: object) -> object:
 
 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Faults = Annotated[Mapping[Fault, Share], BeforeValidator(parse_faults)]
+Faults = Annotated[Mapping[InjectedFault, Share], BeforeValidator(parse_faults)]
 
 
 class SandboxSettings(BaseModel):
@@ -116,7 +116,9 @@ class SandboxSettings(BaseModel):
 
     @field_validator("faults")
     @classmethod
-    def _no_more_than_all(cls, faults: Mapping[Fault, float]) -> Mapping[Fault, float]:
+    def _no_more_than_all(
+        cls, faults: Mapping[InjectedFault, float]
+    ) -> Mapping[InjectedFault, float]:
         if sum(faults.values()) > 1:
             raise ValueError("are more than all calls: an answer goes wrong in one way only")
         return faults

@@ -5,7 +5,7 @@ What clients spent: the stand-in's own count of what was asked of it.
 from collections import Counter
 from dataclasses import dataclass, field
 
-from batchfetch.sandbox.settings import Fault
+from batchfetch.sandbox.settings import InjectedFault
 
 
 @dataclass(slots=True)
@@ -22,7 +22,7 @@ class Tally:
     calls_by_task: Counter[str] = field(default_factory=Counter)
     """API calls that named a task, by its id in lower case."""
 
-    faults: Counter[Fault] = field(default_factory=Counter)
+    faults: Counter[InjectedFault] = field(default_factory=Counter)
     """Answers that went wrong on purpose."""
 
     def count_call(self, task_id: str) -> int:

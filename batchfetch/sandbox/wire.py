@@ -11,14 +11,18 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from batchfetch.sandbox.replies import Reply
-from batchfetch.sandbox.settings import Fault
+from batchfetch.sandbox.responses import Response
+from batchfetch.sandbox.settings import InjectedFault
 
 _DRIPS = 20
 
 
 async def send(
-    request: web.Request, reply: Reply, fault: Fault | None = None, *, slow_time: float = 0
+    request: web.Request,
+    reply: Response,
+    fault: InjectedFault | None = None,
+    *,
+    slow_time: float = 0,
 ) -> web.StreamResponse:
     """
     Send *reply*, unless *fault* is one that happens to a connection.
@@ -26,7 +30,7 @@ async def send(
     Raises `ConnectionError` if the client has left.
     """
     response = web.StreamResponse(status=reply.status, headers=reply.headers)
-    if fault is Fault.RESET:
+    if fault is InjectedFault.RESET:
         _reset(request)
         return response
     if reply.content_type is not None:
@@ -38,9 +42,9 @@ async def send(
         response.enable_compression(web.ContentCoding.gzip, strategy=zlib.Z_HUFFMAN_ONLY)
     await response.prepare(request)
     match fault:
-        case Fault.TRUNCATE:
+        case InjectedFault.TRUNCATE:
             await _send_some(request, response, reply)
-        case Fault.SLOW:
+        case InjectedFault.SLOW:
             await _drip(response, reply, slow_time)
         case _:
             for piece in reply.pieces():
@@ -49,14 +53,14 @@ async def send(
     return response
 
 
-async def _send_some(request: web.Request, response: web.StreamResponse, reply: Reply) -> None:
+async def _send_some(request: web.Request, response: web.StreamResponse, reply: Response) -> None:
     for piece in _start_of(reply, reply.length // 2):
         await response.write(piece)
     if request.transport is not None:
         request.transport.close()
 
 
-async def _drip(response: web.StreamResponse, reply: Reply, slow_time: float) -> None:
+async def _drip(response: web.StreamResponse, reply: Response, slow_time: float) -> None:
     size = max(reply.length // _DRIPS, 1)
     for piece in reply.pieces():
         for start in range(0, len(piece), size):
@@ -64,7 +68,7 @@ async def _drip(response: web.StreamResponse, reply: Reply, slow_time: float) ->
             await asyncio.sleep(slow_time / _DRIPS)
 
 
-def _start_of(reply: Reply, length: int) -> Iterator[bytes]:
+def _start_of(reply: Response, length: int) -> Iterator[bytes]:
     for piece in reply.pieces():
         yield piece[:length]
         length -= len(piece)

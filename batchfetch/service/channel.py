@@ -14,8 +14,8 @@ from aiohttp.http import HttpProcessingError, HttpResponseParser, RawResponseMes
 
 from batchfetch.errors import ConnectionLostError, JobError, StalledError
 from batchfetch.service.bodies import BufferedBody, Span, length_of
-from batchfetch.service.patience import Patience
-from batchfetch.text import plain_text
+from batchfetch.service.stall import StallDetector
+from batchfetch.text import sanitize
 
 # What aiohttp's parser may unpack of gzip before it waits for the reader.
 _PARSED_AHEAD = 64 * 1024
@@ -58,7 +58,7 @@ class Channel(asyncio.BufferedProtocol):
         self._head: RawResponseMessage | None = None
         self._payload: aiohttp.StreamReader | None = None
         self._reading_paused = False  # By this name it is looked for by aiohttp's stream, too.
-        self._patience = Patience(self._loop.time())
+        self._patience = StallDetector(self._loop.time())
         self._received = 0
         # aiohttp has connected, and reads in its own way; from here on it is ours.
         transport.pause_reading()
@@ -130,7 +130,7 @@ class Channel(asyncio.BufferedProtocol):
         self._body.clear()
         self._is_parsed = True  # Until a head says how long the body is.
         self._received = 0
-        self._patience = Patience(self._loop.time())
+        self._patience = StallDetector(self._loop.time())
         self._is_asking = True
         self._is_cut = False
 
@@ -181,10 +181,10 @@ class Channel(asyncio.BufferedProtocol):
 
     def check(self, now: float, *, silence: float, deadline: float) -> None:
         """
-        Give up the answer if it is not worth waiting for.  See `Patience.complaint`.
+        Give up the answer if it is not worth waiting for.  See `StallDetector.complaint`.
         """
         is_begun = self._head is not None
-        words = self._patience.complaint(now, silence=silence, deadline=deadline, is_begun=is_begun)
+        words = self._patience.check(now, silence=silence, deadline=deadline, is_begun=is_begun)
         if words is not None:
             self._fail(StalledError(words))
 
@@ -252,7 +252,7 @@ class Channel(asyncio.BufferedProtocol):
         if self._is_closed or self._is_complete:
             self.close()
             return
-        self._patience.hear(self._loop.time(), nbytes)
+        self._patience.received(self._loop.time(), nbytes)
         self._received += nbytes
         if not self._is_parsed:
             self._body.filled(nbytes)
@@ -365,4 +365,4 @@ class Channel(asyncio.BufferedProtocol):
 
 
 def _words(exc: BaseException) -> str:
-    return plain_text(str(exc)) or _CLOSED
+    return sanitize(str(exc)) or _CLOSED

@@ -13,7 +13,7 @@ from yarl import URL
 
 from batchfetch.errors import SettingsError
 from batchfetch.service.pool import Pool
-from batchfetch.service.transport import AiohttpTransport
+from batchfetch.service.session import AiohttpTransport
 from batchfetch.settings import Settings, is_loopback
 from batchfetch.version import __version__
 

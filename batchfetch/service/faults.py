@@ -19,7 +19,7 @@ from batchfetch.errors import (
     StatusError,
     UntrustedServerError,
 )
-from batchfetch.text import plain_text, without
+from batchfetch.text import redact, sanitize
 
 FOREIGN = (aiohttp.ClientError, TimeoutError, OSError)
 
@@ -31,7 +31,7 @@ def translated(
     Say in our words what aiohttp raised.  Its own are kept, which may quote what came in; its
     `repr` never: it shows the token.
     """
-    words = plain_text(without(str(exc), *secrets))
+    words = sanitize(redact(str(exc), *secrets))
     match exc:
         case aiohttp.ClientSSLError():
             return UntrustedServerError(f"no secure connection: {words}")
@@ -61,10 +61,10 @@ def refusal(
     if status in {301, 302, 303, 307, 308}:
         # Its query may repeat ours, or worse.
         target = headers.get("Location", "nowhere").partition("?")[0]
-        target = plain_text(without(target, *secrets), 200)
+        target = sanitize(redact(target, *secrets), 200)
         return RedirectedError(f"the service redirects to {target}; redirects are not followed")
-    words = plain_text(without(words_of(page), *secrets), 200)
-    phrase = plain_text(without(reason or "", *secrets), 100)
+    words = sanitize(redact(words_of(page), *secrets), 200)
+    phrase = sanitize(redact(reason or "", *secrets), 100)
     detail = f"the service answered {status} {phrase}".rstrip()
     if words:
         detail += f": {words}"

@@ -21,7 +21,8 @@ from batchfetch.errors import (
     StatusError,
     TransportError,
 )
-from batchfetch.pacing import Pause, RetryPolicy
+from batchfetch.scheduling.pacing import Cooldown
+from batchfetch.scheduling.retry import RetryPolicy
 from batchfetch.service.credentials import Credentials, fits_a_header
 
 log = logging.getLogger(__name__)
@@ -152,7 +153,7 @@ class TokenSource:
 
     def _wait_after(self, error: JobError, faults: int) -> float:
         if isinstance(error, StatusError) and error.retry_after is not None:
-            return min(error.retry_after, Pause.LONGEST)
+            return min(error.retry_after, Cooldown.LONGEST)
         return self._retries.delay(faults)
 
 

@@ -87,10 +87,10 @@ class ImageFile:
         writers = self._storage.writers
         with self._errors():
             if self._part is None:
-                self._part = await writers.at_once(self._open)
+                self._part = await writers.inline(self._open)
             self._right_here -= sum(map(len, pieces))
             if self._right_here >= 0:
-                await writers.at_once(partial(self._part.writelines, pieces))
+                await writers.inline(partial(self._part.writelines, pieces))
                 return
             if self._beside is None:
                 self._beside = writers.file(self._part)
@@ -119,7 +119,7 @@ class ImageFile:
         """
         writers = self._storage.writers
         if self._storage.durability is Durability.NONE:
-            await writers.at_once(work)
+            await writers.inline(work)
         else:
             await writers.run(work)
 

@@ -30,7 +30,7 @@ _WEIGHT = 1 / 16
 _TIMED = 4
 
 # Times that threads have it before the event loop tries again.
-_SPELL = 512
+_BACKOFF_CALLS = 512
 
 # Threads for what waits for the disk, and for what keeps a processor busy: one is the event loop's.
 _WAITING = 8
@@ -75,16 +75,16 @@ class Writers:
     """
 
     def __init__(self, *, clock: Callable[[], float] = _waited) -> None:
-        self._hands = _started_threads(_WORKING)
+        self._cpu_pool = _started_threads(_WORKING)
         try:
             self._threads = _started_threads(_WAITING)
         except StorageError:
-            self._hands.shutdown()
+            self._cpu_pool.shutdown()
             raise
         self._clock = clock
         # The share of slow ones, not their mean: a few wait long for a processor.
         self._slow = 0.0
-        self._for_threads = 0
+        self._backoff_calls = 0
         self._untimed = 0
 
     def close(self) -> None:
@@ -92,7 +92,7 @@ class Writers:
         Wait for the threads to end.
         """
         self._threads.shutdown()
-        self._hands.shutdown()
+        self._cpu_pool.shutdown()
 
     async def run(self, work: Callable[[], T]) -> T:
         """
@@ -111,9 +111,9 @@ class Writers:
         To write and hash keeps a processor busy, and more threads than there are processors would
         only take turns.
         """
-        return AsyncFileIO(blocking, asyncio.get_running_loop(), self._hands)
+        return AsyncFileIO(blocking, asyncio.get_running_loop(), self._cpu_pool)
 
-    async def at_once(self, work: Callable[[], T]) -> T:
+    async def inline(self, work: Callable[[], T]) -> T:
         """
         Do a little *work* with files right here while that is quick, else in a thread, to its end.
 
@@ -121,8 +121,8 @@ class Writers:
         waits for the interpreter's lock and seems slow for ever.  So threads have it for a spell,
         then the event loop tries again.
         """
-        if self._for_threads:
-            self._for_threads -= 1
+        if self._backoff_calls:
+            self._backoff_calls -= 1
             return await self.run(work)
         if self._untimed:
             self._untimed -= 1
@@ -135,4 +135,4 @@ class Writers:
             self._untimed = 0 if is_slow else _TIMED - 1
             self._slow += _WEIGHT * (is_slow - self._slow)
             if self._slow > _TOLERATED:
-                self._slow, self._for_threads = 0.0, _SPELL
+                self._slow, self._backoff_calls = 0.0, _BACKOFF_CALLS

@@ -1,0 +1,3 @@
+"""
+The pipeline, wired: the only folder that knows all the others.
+"""

@@ -1,0 +1,288 @@
+"""
+The pipeline, wired: rows of a manifest in, outcomes out, and a report that has every one of them.
+"""
+
+import asyncio
+import logging
+import resource
+from collections import deque
+from contextlib import closing
+from math import inf
+from time import time
+from typing import Self
+
+import anyio
+import anyio.lowlevel
+from anyio import create_task_group, to_thread
+
+from batchfetch.errors import BatchFetchError, CredentialsError, ManifestError, StorageError
+from batchfetch.exit_codes import code_of_run, gravity
+from batchfetch.models import JobState, Outcome, OutcomeStatus
+from batchfetch.report.recorder import Recorder
+from batchfetch.run.intake import Intake
+from batchfetch.run.poller import Poller
+from batchfetch.run.summary import Progress, Summary
+from batchfetch.run.workers import Workers
+from batchfetch.scheduling import PollingPolicy
+from batchfetch.scheduling.pacing import Pace
+from batchfetch.scheduling.retry import RetryPolicy
+from batchfetch.scheduling.scheduler import Scheduler
+from batchfetch.service import TokenSource, Transport
+from batchfetch.settings import Settings
+from batchfetch.storage import LocalStorage
+
+log = logging.getLogger(__name__)
+
+# Files that a question in flight has open: its connection, its image, and the folder of that.
+_FILES_EACH = 3
+
+# What else is open: streams, report, lock, output, the event loop's own.
+_OWN_FILES = 24
+
+# Seconds that questions in flight have left when the caller or the time stops a run.  What was paid
+# for out of the last of a budget, or is the last thing a dying token is good for, may take its own.
+_GRACE = 3.0
+
+# Seconds spent on counting the rest of the manifest of a run that was stopped.
+_COUNTING = 2.0
+
+
+class Batch:
+    """
+    A run under way.  Iterate over it for its outcomes, each of them already in the report.
+
+    Iteration ends when every task is decided, or soon after `stop`; at its end it raises the
+    `CredentialsError`, `StorageError` or `ManifestError` that ended the run, if one did.
+    """
+
+    def __init__(
+        self,
+        intake: Intake,
+        recorder: Recorder,
+        storage: LocalStorage,
+        transport: Transport,
+        tokens: TokenSource,
+        settings: Settings,
+        retries: RetryPolicy,
+    ) -> None:
+        self._intake = intake
+        self._inline = storage.writers.inline
+        self._recorder = recorder
+        self._tokens = tokens
+        self._concurrency = _affordable(settings.concurrency)
+        # What `anyio.current_time` asks in the end, without looking the loop up on each call.
+        clock = asyncio.get_running_loop().time
+        self._started = clock()
+        self._deadline = self._started + (settings.max_runtime or inf)
+        self._pace = Pace(slots=self._concurrency, rate=settings.rate, max_calls=settings.max_calls)
+        self._scheduler = Scheduler(
+            PollingPolicy(settings.polling, patience=settings.patience),
+            epoch=time() - self._started,
+        )
+        self._workers = Workers(
+            self._scheduler,
+            Poller(
+                *(transport, storage, settings, self._pace, retries),
+                found=lambda state: self._scheduler.found(state, clock()),
+                clock=clock,
+            ),
+            tokens,
+            self._pace,
+            recorder.record,
+            patience=settings.patience,
+            deadline=self._deadline,
+            clock=clock,
+        )
+        self._recorded: deque[Outcome] = deque()
+        self._asking = anyio.CancelScope()
+        self._reading = anyio.CancelScope()
+        self._failure: BatchFetchError | None = None
+        self._told_by: str | None = None
+        self._seconds: float | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Outcome:
+        if not self._recorded:
+            self._recorded.extend(await self._recorder.written())
+        if self._recorded:
+            return self._recorded.popleft()
+        if self._failure is not None:
+            raise self._failure
+        raise StopAsyncIteration
+
+    def stop(self, by: str) -> None:
+        """
+        Ask nothing new, give what is in flight a short grace, then end the iteration.
+
+        *by* is what `Summary.stopped_by` will say: the name of a signal, or a word of the caller's.
+        """
+        self._told_by = self._told_by or by
+        self._end(by)
+
+    @property
+    def progress(self) -> Progress:
+        """
+        A snapshot of where the run stands.
+        """
+        counts = self._recorder.outcomes
+        return Progress(
+            tasks=self._intake.tasks,
+            all_read=self._intake.all_read,
+            outcomes={status: count for status in OutcomeStatus if (count := counts[status])},
+            already=self._intake.already.total(),
+            waiting=self._scheduler.waiting,
+            unfinished=self._scheduler.known_unfinished,
+            in_flight=self._pace.concurrency.in_flight,
+            calls=self._pace.budget.calls,
+            bytes=self._recorder.bytes,
+            seconds=self._elapsed(),
+        )
+
+    @property
+    def summary(self) -> Summary:
+        """
+        What the run came to; final once the iteration has ended.
+        """
+        progress = self.progress
+        left = progress.tasks - progress.decided
+        stopped_by = self._told_by or self._workers.stopped_by
+        if stopped_by in {"max-calls", "max-runtime"} and progress.all_read and not left:
+            stopped_by = None  # It was over before the limit could matter.
+        images = progress.outcomes.get(OutcomeStatus.COMPLETED, 0)
+        completed = images + self._intake.already[OutcomeStatus.COMPLETED]
+        return Summary(
+            tasks=progress.tasks,
+            outcomes=progress.outcomes,
+            already=progress.already,
+            left=left,
+            calls=progress.calls,
+            calls_per_image=round(progress.calls / images, 3) if images else None,
+            asked_too_early=self._workers.too_early,
+            token_requests=self._tokens.requests,
+            bytes=progress.bytes,
+            seconds=round(progress.seconds, 3),
+            exit_code=code_of_run(self._failure, stopped_by, done=completed == progress.tasks),
+            stopped_by=stopped_by,
+        )
+
+    def _elapsed(self) -> float:
+        return anyio.current_time() - self._started if self._seconds is None else self._seconds
+
+    async def run(self) -> None:
+        """
+        Do the work, side by side with whoever iterates.
+        """
+        # Only `abandon` cuts it short: whatever ends the caller's block, what is decided by then is
+        # still to be written.
+        with anyio.CancelScope(shield=True):
+            async with create_task_group() as recording:
+                recording.start_soon(self._record)
+                with closing(self._recorder):
+                    async with create_task_group() as reading:
+                        reading.start_soon(self._feed)
+                        with self._asking:
+                            await self._ask()
+                        # A run that was stopped only counts the rows that are left.
+                        counting = _COUNTING if self._failure is None else 0.0
+                        self._reading.deadline = anyio.current_time() + counting
+                    self._seconds = self._elapsed()
+            await self._recorder.flush_after_error()
+
+    def abandon(self) -> None:
+        """
+        Stop at once what is not over yet: what is in flight is given up, and nobody iterates on.
+        """
+        if self._seconds is None:
+            self._workers.stop("abandoned")
+        self._asking.cancel()
+        self._reading.cancel()
+        self._recorder.close_reader()
+
+    async def _ask(self) -> None:
+        async with create_task_group() as asking:
+            asking.start_soon(self._watch)
+            async with create_task_group() as pollers:
+                for _ in range(self._concurrency):
+                    pollers.start_soon(self._poll)
+            asking.cancel_scope.cancel()
+
+    async def _watch(self) -> None:
+        await anyio.sleep_until(self._deadline)
+        self._end("max-runtime")
+
+    def _end(self, by: str) -> None:
+        self._workers.stop(by)
+        self._asking.deadline = min(self._asking.deadline, anyio.current_time() + _GRACE)
+
+    async def _poll(self) -> None:
+        try:
+            await self._workers.work()
+        except (CredentialsError, StorageError) as exc:
+            self._fail(exc)
+
+    async def _record(self) -> None:
+        try:
+            await self._recorder.run()
+        except StorageError as exc:
+            self._fail(exc)
+
+    def _fail(self, error: BatchFetchError) -> None:
+        # Of several the gravest counts, of equals the first.
+        if self._failure is None or gravity(error) < gravity(self._failure):
+            self._failure = error
+        match error:
+            case CredentialsError():
+                self._workers.stop("credentials")
+            case StorageError():  # At once: nothing that is in flight could be stored.
+                self._workers.stop("storage")
+                self._asking.cancel()
+            case _:
+                pass  # What was read of the manifest is worth finishing all the same.
+
+    async def _feed(self) -> None:
+        """
+        Read the manifest as fast as the scheduler wants it; once stopped, only to count it.
+        """
+        try:
+            with self._reading:
+                while not self._intake.all_read:
+                    await self._read()
+                    self._workers.notify()
+                    await self._workers.room()
+        except (ManifestError, StorageError) as exc:
+            self._fail(exc)
+        self._scheduler.close()
+        self._workers.notify()
+
+    async def _read(self) -> None:
+        """
+        Read a slab of the manifest.
+        """
+        if self._intake.takes_time:
+            decisions = await to_thread.run_sync(self._intake.chunk, abandon_on_cancel=True)
+        else:
+            decisions = await self._inline(self._intake.chunk)
+            await anyio.lowlevel.checkpoint()  # Those who ask have their turn between two slabs.
+        for decision in decisions:
+            if not isinstance(decision, JobState):
+                if decision is not None:
+                    await self._recorder.record(decision)
+            elif self._workers.stopped_by is None:
+                self._scheduler.offer(decision)
+
+
+def _affordable(concurrency: int) -> int:
+    """
+    Return how many of *concurrency* questions the files that we may open allow to be in flight.
+    """
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    affordable = max(1, (files - _OWN_FILES) // _FILES_EACH)
+    if files == resource.RLIM_INFINITY or affordable >= concurrency:
+        return concurrency
+    log.warning(
+        "%d requests in flight instead of %d: no more than %d files may be open (ulimit -n)",
+        *(affordable, concurrency, files),
+    )
+    return affordable

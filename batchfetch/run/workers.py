@@ -1,0 +1,183 @@
+"""
+The pollers at work: each takes a slot, then the next due job, then asks.
+
+One poller at a time leads: it waits for whatever has to be waited for, takes the question and lets
+the next one lead while it asks.  So nobody wakes in vain, and no task exists only to wake others.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from math import inf
+
+import anyio
+
+from batchfetch.errors import StatusError
+from batchfetch.models import JobState, Outcome
+from batchfetch.run.poller import Poller, Retry, Verdict, timed_out
+from batchfetch.scheduling.pacing import Pace
+from batchfetch.scheduling.scheduler import Scheduler
+from batchfetch.service import TokenSource
+
+
+class Workers:
+    """
+    Sees every job that the scheduler is offered through to its outcome, or stops before.
+
+    *record* takes each outcome; while it waits, its poller asks nothing.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        poller: Poller,
+        tokens: TokenSource,
+        pace: Pace,
+        record: Callable[[Outcome], Awaitable[None]],
+        *,
+        patience: float,
+        deadline: float = inf,
+        clock: Callable[[], float] = anyio.current_time,
+    ) -> None:
+        self._scheduler = scheduler
+        self._poller = poller
+        self._tokens = tokens
+        self._pace = pace
+        self._record = record
+        self._patience = patience
+        self._deadline = deadline
+        self._clock = clock
+        # asyncio's: anyio's asks for the backend and the task every time it is taken.
+        self._leader = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self._room = asyncio.Event()
+        self._asking_for_token = anyio.CancelScope()
+        self.stopped_by: str | None = None
+        """Why nothing new is asked; None while all goes on."""
+
+        self.too_early = 0
+        """Questions that were answered with "not yet"."""
+
+    def notify(self) -> None:
+        """
+        Tell whoever waits that something changed: a job was offered, a slot is free.
+        """
+        self._changed.set()
+
+    def stop(self, by: str) -> None:
+        """
+        Ask nothing new.  The first reason given stays.
+        """
+        self.stopped_by = self.stopped_by or by
+        self._asking_for_token.cancel()
+        self._room.set()
+        self.notify()
+
+    async def room(self) -> None:
+        """
+        Wait until the scheduler wants more jobs, or none any more.
+        """
+        while self.stopped_by is None and not self._scheduler.wants_more:
+            self._room.clear()
+            await self._room.wait()
+
+    async def work(self) -> None:
+        """
+        Ask one question after another until all is settled or stopped.  To be run once per slot.
+
+        Raises `CredentialsError` and `StorageError`.
+        """
+        while (question := await self._next()) is not None:
+            state, token = question
+            try:
+                verdict = await self._poller.ask(state, token)
+            finally:
+                self._pace.finish()
+                self.notify()
+            await self._take(state, token, verdict)
+            self.notify()
+
+    async def _next(self) -> tuple[JobState, str] | None:
+        """
+        Return the next question, and a token for it, when it may be asked; None at the end.
+        """
+        if not self._leader.locked() and (question := self._at_hand()):
+            return question  # As nearly always: nobody leads, because nothing is waited for.
+        async with self._leader:
+            while self.stopped_by is None and not self._scheduler.finished:
+                now = self._clock()
+                until = self._pace.held_until(now)
+                if until is None:
+                    due = self._scheduler.next(now, self._pace.budget.left)
+                    if isinstance(due, JobState):
+                        return await self._start(due)
+                    until = due
+                elif self._pace.budget.is_spent and self._is_work_left():
+                    self.stop("max-calls")
+                elif self._pace.cooldown.until >= self._deadline:
+                    self.stop("max-runtime")  # Now rather than after hours of waiting in vain.
+                if self.stopped_by is None:
+                    await self._changed_before(until)
+        return None
+
+    def _at_hand(self) -> tuple[JobState, str] | None:
+        """
+        Return the next question, and a token for it, if both are at hand and it may be asked now.
+        """
+        token = self._tokens.at_hand
+        now = self._clock()
+        if token is None or self.stopped_by is not None or self._pace.held_until(now) is not None:
+            return None
+        state = self._scheduler.next(now, self._pace.budget.left)
+        if not isinstance(state, JobState):
+            return None
+        self._room.set()
+        self._pace.start(now)
+        return state, token
+
+    def _is_work_left(self) -> bool:
+        """
+        Whether something would have to be asked that no answer in flight can settle.
+        """
+        scheduler = self._scheduler
+        idle = self._pace.concurrency.in_flight == 0
+        return idle and bool(scheduler.waiting or scheduler.known_unfinished)
+
+    async def _start(self, state: JobState) -> tuple[JobState, str] | None:
+        self._room.set()
+        token = self._tokens.at_hand
+        if token is None:
+            # It may take ten minutes, and nothing that was paid for waits for it.
+            with anyio.CancelScope() as self._asking_for_token:
+                token = await self._tokens.token()
+        if token is None or self.stopped_by is not None:
+            return None
+        self._pace.start(self._clock())
+        return state, token
+
+    async def _changed_before(self, until: float | None) -> None:
+        # asyncio's event and timer: a cancel scope for every wait was a twentieth of all the time.
+        self._changed.clear()
+        if until is None or until == inf:
+            await self._changed.wait()
+            return
+        timer = asyncio.get_running_loop().call_at(until, self._changed.set)
+        try:
+            await self._changed.wait()
+        finally:
+            timer.cancel()
+
+    async def _take(self, state: JobState, token: str, verdict: Verdict) -> None:
+        now = self._clock()
+        if isinstance(verdict, Retry):
+            if isinstance(verdict.error, StatusError) and verdict.error.status == 401:
+                self._tokens.refuse(token)
+            self._scheduler.again(state, now + verdict.delay)
+            return
+        if not isinstance(verdict, Outcome):
+            self.too_early += 1
+            if state.first_asked is None or now < state.first_asked + self._patience:
+                self._scheduler.unfinished(state, now)
+                return
+            verdict = timed_out(state, self._patience)
+        self._scheduler.settled(state, now)
+        await self._record(verdict)

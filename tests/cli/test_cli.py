@@ -1,0 +1,561 @@
+"""
+The command from outside: words, exit codes, streams.
+"""
+
+import fcntl
+import gc
+import json
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+from command import (
+    LIMIT,
+    client_credentials,
+    environment,
+    finish,
+    images_in,
+    run,
+    start,
+    wait_until,
+)
+from origin import Origin, serving
+
+from batchfetch.cli.imports import kept
+from batchfetch.cli.main import main
+from batchfetch.errors import (
+    CredentialsError,
+    JobError,
+    ManifestError,
+    OutputLockedError,
+    ReportError,
+    SettingsError,
+    StorageError,
+)
+from batchfetch.exit_codes import code_of_failure
+from batchfetch.version import __version__
+
+IDS = ["t-1", "t-2", "t-3"]
+SANDBOX = {"BATCHFETCH_SANDBOX_PROCESSING_TIME": "0"}
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """
+    A manifest of three tasks, all of which the stand-in completes.
+    """
+    path = tmp_path / "ids.txt"
+    path.write_text("\n".join(IDS))
+    return path
+
+
+@pytest.fixture
+def fetch(tmp_path, manifest):
+    """
+    Run `fetch` on the manifest against the stand-in, in a folder of its own.
+    """
+
+    def fetch(*args, env=SANDBOX, **how):
+        return run("fetch", manifest, "--sandbox", *args, env=without_credentials(**env), **how)
+
+    def in_folder(*args, **how):
+        return fetch(*args, **{"cwd": tmp_path, **how})
+
+    return in_folder
+
+
+def without_credentials(**more):
+    """
+    An environment that holds none of ours.
+    """
+    env = environment(**more)
+    del env["BATCHFETCH_ACCESS_TOKEN"]
+    return env
+
+
+# The front door
+
+
+def test_version():
+    """
+    `--version` says which release this is.
+    """
+    finished = run("--version")
+    assert (finished.code, finished.stdout) == (0, f"batchfetch {__version__}\n")
+
+
+def test_the_installed_command_is_the_module():
+    """
+    `batchfetch` and `python -m batchfetch` are one.
+    """
+    script = Path(sys.executable).with_name("batchfetch")
+    if not script.exists():
+        pytest.skip("batchfetch is not installed beside this Python")
+    output = subprocess.run([script, "--help"], check=True, capture_output=True, text=True).stdout
+    assert output == run("--help").stdout
+    assert output.startswith("Usage: batchfetch ")
+
+
+def test_no_arguments_show_the_help():
+    """
+    Without a subcommand there is help, and nothing was asked.
+    """
+    finished = run()
+    assert finished.code == 2
+    assert finished.stdout == ""
+    assert "fetch    Fetch every task" in finished.stderr
+
+
+def test_a_shell_can_complete_the_command():
+    """
+    What may follow is offered to the shell, in the way of click.
+    """
+    env = environment(_BATCHFETCH_COMPLETE="bash_complete", COMP_WORDS="batchfetch", COMP_CWORD="1")
+    assert run(env=env).stdout == "plain,fetch\nplain,sandbox\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["fetsh"], "No such command 'fetsh'"),
+        (["fetch"], "Missing argument 'MANIFEST...'."),
+        (["fetch", "m.txt", "--conurrency", "3"], "No such option"),
+        (["fetch", "m.txt", "--rate"], "Option '--rate' requires an argument."),
+        (["fetch", "m.txt", "--rate", "fast"], "--rate: is no rate; write 20, 20/s or 600/m"),
+        (["fetch", "m.txt", "--log-level", "loud"], "--log-level: should be 'debug', 'info'"),
+        (["fetch", "m.txt", "--config", "gone.toml"], "gone.toml: cannot be read: No such file"),
+        (
+            ["fetch", "m.txt", "--sandbox", "--base-url", "https://x"],
+            "--base-url and --sandbox exclude each other",
+        ),
+        (["sandbox", "--port", "x"], "--port: should be a valid integer"),
+    ],
+)
+def test_a_usage_error_is_one_sentence(capsys, args, sentence):
+    """
+    What is wrong is said in one line, and the exit code is 2.
+    """
+    assert main(args) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"batchfetch: {sentence}")
+    assert said.err.count("\n") == 1
+
+
+def test_wrong_settings_create_nothing(fetch, tmp_path):
+    """
+    A setting that makes no sense stops the run before it touches anything.
+    """
+    assert fetch("--patience", "soon").code == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"ids.txt"}
+
+
+def test_missing_credentials_are_one_sentence(tmp_path, manifest):
+    """
+    A run without credentials says what to set, asks nothing and leaves nothing.
+    """
+    finished = run("fetch", manifest, cwd=tmp_path, env=without_credentials())
+    assert finished.code == 2
+    assert (
+        "no credentials: set BATCHFETCH_CLIENT_ID and BATCHFETCH_CLIENT_SECRET" in finished.stderr
+    )
+    assert finished.stderr.count("\n") == 1
+    assert not (tmp_path / "images").exists()
+
+
+def test_a_missing_manifest_is_one_sentence(tmp_path):
+    """
+    A manifest that is not there is exit 2, in the chosen log format.
+    """
+    finished = run("fetch", "gone.csv", "--log-format", "json", cwd=tmp_path)
+    assert finished.code == 2
+    entry = json.loads(finished.stderr)
+    assert (entry["level"], "gone.csv" in entry["message"]) == ("error", True)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (SettingsError, 2),
+        (ManifestError, 2),
+        (CredentialsError, 5),
+        (StorageError, 6),
+        (ReportError, 6),
+        (OutputLockedError, 7),
+    ],
+)
+def test_every_error_that_ends_a_run_has_a_code(error, code):
+    """
+    The errors of a run that never began have the contract's codes.
+    """
+    assert code_of_failure(error("why")) == code
+
+
+def test_an_error_that_should_never_get_out_is_a_defect():
+    """
+    It is raised again, which shows a traceback and exits 1.
+    """
+    with pytest.raises(JobError, match="why"):
+        code_of_failure(JobError("why"))
+
+
+def test_nothing_heavy_is_imported_for_help():
+    """
+    Help does not wait for what only a run needs.
+    """
+    code = (
+        "import sys; from batchfetch.cli.main import main; main(['{}', '--help'][{}:]);"
+        "print(sorted({{'aiohttp', 'anyio', 'rich', 'aiofiles', 'asyncio', 'pydantic'}}"
+        " & set(sys.modules)), file=sys.stderr)"
+    )
+    for start_at, imported in ((1, []), (0, ["pydantic"])):
+        command = [sys.executable, "-c", code.format("fetch", start_at)]
+        done = subprocess.run(
+            command, check=True, capture_output=True, text=True, env=environment()
+        )
+        assert done.stderr.strip() == str(imported)
+
+
+def test_no_garbage_is_looked_for_while_importing():
+    """
+    The collector rests in the block, leaves what was made there alone, and works on afterwards.
+    """
+    before = gc.get_freeze_count()
+    with kept():
+        assert not gc.isenabled()
+        made = [[] for _ in range(1000)]
+    assert gc.isenabled()
+    assert gc.get_freeze_count() >= before + len(made)
+
+
+def test_a_run_imports_nothing_that_it_does_not_use():
+    """
+    What only a plan, a settings file, a mistake, a terminal or the stand-in needs is left alone.
+    """
+    code = (
+        # Who measures coverage has imported something of its own by then.
+        "import sys; before = set(sys.modules); import batchfetch.cli.run;"
+        "print({'batchfetch.run.plan', 'batchfetch.sandbox', 'tomllib', 'difflib', 'rich'}"
+        " & set(sys.modules) - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=environment(),
+    )
+    assert done.stdout.strip() == "set()"
+
+
+# A run on the stand-in
+
+
+def test_a_run_leaves_images_a_report_and_a_summary(fetch, tmp_path):
+    """
+    All tasks are completed: exit 0, nothing on stdout, the summary on stderr.
+    """
+    finished = fetch()
+    assert (finished.code, finished.stdout) == (0, "")
+    assert set(images_in(tmp_path / "images")) == set(IDS)
+    assert re.search(r"^3 tasks in .* s: 3 Completed\n3 calls \(1\.00 for each", finished.stderr)
+    assert finished.stderr.endswith("report: images/report.jsonl\n")
+
+
+def test_json_is_all_there_is_on_stdout(fetch):
+    """
+    `--json` prints the summary as one object.
+    """
+    finished = fetch("--json")
+    assert set(finished.summary) == {
+        *("tasks", "outcomes", "already", "left", "calls", "token_requests", "bytes"),
+        *("calls_per_image", "asked_too_early", "seconds", "exit_code", "stopped_by"),
+    }
+    assert finished.summary["outcomes"] == {"Completed": 3}
+    assert finished.stdout.count("\n") == 1
+
+
+def test_a_second_run_has_nothing_to_do(fetch):
+    """
+    What is there is not fetched again.
+    """
+    fetch()
+    again = fetch("--json")
+    assert again.code == 0
+    assert (again.summary["already"], again.summary["calls"]) == (3, 0)
+
+
+def test_tasks_that_did_not_end_well_are_warnings(fetch, manifest):
+    """
+    Each is a line on stderr, the exit code is 3, and the summary says how to list them.
+    """
+    manifest.write_text("t-1\nsample-error\nsample-unknown\n")
+    finished = fetch()
+    assert finished.code == 3
+    assert "warning: sample-error: Error (service_error): " in finished.stderr
+    assert "warning: sample-unknown: NotExist (not_found)" in finished.stderr
+    command = finished.stderr.splitlines()[-1].removeprefix("what went wrong: ")
+    listed = subprocess.run(
+        ["sh", "-c", command], check=True, capture_output=True, text=True, cwd=manifest.parent
+    )
+    assert {json.loads(line)["task_id"] for line in listed.stdout.splitlines()} == {
+        "sample-error",
+        "sample-unknown",
+    }
+
+
+def test_a_log_for_machines(fetch, manifest):
+    """
+    With `--log-format json` every line on stderr is an object, the summary among them.
+    """
+    manifest.write_text("t-1\nsample-error\n")
+    entries = [json.loads(line) for line in fetch("--log-format", "json").stderr.splitlines()]
+    assert [entry["outcome"]["task_id"] for entry in entries if "outcome" in entry] == [
+        "sample-error"
+    ]
+    assert entries[-1]["summary"]["exit_code"] == 3
+
+
+def test_a_quiet_run(fetch):
+    """
+    A run that went well and was asked to be quiet says nothing at all.
+    """
+    finished = fetch("--log-level", "warning")
+    assert (finished.code, finished.stdout, finished.stderr) == (0, "", "")
+
+
+def test_settings_come_from_file_and_environment_too(fetch, tmp_path):
+    """
+    A run takes its options from the settings file and from variables as well.
+    """
+    (tmp_path / "night.toml").write_text('output = "from-file"\nreport = "from-file.jsonl"\n')
+    env = {**SANDBOX, "BATCHFETCH_CONFIG": "night.toml", "BATCHFETCH_OUTPUT": "from-environment"}
+    finished = fetch(env=env)
+    assert finished.code == 0
+    assert set(images_in(tmp_path / "from-environment")) == set(IDS)
+    assert (tmp_path / "from-file.jsonl").exists()
+
+
+def test_a_misspelt_variable_is_a_warning(fetch):
+    """
+    It does not stop the run.
+    """
+    finished = fetch(env={**SANDBOX, "BATCHFETCH_OUTPT": "x", "BATCHFETCH_SANDBOX_WORKRS": "3"})
+    assert finished.code == 0
+    assert "BATCHFETCH_OUTPT means nothing here; did you mean BATCHFETCH_OUTPUT?" in finished.stderr
+    assert "BATCHFETCH_SANDBOX_WORKRS means nothing here" in finished.stderr
+
+
+def test_the_stand_in_listens_to_the_environment(fetch):
+    """
+    `fetch --sandbox` takes the stand-in's settings from variables.
+    """
+    finished = fetch("--attempts", "1", env={"BATCHFETCH_SANDBOX_FAULTS": "corrupt=1"})
+    assert finished.code == 3
+    assert finished.stderr.count("Failed (corrupt_png)") == 3
+
+
+def test_credentials_from_the_environment_reach_the_service(tmp_path, manifest):
+    """
+    A client id and a secret are changed into a token, with which the service is asked.
+    """
+    with serving(Origin()) as origin:
+        finished = run(
+            *("fetch", manifest, "--base-url", origin.base_url, "-o", tmp_path / "out"),
+            env=client_credentials(),
+        )
+    assert finished.code == 0, finished.stderr
+    assert origin.token_requests
+
+
+def test_standard_input_is_a_manifest(fetch, tmp_path):
+    """
+    `-` reads ids from stdin, one a line.
+    """
+    process = start(
+        *("fetch", "-", "--sandbox", "--json"),
+        env=without_credentials(**SANDBOX),
+        stdin=subprocess.PIPE,
+        cwd=tmp_path,
+    )
+    stdout, _ = process.communicate("a\nb\n", timeout=LIMIT)
+    assert json.loads(stdout)["outcomes"] == {"Completed": 2}
+
+
+def unread(pipe):
+    """
+    Return how many bytes in *pipe* nobody has read yet.
+    """
+    return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_waits_for_its_manifest_can_be_stopped(tmp_path, number):
+    """
+    A signal before, or just after, the run has begun ends it at once and without a traceback.
+    """
+    process = start(
+        *("fetch", "-", "--sandbox"),
+        env=without_credentials(),
+        stdin=subprocess.PIPE,
+        cwd=tmp_path,
+    )
+    process.stdin.write("half a li")
+    process.stdin.flush()
+    wait_until(lambda: not unread(process.stdin))
+    process.send_signal(number)
+    try:
+        process.wait(30)  # Its manifest stays open: only the signal can end it.
+    finally:
+        process.kill()
+        finished = finish(process)
+    # How a shell says that a signal ended a process: by 128 and its number, as we do.
+    assert finished.code in {128 + number, -number}
+    assert "Traceback" not in finished.stderr
+
+
+# Forecasts
+
+
+def test_a_dry_run_touches_nothing(fetch, tmp_path):
+    """
+    The plan is on stdout; no folder is made.
+    """
+    finished = fetch("--dry-run")
+    assert finished.code == 0
+    assert finished.stdout.startswith("3 tasks: 3 to fetch\n3 calls at least")
+    assert [path.name for path in tmp_path.iterdir()] == ["ids.txt"]
+
+
+def test_a_dry_run_needs_no_credentials(tmp_path, manifest):
+    """
+    It asks nothing, so nobody needs to be known; it knows what is settled.
+    """
+    run("fetch", manifest, "--sandbox", cwd=tmp_path, env=without_credentials(**SANDBOX))
+    with manifest.open("a") as more:
+        more.write("\nt-4\n")
+    finished = run(
+        *("fetch", manifest, "--dry-run", "--json"),
+        cwd=tmp_path,
+        env=without_credentials(),
+    )
+    assert finished.code == 0
+    plan = json.loads(finished.stdout)
+    assert (plan["tasks"], plan["to_fetch"], plan["already"], plan["least_calls"]) == (4, 1, 3, 1)
+
+
+# Terminals and pipes
+
+
+def test_a_terminal_shows_the_run(tmp_path, manifest):
+    """
+    On a terminal there is a live display, gone at the end, and the summary stays.
+    """
+    mine, its = pty.openpty()
+    process = start(
+        *("fetch", manifest, "--sandbox"),
+        env=without_credentials(BATCHFETCH_SANDBOX_PROCESSING_TIME="0", TERM="xterm"),
+        cwd=tmp_path,
+        stderr=its,
+    )
+    os.close(its)
+    shown = b""
+    while chunk := read_terminal(mine):
+        shown += chunk
+    assert process.wait(LIMIT) == 0
+    process.stdout.close()
+    assert b"in flight" in shown
+    assert b"\x1b[?25h" in shown, "the cursor was not given back"
+    assert b"3 tasks in" in shown.split(b"in flight")[-1]
+
+
+def read_terminal(descriptor):
+    """
+    Return what comes next, and nothing once the other side is gone.
+    """
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:  # How Linux says that the other side is closed.
+        os.close(descriptor)
+        return b""
+
+
+@pytest.mark.parametrize("args", [["--json"], ["--dry-run"], ["--json", "--log-level", "debug"]])
+def test_a_reader_who_leaves_is_no_failure(fetch, args):
+    """
+    A closed pipe on stdout and stderr makes no traceback and no other exit code.
+    """
+    reading, writing = os.pipe()
+    os.close(reading)
+    finished = fetch(*args, stdout=writing)
+    os.close(writing)
+    assert finished.code == 0
+    assert "Traceback" not in finished.stderr
+    assert "Exception ignored" not in finished.stderr
+
+
+def test_a_closed_stderr_is_no_failure(fetch, tmp_path):
+    """
+    When nobody reads the log, the work is done all the same.
+    """
+    reading, writing = os.pipe()
+    os.close(reading)
+    assert fetch("--log-level", "debug", stderr=writing).code == 0
+    os.close(writing)
+    assert set(images_in(tmp_path / "images")) == set(IDS)
+
+
+def test_closed_streams_are_no_failure(manifest, tmp_path):
+    """
+    A run may be started with stdout and stderr closed.
+    """
+    command = f"{sys.executable} -m batchfetch fetch {manifest} --sandbox --json >&- 2>&-"
+    subprocess.run(
+        ["sh", "-c", command], check=True, cwd=tmp_path, env=without_credentials(**SANDBOX)
+    )
+    assert set(images_in(tmp_path / "images")) == set(IDS)
+
+
+def test_a_full_disk_under_stdout_is_exit_6(fetch):
+    """
+    A summary that cannot be delivered is not passed over.
+    """
+    with Path("/dev/full").open("w") as full:
+        finished = fetch("--json", stdout=full)
+    assert finished.code == 6
+    assert finished.stderr.endswith("standard output cannot be written: No space left on device\n")
+
+
+# The stand-in as a process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_stand_in_serves_until_told(tmp_path, manifest, number):
+    """
+    Its address is the first line on stdout; a run can use it; a signal ends it with exit 0.
+    """
+    process = start("sandbox", "--processing-time", "0", env=without_credentials())
+    url = process.stdout.readline().strip()
+    finished = run(
+        *("fetch", manifest, "--base-url", url, "-o", tmp_path / "out"), env=client_credentials()
+    )
+    process.send_signal(number)
+    stopped = finish(process)
+    assert finished.code == 0, finished.stderr
+    assert (stopped.code, stopped.stdout, stopped.stderr) == (0, "", "")
+
+
+def test_the_stand_in_has_variables_of_its_own(tmp_path):
+    """
+    `BATCHFETCH_SANDBOX_…` is not mixed up with the options of a run.
+    """
+    finished = run("sandbox", env=environment(BATCHFETCH_SANDBOX_HOST="192.0.2.1"))
+    assert finished.code == 2
+    assert finished.stderr.startswith("batchfetch: BATCHFETCH_SANDBOX_HOST: must be a loopback")

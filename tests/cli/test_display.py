@@ -1,0 +1,425 @@
+"""
+What people and machines read on stderr: progress, outcomes, summary, log lines.
+"""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+from batchfetch.cli import format as formatting
+from batchfetch.cli.display import OutcomeLog, log_progress, open_display
+from batchfetch.cli.logs import JsonFormatter, StderrHandler, TextFormatter, redacted
+from batchfetch.cli.options import LogFormat, ProgressMode
+from batchfetch.models import Outcome, OutcomeStatus
+from batchfetch.run.plan import Plan
+from batchfetch.run.summary import Progress, Summary
+from batchfetch.settings import Settings
+
+REPORT = Path("images/report.jsonl")
+
+
+def progress(**changes):
+    """
+    A run that has seen some of everything.
+    """
+    usual = {
+        "tasks": 2000,
+        "all_read": True,
+        "outcomes": {OutcomeStatus.COMPLETED: 900, OutcomeStatus.ERROR: 3},
+        "already": 97,
+        "waiting": 950,
+        "unfinished": 18,
+        "in_flight": 32,
+        "calls": 1000,
+        "bytes": 5 * 2**20,
+        "seconds": 30.1,
+    }
+    return Progress(**(usual | changes))
+
+
+def summary(**changes):
+    """
+    A run that ended well.
+    """
+    usual = {
+        "tasks": 25,
+        "outcomes": {OutcomeStatus.COMPLETED: 20},
+        "already": 5,
+        "left": 0,
+        "calls": 25,
+        "calls_per_image": 1.25,
+        "asked_too_early": 0,
+        "token_requests": 1,
+        "bytes": 2048,
+        "seconds": 3.21,
+        "exit_code": 0,
+    }
+    return Summary(**(usual | changes))
+
+
+def outcome(**changes):
+    """
+    A task that the service could not do.
+    """
+    usual = {
+        "task_id": "t-17",
+        "status": OutcomeStatus.ERROR,
+        "reason": "service_error",
+        "messages": ("No text.", "No page."),
+    }
+    return Outcome(**(usual | changes))
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0.0 s"),
+        (0.44, "0.4 s"),
+        (9.94, "9.9 s"),
+        (9.96, "10 s"),
+        (59.6, "1 min 00 s"),
+        (192, "3 min 12 s"),
+        (3599.9, "1 h 00 min"),
+        (7500, "2 h 05 min"),
+        (100 * 3600, "100 h 00 min"),
+    ],
+)
+def test_durations(seconds, words):
+    """
+    A duration is as exact as its length deserves.
+    """
+    assert formatting.duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (5 * 2**20, "5.0 MiB"),
+        (2**50, "1024.0 TiB"),
+    ],
+)
+def test_sizes(count, words):
+    """
+    A size is given in the largest unit that fits.
+    """
+    assert formatting.size(count) == words
+
+
+def test_progress_is_one_line():
+    """
+    The line says what is settled, what goes on, what it took, and when it will be over.
+    """
+    assert formatting.progress_line(progress()) == (
+        "1000 of 2000 tasks: 900 Completed, 3 Error, 97 settled earlier; "
+        "32 in flight, 950 not asked yet, 18 unfinished; "
+        "1000 calls, 5.0 MiB, 30.0 tasks/s; 30 s, about 33 s left"
+    )
+
+
+def test_progress_before_anything_happened():
+    """
+    A run that has just begun has no speed, and does not guess.
+    """
+    start = progress(outcomes={}, already=0, tasks=0, all_read=False, seconds=0.0, calls=1)
+    assert formatting.progress_line(start).startswith("0 of at least 0 tasks; 32 in flight, ")
+    assert formatting.progress_line(start).endswith("1 call, 5.0 MiB, 0.0 tasks/s; 0.0 s")
+
+
+def test_no_guess_before_the_manifest_is_read():
+    """
+    While the manifest's length is unknown, so is the time that is left.
+    """
+    assert formatting.remaining(progress(all_read=False)) is None
+    assert " left" not in formatting.progress_line(progress(all_read=False))
+
+
+def test_summary_of_a_good_run():
+    """
+    Three lines: what was decided, what it took, where to read on.
+    """
+    assert formatting.summary_text(summary(), REPORT) == (
+        "25 tasks in 3.2 s: 20 Completed, 5 settled by earlier runs\n"
+        "25 calls (1.25 for each image), 1 token request, 2.0 KiB of images\n"
+        "report: images/report.jsonl"
+    )
+
+
+def test_summary_says_what_it_cost():
+    """
+    With a price there is a sum.
+    """
+    text = formatting.summary_text(summary(calls=1200), REPORT, 0.03)
+    assert "2.0 KiB of images, 36.00 at 0.03 a call\n" in text
+
+
+def test_summary_shows_how_to_find_what_went_wrong():
+    """
+    If a task did not end Completed, the last line is a command that lists such tasks.
+    """
+    outcomes = {OutcomeStatus.COMPLETED: 2, OutcomeStatus.FAILED: 1}
+    text = formatting.summary_text(
+        summary(outcomes=outcomes, exit_code=3), Path("my images/report.jsonl")
+    )
+    assert text.endswith(
+        """\nwhat went wrong: grep -v '"outcome":"Completed"' 'my images/report.jsonl'"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("by", "line"),
+    [
+        ("max-calls", "stopped by --max-calls; 3 tasks left: run the same command again"),
+        ("SIGTERM", "stopped by SIGTERM; 3 tasks left: run the same command again"),
+        (
+            "storage",
+            "stopped: the disk takes no more; 3 tasks left: run the same command again",
+        ),
+    ],
+)
+def test_summary_of_a_run_that_was_stopped(by, line):
+    """
+    What stopped it, what is left, and what to do.
+    """
+    assert line in formatting.summary_text(summary(stopped_by=by, left=3), REPORT).splitlines()
+
+
+def test_summary_of_nothing():
+    """
+    A run that found everything done says so.
+    """
+    text = formatting.summary_text(
+        summary(outcomes={}, calls=0, calls_per_image=None, token_requests=0), REPORT
+    )
+    assert text.startswith(
+        "25 tasks in 3.2 s: nothing to do, 5 settled by earlier runs\n0 calls, 0 "
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({}, "t-17: Error (service_error): No text.; No page."),
+        ({"detail": "It is torn."}, "t-17: Error (service_error): It is torn."),
+        ({"messages": ()}, "t-17: Error (service_error)"),
+        (
+            {"task_id": None, "manifest": "m.csv", "line": 3, "detail": "No id."},
+            "m.csv:3: Error (service_error): No id.",
+        ),
+    ],
+)
+def test_an_outcome_is_one_line(changes, line):
+    """
+    The line names the task, or the row, and says what became of it.
+    """
+    assert formatting.outcome_line(outcome(**changes)) == line
+
+
+def test_the_plan():
+    """
+    The plan says what would be done and what it takes at least, with a price also what it costs.
+    """
+    plan = Plan(
+        tasks=10,
+        already=2,
+        adopted=1,
+        to_fetch=6,
+        invalid=1,
+        least_calls=6,
+        expected_calls=9,
+        expected_seconds=2.5,
+        least_cost=0.18,
+        expected_cost=0.27,
+    )
+    assert formatting.plan_text(plan, Settings(price_per_call=0.03)) == (
+        "10 tasks: 6 to fetch, 2 settled by earlier runs, 1 in place already, 1 unusable\n"
+        "6 calls at least, if all is ready, 0.18 at 0.03 a call\n"
+        "9 calls expected, if the service still works on them all, 0.27 at 0.03 a call\n"
+        "2.5 s at least, or until the service is done\n"
+        "report: images/report.jsonl"
+    )
+
+
+def test_the_plan_of_nothing():
+    """
+    An empty manifest is nothing to do.
+    """
+    plan = Plan(
+        tasks=0,
+        already=0,
+        adopted=0,
+        to_fetch=0,
+        invalid=0,
+        least_calls=0,
+        expected_calls=0,
+        expected_seconds=0,
+        least_cost=None,
+        expected_cost=None,
+    )
+    assert formatting.plan_text(plan, Settings()).startswith("0 tasks: nothing to do\n0 calls")
+
+
+# Log lines
+
+
+@pytest.fixture
+def lines(capsys):
+    """
+    What logging with this formatter leaves on stderr.
+    """
+    handler = StderrHandler()
+    logger = logging.getLogger("batchfetch.test")
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+
+    def lines(formatter, message, level=logging.WARNING, **how):
+        handler.setFormatter(formatter)
+        logger.log(level, "%s", message, **how)
+        return capsys.readouterr().err
+
+    yield lines
+    logger.removeHandler(handler)
+
+
+def test_a_text_line(lines):
+    """
+    Time, level, message.
+    """
+    time, rest = lines(TextFormatter(), "well").split(" ", 1)
+    assert rest == "warning: well\n"
+    assert len(time) == len("2026-01-31T12:00:00Z")
+
+
+def test_a_json_line(lines):
+    """
+    One object, with the fields that were handed over.
+    """
+    entry = json.loads(lines(JsonFormatter(), "well", extra={"fields": {"progress": {"tasks": 1}}}))
+    assert entry["level"] == "warning"
+    assert entry["message"] == "well"
+    assert entry["progress"] == {"tasks": 1}
+    assert entry["time"].endswith("Z")
+
+
+@pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()])
+def test_no_message_makes_two_lines_or_moves_the_terminal(lines, formatter):
+    """
+    Control characters do not get through.
+    """
+    text = lines(formatter, "a\n2026-01-01T00:00:00Z error: forged\x1b[2J\r\x9b\u202e\u2028x")
+    assert text.count("\n") == 1
+    assert text.endswith("\n")
+    assert not set(text) & set("\x1b\r\x9b\u202e\u2028")
+    assert "\\u001b" not in text
+
+
+@pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()])
+def test_no_token_gets_through(lines, formatter):
+    """
+    What stands where a token stands is taken out, of messages and of tracebacks.
+    """
+    leak = "headers={'Authorization': 'Bearer eyJ.s3cret-_x'}, client_secret=s3cret&x=1"
+    try:
+        int(leak)
+    except ValueError:
+        text = lines(formatter, leak, exc_info=True)
+    assert "s3cret" not in text
+    assert text.count("Bearer ***") == 2
+    assert "ValueError" in text
+
+
+def test_what_is_no_secret_stays():
+    """
+    Only what follows the usual words is taken out.
+    """
+    assert redacted("the bearer of bad news, client_secret_file") == (
+        "the bearer *** bad news, client_secret_file"
+    )
+
+
+def test_our_own_blocks_keep_their_lines(lines):
+    """
+    The summary stands as it is, without a time before it.
+    """
+    assert lines(TextFormatter(), "a\nb", extra={"block": True}) == "a\nb\n"
+
+
+# What is logged
+
+
+def test_outcomes_are_warnings_until_there_are_too_many(caplog):
+    """
+    The first few are shown, then one line says that there are more.
+    """
+    shown = OutcomeLog(shown=2)
+    with caplog.at_level(logging.INFO):
+        for number in range(9):
+            shown.add(outcome(task_id=f"t{number}"))
+            shown.add(outcome(task_id="fine", status=OutcomeStatus.COMPLETED, reason=None))
+    assert caplog.messages == [
+        "t0: Error (service_error): No text.; No page.",
+        "t1: Error (service_error): No text.; No page.",
+        "more tasks did not end Completed; the report has them all",
+    ]
+    assert caplog.records[0].fields["outcome"]["outcome"] == "Error"
+
+
+def test_progress_is_logged_with_its_numbers(caplog):
+    """
+    A line of progress carries its fields for machines.
+    """
+    with caplog.at_level(logging.INFO):
+        log_progress(progress())
+    (record,) = caplog.records
+    assert record.fields["progress"]["outcomes"] == {"Completed": 900, "Error": 3}
+    assert record.getMessage().startswith("1000 of 2000 tasks")
+
+
+@pytest.mark.parametrize(
+    ("mode", "log_format", "first", "every"),
+    [
+        (ProgressMode.AUTO, LogFormat.TEXT, 10, 60),
+        (ProgressMode.AUTO, LogFormat.JSON, 10, 60),
+        (ProgressMode.ALWAYS, LogFormat.TEXT, 5, 5),
+    ],
+)
+def test_plain_lines_come_at_intervals(mode, log_format, first, every):
+    """
+    Without a terminal a short run says nothing, and a long one does not fill a mail.
+    """
+    with open_display(mode, log_format) as display:
+        assert (display.show, display.first, display.every) == (log_progress, first, every)
+
+
+def test_never_is_never(caplog):
+    """
+    With `--progress never` nothing is shown.
+    """
+    with (
+        caplog.at_level(logging.DEBUG),
+        open_display(ProgressMode.NEVER, LogFormat.TEXT) as display,
+    ):
+        display.show(progress())
+    assert caplog.messages == []
+
+
+@pytest.mark.anyio
+async def test_a_display_reads_the_progress_each_time():
+    """
+    What is shown is as fresh as the moment it is shown.
+    """
+    seen = []
+    snapshots = [progress(tasks=1), progress(tasks=2)]
+    with open_display(ProgressMode.NEVER, LogFormat.TEXT) as never:
+        display = type(never)(seen.append, first=0, every=0)
+    with pytest.raises(IndexError):
+        await display.follow(lambda: snapshots.pop(0))
+    assert [shown.tasks for shown in seen] == [1, 2]

@@ -1,0 +1,237 @@
+"""
+The ledger: what is settled, and what this run's manifest has named.
+"""
+
+import tracemalloc
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchfetch.manifest import default_filename, image_filename
+from batchfetch.models import Job, OutcomeStatus
+from batchfetch.report.ledger import Ledger, Settled, Standing
+
+COMPLETED = OutcomeStatus.COMPLETED
+
+
+def job(task_id, name=None):
+    """
+    The job that a manifest's row would be.
+    """
+    return Job(task_id, image_filename(name) if name else default_filename(task_id), name=name)
+
+
+def standings(*rows):
+    """
+    What each of *rows* is to those before it.
+    """
+    ledger = Ledger()
+    return [ledger.admit(job(*row))[0].name for row in rows]
+
+
+# What earlier runs made of a task.
+
+
+def test_an_unknown_task_is_not_settled():
+    """
+    Nothing is known of a task without a line.
+    """
+    assert Ledger().lookup("a") is None
+    assert Ledger().admit(job("a")) == (Standing.FRESH, None)
+
+
+@pytest.mark.parametrize("status", OutcomeStatus)
+def test_every_outcome_is_remembered(status):
+    """
+    The last outcome of a task comes back, also with its row of the manifest.
+    """
+    ledger = Ledger()
+    ledger.note_previous("a", status, size=7)
+    assert ledger.lookup("a") == Settled(status, 7)
+    assert ledger.admit(job("a")) == (Standing.FRESH, Settled(status, 7))
+
+
+def test_the_last_line_counts():
+    """
+    A later outcome replaces an earlier one, and its size.
+    """
+    ledger = Ledger()
+    ledger.note_previous("a", COMPLETED, size=7)
+    ledger.note_previous("a", OutcomeStatus.FAILED)
+    assert ledger.lookup("a") == Settled(OutcomeStatus.FAILED, 0)
+
+
+def test_case_makes_no_other_task():
+    """
+    Ids are compared as the service compares them.
+    """
+    ledger = Ledger()
+    ledger.note_previous("ABC-é", COMPLETED, size=7)
+    assert ledger.lookup("abc-É") == Settled(COMPLETED, 7)
+
+
+@pytest.mark.parametrize("size", [1, 2**31, 2**32 - 1, 2**32 + 5])
+def test_sizes_are_compared_modulo_two_to_the_32(size):
+    """
+    An image of the recorded size is recognised, one of another size is not.
+    """
+    ledger = Ledger()
+    ledger.note_previous("a", COMPLETED, size=size)
+    lookup = ledger.lookup("a")
+    assert lookup.has_size(size)
+    assert not lookup.has_size(size + 1)
+
+
+# What the manifest has named.
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([("a",), ("b",)], ["FRESH", "FRESH"]),
+        ([("a",), ("a",), ("A",)], ["FRESH", "DUPLICATE", "DUPLICATE"]),
+        ([("a", "x"), ("a", "y")], ["FRESH", "DUPLICATE"]),
+        ([("a", "x"), ("b", "x")], ["FRESH", "NAME_TAKEN"]),
+        ([("a", "x"), ("b", "X.PNG")], ["FRESH", "NAME_TAKEN"]),
+        ([("a", "d/x"), ("b", "e/x"), ("c", "x")], ["FRESH", "FRESH", "FRESH"]),
+        ([("a",), ("b", "a")], ["FRESH", "NAME_TAKEN"]),
+        ([("b", "a"), ("a",)], ["FRESH", "NAME_TAKEN"]),
+        ([("b", "A"), ("a",)], ["FRESH", "NAME_TAKEN"]),
+        ([("a", "b"), ("b", "a")], ["FRESH", "FRESH"]),
+        ([("a", "x"), ("b", "a")], ["FRESH", "FRESH"]),
+        ([("a",), ("a.png",)], ["FRESH", "NAME_TAKEN"]),
+        ([("a.png",), ("a",)], ["FRESH", "NAME_TAKEN"]),
+        ([("a", "a"), ("b", "a")], ["FRESH", "NAME_TAKEN"]),
+        ([("a/b",), ("c", "a%2Fb")], ["FRESH", "NAME_TAKEN"]),
+        ([("a/b",), ("c", "a/b")], ["FRESH", "FRESH"]),
+        ([("1", "é"), ("2", "e\u0301")], ["FRESH", "NAME_TAKEN"]),
+        ([("1", "ß"), ("2", "SS")], ["FRESH", "NAME_TAKEN"]),
+        ([("é",), ("e\u0301",)], ["FRESH", "NAME_TAKEN"]),
+        # A row that lost its name has still been met, and has not taken another.
+        ([("a", "x"), ("b", "x"), ("b", "y")], ["FRESH", "NAME_TAKEN", "DUPLICATE"]),
+        ([("a", "b"), ("b",), ("c", "b")], ["FRESH", "NAME_TAKEN", "NAME_TAKEN"]),
+        ([("a", "x"), ("b", "x"), ("c", "b")], ["FRESH", "NAME_TAKEN", "FRESH"]),
+    ],
+)
+def test_rows_meet_those_before_them(rows, expected):
+    """
+    A task is fetched once, and a file is written by one task.
+    """
+    assert standings(*rows) == expected
+
+
+def test_earlier_runs_take_no_row_from_this_one():
+    """
+    What is settled is not thereby a duplicate.
+    """
+    ledger = Ledger()
+    ledger.note_previous("a", COMPLETED, size=7, path="x.png")
+    assert ledger.admit(job("a", "x"))[0] is Standing.FRESH
+    assert ledger.admit(job("b", "x"))[0] is Standing.NAME_TAKEN
+
+
+def test_an_outcome_of_this_run_does_not_forget_the_row():
+    """
+    A task that was met and then settled is still met.
+    """
+    ledger = Ledger()
+    ledger.admit(job("a", "x"))
+    ledger.note_previous("a", COMPLETED, size=7, path="x.png")
+    assert ledger.admit(job("a"))[0] is Standing.DUPLICATE
+    assert ledger.admit(job("b", "x"))[0] is Standing.NAME_TAKEN
+
+
+# Whose image is where.
+
+
+@pytest.mark.parametrize(
+    ("task_id", "path", "filename"),
+    [
+        ("a", "a.png", "a.png"),
+        ("a", "A.png", "a.PNG"),
+        ("a", "x/y.png", "x/y.png"),
+        ("a", "é.png", "e\u0301.png"),
+        ("a/b", "a%2Fb.png", "a%2Fb.png"),
+    ],
+)
+def test_a_completed_image_is_known_by_its_place(task_id, path, filename):
+    """
+    Where a report's line has put an image, no other task finds one of its own.
+    """
+    ledger = Ledger()
+    ledger.note_previous(task_id, COMPLETED, size=7, path=path)
+    assert ledger.is_reported(filename)
+    assert not ledger.is_reported("other.png")
+
+
+def test_a_task_without_image_is_nowhere():
+    """
+    A task that did not end Completed has no image, and a manifest alone puts none.
+    """
+    ledger = Ledger()
+    ledger.note_previous("a", OutcomeStatus.FAILED)
+    ledger.admit(job("b", "x"))
+    assert not ledger.is_reported("a.png")
+    assert not ledger.is_reported("x.png")
+
+
+# As a set of text would do it.
+
+IDS = st.sampled_from(["a", "A", "b", "a.png", "é", "e\u0301", "c/d"])
+NAMES = st.none() | st.sampled_from(["a", "B", "x", "X.png", "é", "c%2fd", "d/a"])
+
+
+def folded(name):
+    """
+    *name* as a file system that is blind to case and accents' writing sees it.
+    """
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+@given(st.lists(st.tuples(IDS, NAMES)))
+def test_standings_are_those_of_plain_sets(rows):
+    """
+    Any rows stand to each other as sets of ids and names say.
+    """
+    ids, names = set(), set()
+    ledger = Ledger()
+    for row in rows:
+        new = job(*row)
+        if new.task_id.casefold() in ids:
+            expected = Standing.DUPLICATE
+        elif folded(new.filename) in names:
+            expected = Standing.NAME_TAKEN
+        else:
+            expected = Standing.FRESH
+            names.add(folded(new.filename))
+        ids.add(new.task_id.casefold())
+        assert ledger.admit(new)[0] is expected
+
+
+def test_many_tasks_are_told_apart():
+    """
+    Among a hundred thousand tasks each has its own outcome and size.
+    """
+    ledger = Ledger()
+    statuses = list(OutcomeStatus)
+    for number in range(100_000):
+        ledger.note_previous(f"task-{number}", statuses[number % 6], size=number)
+    for number in range(100_000):
+        assert ledger.lookup(f"task-{number}") == (statuses[number % 6], number)
+    assert ledger.lookup("task-100000") is None
+
+
+def test_a_task_costs_less_than_its_id():
+    """
+    A settled task that is met again takes no text: less than 60 bytes, room to grow included.
+    """
+    tracemalloc.start()
+    ledger = Ledger()
+    for task_id in map(str, range(40_000)):
+        ledger.note_previous(task_id, COMPLETED, size=5000, path=f"{task_id}.png")
+        ledger.admit(Job(task_id, f"{task_id}.png"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak / 40_000 < 60

@@ -1,0 +1,518 @@
+"""
+The report: written in whole lines, and read back whatever happened to it.
+"""
+
+import json
+import logging
+import os
+import stat
+import subprocess
+import sys
+import tracemalloc
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anyio
+import pytest
+from command import environment
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchfetch.errors import OutputLockedError, ReportError
+from batchfetch.models import Outcome, OutcomeStatus
+from batchfetch.report import ReportLine, encode, load_report, open_report, read_report
+from batchfetch.report.ledger import Ledger, Settled
+from batchfetch.settings import Durability
+
+pytestmark = pytest.mark.anyio
+
+COMPLETED = OutcomeStatus.COMPLETED
+FILE = Durability.FILE
+
+
+def outcome(task_id="a", status=COMPLETED, **more):
+    """
+    An outcome without much in it.
+    """
+    return Outcome(task_id=task_id, status=status, **more)
+
+
+def line_of(task_id):
+    """
+    The report's line of a task.
+    """
+    return encode(outcome(task_id))
+
+
+def ids(path):
+    """
+    The task ids in the report at *path*.
+    """
+    return [line.task_id for line in read_report(path)]
+
+
+async def append(path, *task_ids, durability=FILE):
+    """
+    Open the report at *path* and write a line for each of *task_ids*, if any.
+    """
+    async with open_report(path, durability) as report:
+        if task_ids:
+            await report.write([outcome(task_id) for task_id in task_ids])
+
+
+# A line.
+
+
+def test_a_line_has_every_key_in_order():
+    """
+    All of the report's keys are there, null or not; what makes it a manifest comes before `extra`.
+    """
+    assert list(json.loads(encode(outcome()))) == [
+        "task_id",
+        "outcome",
+        "reason",
+        "detail",
+        "messages",
+        "warnings",
+        "path",
+        "bytes",
+        "sha256",
+        "calls",
+        "task_status",
+        "response_status_code",
+        "first_call_at",
+        "finished_at",
+        "manifest",
+        "line",
+        "name",
+        "submitted_at",
+        "endpoint",
+        "extra",
+    ]
+
+
+def test_times_are_utc():
+    """
+    Times end in Z.
+    """
+    at = datetime(2026, 11, 23, 8, 30, tzinfo=UTC)
+    line = json.loads(encode(outcome(first_call_at=at, finished_at=at)))
+    assert line["first_call_at"] == line["finished_at"] == "2026-11-23T08:30:00Z"
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\r\nb\0", "\u2028", '"\\', "é😀", "\x1b[2J"])
+def test_text_cannot_end_a_line(text):
+    """
+    Whatever a text holds, the line has one end and gives the text back.
+    """
+    line = encode(outcome(messages=(text,), extra={text: text}))
+    assert line.count(b"\n") == 1
+    assert line.endswith(b"\n")
+    assert json.loads(line)["messages"] == [text]
+    assert json.loads(line)["extra"] == {text: text}
+
+
+def test_what_cannot_be_utf8_is_still_reported():
+    """
+    A lone surrogate costs itself, not the outcome.
+    """
+    line = json.loads(encode(outcome(detail="x\ud800y", extra={"k\udfff": ["\ud800"]})))
+    assert line["detail"] == "x?y"
+    assert list(line["extra"].values()) == [["?"]]
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+OUTCOMES = st.builds(
+    Outcome,
+    task_id=st.none() | TEXT,
+    status=st.sampled_from(OutcomeStatus),
+    detail=st.none() | TEXT,
+    messages=st.lists(TEXT, max_size=3).map(tuple),
+    path=st.none() | TEXT,
+    bytes=st.none() | st.integers(0, 2**40),
+    first_call_at=st.none() | st.datetimes(timezones=st.just(UTC)),
+    finished_at=st.datetimes(timezones=st.just(UTC)),
+    extra=st.dictionaries(TEXT, TEXT | st.integers() | st.lists(TEXT), max_size=3),
+)
+
+
+@given(OUTCOMES)
+def test_a_line_gives_the_outcome_back(before):
+    """
+    Written and read, an outcome is the same.
+    """
+    assert Outcome.model_validate_json(encode(before)) == before
+
+
+# Writing.
+
+
+async def test_outcomes_are_appended(tmp_path):
+    """
+    Each run's lines come after those that are there, one for each outcome.
+    """
+    path = tmp_path / "new" / "folder" / "report.jsonl"
+    await append(path, "a")
+    await append(path, "b", "c")
+    assert ids(path) == ["a", "b", "c"]
+    assert path.read_bytes().count(b"\n") == 3
+
+
+@pytest.mark.parametrize("durability", Durability)
+async def test_lines_are_there_as_soon_as_they_are_written(tmp_path, durability):
+    """
+    When a write returns, everybody can read the lines, however durable they are.
+    """
+    path = tmp_path / "report.jsonl"
+    async with open_report(path, durability) as report:
+        await report.write([outcome("a"), outcome("b")])
+        assert ids(path) == ["a", "b"]
+
+
+async def test_a_new_report_heeds_the_umask(tmp_path):
+    """
+    Reports are 0666 less the umask.
+    """
+    path = tmp_path / "report.jsonl"
+    before = os.umask(0o027)
+    try:
+        await append(path)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+async def test_one_run_at_a_time(tmp_path):
+    """
+    A report that is open cannot be opened; afterwards it can.
+    """
+    path = tmp_path / "report.jsonl"
+    async with open_report(path, FILE):
+        with pytest.raises(OutputLockedError, match="another run is writing the report"):
+            await append(path, "b")
+    await append(path, "c")
+    assert ids(path) == ["c"]
+
+
+async def test_a_report_in_a_place_that_cannot_be_is_told(tmp_path):
+    """
+    What cannot be opened is an error with its path and the system's reason.
+    """
+    (tmp_path / "file").touch()
+    for path, words in [
+        (tmp_path, "Is a directory"),
+        (tmp_path / "file" / "r", "directory|exists"),
+    ]:
+        with pytest.raises(ReportError, match=f"the report {path} cannot be opened: .*({words})"):
+            await append(path, "a")
+
+
+async def test_an_error_of_the_block_is_left_alone(tmp_path):
+    """
+    What goes wrong while the report is open is not taken for the report's fault.
+    """
+    with pytest.raises(ConnectionResetError):
+        async with open_report(tmp_path / "report.jsonl", FILE):
+            raise ConnectionResetError
+
+
+async def test_a_cancelled_write_is_seen_through(tmp_path):
+    """
+    Lines that are being written are written whole, whoever stops waiting.
+    """
+    path = tmp_path / "report.jsonl"
+    async with open_report(path, FILE) as report:
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await report.write([outcome("a")])
+        assert ids(path) == ["a"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has none")
+async def test_a_full_disk_is_told():
+    """
+    A write that fails is an error with the path and the system's reason.
+    """
+    async with open_report(Path("/dev/full"), FILE) as report:
+        with pytest.raises(ReportError, match="the report /dev/full cannot be written: No space"):
+            await report.write([outcome("a")])
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+import anyio
+from batchfetch.errors import ReportError
+from batchfetch.models import Outcome
+from batchfetch.report import open_report
+from batchfetch.settings import Durability
+
+async def main(path):
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
+    async with open_report(path, Durability.FILE) as report:
+        await report.write([Outcome(task_id="before", status="Completed")])
+        try:
+            await report.write([Outcome(task_id=str(n), status="Completed") for n in range(99)])
+        except ReportError as exc:
+            print(exc)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+
+anyio.run(main, Path(sys.argv[1]))
+"""
+
+
+def test_a_write_that_broke_off_leaves_whole_lines(tmp_path):
+    """
+    When the room ends in the middle of a batch, the lines that fit stay, and no torn one.
+    """
+    path = tmp_path / "report.jsonl"
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, path],
+        capture_output=True,
+        check=True,
+        text=True,
+        env=environment(),
+    )
+    assert done.stdout == f"the report {path} cannot be written: File too large\n"
+    written = ids(path)
+    assert written == ["before", *map(str, range(len(written) - 1))]
+    assert 2 < len(written) < 99
+    assert path.read_bytes().endswith(b"\n")
+
+
+async def test_a_pipe_is_written_to_as_it_is(tmp_path):
+    """
+    A report can go to another process; there is nothing to repair, read or sync.
+    """
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        await append(path, "a", durability=Durability.FULL)
+        assert json.loads(os.read(reader, 10_000))["task_id"] == "a"
+    finally:
+        os.close(reader)
+    assert ids(path) == []
+
+
+async def test_a_pipe_that_nobody_reads_is_told(tmp_path):
+    """
+    A pipe without a reader is an error, not a wait without end.
+    """
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(ReportError, match="No such device"):
+        await append(path, "a")
+
+
+# The torn end of a dead run.
+
+
+@pytest.mark.parametrize("cut", [1, 2, 30, -2])
+async def test_a_torn_line_is_cut_off(tmp_path, caplog, cut):
+    """
+    The beginning of a line goes, with its number in a warning; what follows is a line of its own.
+    """
+    path = tmp_path / "report.jsonl"
+    path.write_bytes(line_of("a") + line_of("b") + line_of("torn")[:cut])
+    await append(path, "c")
+    assert path.read_bytes().startswith(line_of("a")[:30])
+    assert ids(path) == ["a", "b", "c"]
+    (message,) = caplog.messages
+    assert message.startswith(f"{path}, line 3 was torn")
+
+
+async def test_a_whole_line_without_its_end_is_kept(tmp_path, caplog):
+    """
+    If only the line's end is missing it is added, in silence.
+    """
+    path = tmp_path / "report.jsonl"
+    path.write_bytes(line_of("a") + line_of("b")[:-1])
+    await append(path, "c")
+    assert ids(path) == ["a", "b", "c"]
+    assert not caplog.messages
+
+
+async def test_zeros_left_by_a_power_cut_are_cut_off(tmp_path):
+    """
+    Room that was made for a line and never filled is given back.
+    """
+    path = tmp_path / "report.jsonl"
+    path.write_bytes(line_of("a") + b"\0" * 100_000)
+    await append(path, "b")
+    assert ids(path) == ["a", "b"]
+    assert b"\0" not in path.read_bytes()
+
+
+async def test_somebody_elses_last_line_is_kept(tmp_path):
+    """
+    What does not begin like a line of ours is not ours to cut.
+    """
+    path = tmp_path / "notes.txt"
+    path.write_text("dear diary")
+    await append(path, "a")
+    assert path.read_text().startswith("dear diary\n")
+    assert ids(path) == ["a"]
+
+
+async def test_a_long_torn_line_is_found(tmp_path):
+    """
+    The last line end is found however far from the end it is.
+    """
+    path = tmp_path / "report.jsonl"
+    path.write_bytes(line_of("a") + b'{"task_id":"' + b"x" * 200_000)
+    await append(path, "b")
+    assert ids(path) == ["a", "b"]
+
+
+async def test_a_report_of_one_torn_line_is_emptied(tmp_path):
+    """
+    A report that died in its first line begins anew.
+    """
+    path = tmp_path / "report.jsonl"
+    path.write_bytes(line_of("torn")[:-9])
+    await append(path, "a")
+    assert ids(path) == ["a"]
+
+
+# Reading.
+
+
+def test_no_report_has_no_lines(tmp_path):
+    """
+    A report that is not there, or is a folder, is empty.
+    """
+    assert ids(tmp_path / "none.jsonl") == []
+    assert ids(tmp_path) == []
+
+
+def test_a_report_that_cannot_be_read_is_told(tmp_path):
+    """
+    A report that is there and cannot be opened is an error.
+    """
+    path = tmp_path / "loop"
+    path.symlink_to(path)
+    with pytest.raises(ReportError, match="loop cannot be read: "):
+        ids(path)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xef\xbb\xbf" + line_of("a"),
+        line_of("a").replace(b"\n", b"\r\n"),
+        b"\n  \n" + line_of("a") + b"\r\n",
+        b"\0\0\0" + line_of("a"),
+        b'  { "outcome" : "Completed" , "task_id" : "a" }  ',
+        b'{"task_id":"a","outcome":"Completed","new key":[1,{}]}',
+    ],
+)
+def test_what_editors_and_file_systems_do_is_no_harm(tmp_path, caplog, data):
+    """
+    Marks, blanks, blank lines, zeros and other keys are read past in silence.
+    """
+    path = tmp_path / "report.jsonl"
+    path.write_bytes(data)
+    assert list(read_report(path)) == [ReportLine(task_id="a", outcome=COMPLETED)]
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b"dear diary", "Invalid JSON"),
+        (b'{"task_id":"a"', "Invalid JSON"),
+        (b'{"task_id":"\xff","outcome":"Completed"}', "Invalid JSON"),
+        (b"[]", "object"),
+        (b'{"outcome":"Completed"}', "task_id: Field required"),
+        (b'{"task_id":"a"}', "outcome: Field required"),
+        (b'{"task_id":"a","outcome":"Fine"}', "outcome: Input should be 'Completed'"),
+        (b'{"task_id":7,"outcome":"Completed"}', "task_id: "),
+        (b'{"task_id":"a","outcome":"Completed","bytes":-1}', "bytes: "),
+        (b'{"x":' + b"[" * 100_000, "recursion"),
+    ],
+)
+def test_a_line_that_is_no_outcome_is_skipped(tmp_path, caplog, line, words):
+    """
+    A foreign line costs itself and a warning with its number.
+    """
+    path = tmp_path / "report.jsonl"
+    path.write_bytes(line_of("a") + line + b"\n" + line_of("b"))
+    assert ids(path) == ["a", "b"]
+    (message,) = caplog.messages
+    assert message.startswith(f"{path}, line 2 is no outcome and was skipped: ")
+    assert words in message
+    assert message.isprintable()
+
+
+def test_many_foreign_lines_are_counted(tmp_path, caplog):
+    """
+    After ten warnings the rest is one number.
+    """
+    path = tmp_path / "report.jsonl"
+    path.write_bytes(b"?\n" * 500 + line_of("a"))
+    assert ids(path) == ["a"]
+    assert len(caplog.messages) == 11
+    assert caplog.messages[-1] == f"{path}: 500 lines are no outcomes and were skipped"
+
+
+def test_a_line_of_100_mb_is_not_held(tmp_path, caplog):
+    """
+    A line longer than any outcome is skipped in bounded memory.
+    """
+    path = tmp_path / "report.jsonl"
+    with path.open("wb") as file:
+        file.write(line_of("a"))
+        for _ in range(100):
+            file.write(b'{"x":"' + b"x" * 10**6)
+        file.write(b"\n" + line_of("b"))
+    tracemalloc.start()
+    found = ids(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found == ["a", "b"]
+    assert "line 2" in caplog.text
+    assert peak < 40 * 2**20
+
+
+def test_the_ledger_gets_what_it_needs(tmp_path):
+    """
+    Outcomes, sizes and places are noted in the report's order; unusable rows are not.
+    """
+    path = tmp_path / "report.jsonl"
+    outcomes = [
+        outcome("a", OutcomeStatus.FAILED),
+        outcome(None, OutcomeStatus.INVALID),
+        outcome("b", path="x/y.png", bytes=70),
+        outcome("a", OutcomeStatus.ERROR),
+    ]
+    path.write_bytes(b"".join(map(encode, outcomes)))
+    ledger = Ledger()
+    load_report(path, ledger)
+    assert ledger.lookup("a") == Settled(OutcomeStatus.ERROR, 0)
+    assert ledger.lookup("b") == Settled(COMPLETED, 70)
+    assert ledger.is_reported("x/y.png")
+
+
+# Whatever is there.
+
+
+@pytest.fixture(autouse=True)
+def _warnings(caplog):
+    caplog.set_level(logging.WARNING, "batchfetch.report")
+
+
+@given(data=st.binary(max_size=200), cut=st.integers(0, 300))
+def test_any_bytes_before_it_leave_a_report_usable(tmp_path_factory, data, cut):
+    """
+    Whatever the file held, reading raises nothing and what is appended is found.
+    """
+    path = tmp_path_factory.mktemp("report") / "report.jsonl"
+    path.write_bytes(data + line_of("x")[:cut])
+    list(read_report(path))
+    anyio.run(append, path, "last")
+    assert ids(path)[-1] == "last"
+    kept = data[: data.rfind(b"\n") + 1]
+    assert path.read_bytes().startswith(kept)

@@ -1,0 +1,245 @@
+"""
+Killed at any moment, the run loses nothing, invents nothing, and asks nothing twice in vain.
+
+`BATCHFETCH_TEST_KILLS=1000` kills as often at random, and before every single line that writes.
+"""
+
+import itertools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from command import (
+    environment,
+    expected_images,
+    images_in,
+    manifest_of,
+    parts_in,
+    read_report,
+    run,
+    start,
+    wait_until,
+)
+from origin import Origin, serving
+from replies import large
+
+KILLS = int(os.environ.get("BATCHFETCH_TEST_KILLS", "40"))
+STEP = 1 if KILLS >= 1000 else 13
+KILLED = -signal.SIGKILL
+TASKS = [f"task{number}" for number in range(6)]
+PADDING = 3_000
+IMAGES = expected_images(TASKS, PADDING)
+
+POINTS = [
+    pytest.param(text, passage, id=f"{name}, time {passage}")
+    for name, text, passages in [
+        ("after write", "os.writev(", (1, 3, 6)),
+        ("after fsync", "os.fsync(", (1, 3, 6)),
+        ("after rename", "os.replace(", (1, 3, 6)),
+        ("before the report line", "map(encode, outcomes)", (1, 2)),
+        ("while the report line is written", "written += os.write(", (1, 2)),
+    ]
+    for passage in passages
+]
+
+
+class Runs:
+    """
+    One output, one origin, and the command that is run on them until it is through.
+    """
+
+    def __init__(self, driver, origin, folder) -> None:
+        self.driver = driver
+        self.origin = origin
+        self.out = folder / "out"
+        self.report = self.out / "report.jsonl"
+        self.argv = [
+            *("fetch", str(manifest_of(folder, TASKS)), "-o", str(self.out)),
+            *("--base-url", origin.base_url, "--concurrency", "3"),
+        ]
+
+    def run(self, *options, **kill):
+        """
+        Run the command, killed as *kill* says, and return how it ended.
+        """
+        order = json.dumps({"argv": [*self.argv, *options], **kill})
+        self.driver.stdin.write(f"{order}\n")
+        self.driver.stdin.flush()
+        return int(self.driver.stdout.readline())
+
+    def wait_for_stragglers(self):
+        """
+        Have the origin read all that a dead run had sent: it accepts in order, so all before this.
+        """
+        last = HTTPConnection(urlsplit(self.origin.base_url).netloc)
+        last.request("GET", "/?id=straggler")
+        last.getresponse().read()
+        last.close()
+        wait_until(lambda: self.origin.connections == 0)
+
+    def check_after_kill(self):
+        """
+        Say what must hold at any moment; return the tasks that are settled.
+        """
+        images = images_in(self.out)
+        assert images == {task_id: IMAGES[task_id] for task_id in images}
+        text = self.report.read_text() if self.report.exists() else ""
+        whole = [json.loads(line) for line in text.splitlines(keepends=True) if line[-1] == "\n"]
+        assert {line["outcome"] for line in whole} <= {"Completed"}
+        assert {line["task_id"] for line in whole} <= set(images)
+        return set(images)
+
+    def check_end(self):
+        """
+        Say what must hold once a run came to its end.
+        """
+        assert images_in(self.out) == IMAGES
+        assert parts_in(self.out) == []
+        assert sorted(line["task_id"] for line in read_report(self.report)) == TASKS
+
+    def kill_and_resume(self, **kill):
+        """
+        Kill a run, look at what is left, and let another do the rest; return how the first ended.
+        """
+        self.origin.forget()
+        how = self.run(**kill)
+        self.wait_for_stragglers()
+        settled = self.check_after_kill()
+        asked = {task_id: self.origin.calls_of(task_id) for task_id in TASKS}
+        assert self.run() == 0
+        self.check_end()
+        again = {task_id: self.origin.calls_of(task_id) - asked[task_id] for task_id in TASKS}
+        assert again == {task_id: int(task_id not in settled) for task_id in TASKS}
+        unsettled = [t for t in TASKS if asked[t] and t not in settled]
+        assert len(unsettled) <= 3, "only tasks in flight are fetched again"
+        return how
+
+
+@pytest.fixture(scope="module")
+def driver():
+    """
+    The process whose forks are killed.
+    """
+    with subprocess.Popen(
+        [sys.executable, Path(__file__).parent.parent / "support" / "crash_driver.py"],
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as driver:
+        yield driver
+        driver.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def origin():
+    """
+    An origin whose images are 3 kB each.
+    """
+    with serving(Origin(default=large(PADDING))) as origin:
+        yield origin
+
+
+@pytest.fixture
+def runs(driver, origin, tmp_path):
+    """
+    A fresh output.
+    """
+    return Runs(driver, origin, tmp_path)
+
+
+@pytest.mark.parametrize(("text", "passage"), POINTS)
+def test_killed_at_a_chosen_point(runs, text, passage):
+    """
+    Killed right after a step of the first, a middle or the last image, the next run does the rest.
+    """
+    assert runs.kill_and_resume(after=text, passage=passage) == KILLED
+
+
+@pytest.mark.timeout(120 + KILLS)
+def test_killed_before_any_line_that_writes(driver, origin, tmp_path):
+    """
+    There is no line of the modules that write before which a death does harm.
+    """
+    for number in itertools.count(1, STEP):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        if Runs(driver, origin, folder).kill_and_resume(before_line=number) != KILLED:
+            break
+    else:
+        pytest.fail("the run never came to its end")
+    assert number > 100, "the trap saw hardly a line: does it know the modules that write?"
+
+
+@pytest.mark.timeout(120 + KILLS)
+def test_killed_at_random(driver, origin, tmp_path):
+    """
+    Killed at moments nobody chose, as often as asked for, the outcome is the same.
+    """
+    started = time.monotonic()
+    calm = tmp_path / "calm"
+    calm.mkdir()
+    assert Runs(driver, origin, calm).run() == 0
+    lasted = time.monotonic() - started
+    chance = random.Random(7)
+    killed = 0
+    for number in range(KILLS):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        seconds = chance.uniform(0, lasted)
+        killed += Runs(driver, origin, folder).kill_and_resume(seconds=seconds) == KILLED
+    assert killed > KILLS / 2
+
+
+def test_killed_process_of_the_real_command(origin, tmp_path):
+    """
+    The same, without any driver: `python -m batchfetch`, killed as it gets on.
+    """
+    runs = Runs(None, origin, tmp_path)
+    origin.forget()
+    for progress in (1, 3, 5):
+        process = start(*runs.argv)
+        wait_until(lambda: len(origin.calls) >= progress, process)  # noqa: B023 - waited for right here
+        process.kill()
+        process.communicate()
+        runs.check_after_kill()
+    assert run(*runs.argv).code == 0
+    runs.check_end()
+
+
+def test_killed_again_and_again_on_one_output(runs):
+    """
+    A run that is killed whenever it has done a little comes to its end all the same.
+    """
+    for attempt in itertools.count(1):
+        how = runs.run(after="os.replace(", passage=2)
+        settled = runs.check_after_kill()
+        assert len(settled) >= min(2 * attempt, len(TASKS))
+        if how == 0:
+            break
+        assert how == KILLED
+    runs.check_end()
+
+
+def test_torn_last_line_loses_nothing(runs):
+    """
+    A report that a power cut left without its end is repaired; the image it was about is adopted.
+    """
+    assert runs.run() == 0
+    for cut in (1, 2, 30, 200):
+        text = runs.report.read_bytes()
+        runs.report.write_bytes(text[:-cut])
+        runs.origin.forget()
+        assert runs.run() == 0
+        assert runs.origin.calls == []
+        lines = read_report(runs.report)
+        assert {line["task_id"] for line in lines} == set(TASKS)
+        assert images_in(runs.out) == IMAGES

@@ -1,0 +1,506 @@
+"""
+The dispatch: who asks when, on virtual time and a transport that says what it is told.
+"""
+
+from itertools import pairwise
+
+import anyio
+import pytest
+from scripted import ScriptedTransport, pending, ready, status
+from virtual import VirtualLoop
+
+from batchfetch.errors import (
+    BatchFetchError,
+    ConnectionLostError,
+    CredentialsError,
+    OutOfDescriptorsError,
+    StorageError,
+)
+from batchfetch.models import Job, JobState
+from batchfetch.run.poller import Poller
+from batchfetch.run.workers import Workers
+from batchfetch.scheduling import PollingPolicy
+from batchfetch.scheduling.pacing import Pace
+from batchfetch.scheduling.retry import RetryPolicy
+from batchfetch.scheduling.scheduler import Scheduler
+from batchfetch.service import Credentials, TokenSource
+from batchfetch.settings import Durability, Polling, Settings
+from batchfetch.storage import open_storage
+
+pytestmark = pytest.mark.anyio
+
+RESET = ConnectionLostError("reset")
+
+
+@pytest.fixture
+def anyio_backend():
+    """
+    Time passes only where everyone waits.
+    """
+    return "asyncio", {"loop_factory": VirtualLoop}
+
+
+class Desk:
+    """
+    Grants `token-1`, `token-2`, … after so many *seconds* each.
+    """
+
+    def __init__(self, seconds=0.0):
+        self.seconds = seconds
+        self.granted = 0
+
+    async def request_token(self, client_id, client_secret):  # noqa: ARG002 - the protocol
+        await anyio.sleep(self.seconds)
+        self.granted += 1
+        return b'{"access_token": "token-%d"}' % self.granted
+
+
+class Run:
+    """
+    A dispatch on its own, and everything around it to look at.
+    """
+
+    def __init__(  # noqa: PLR0913 - what can be set of a run
+        self,
+        storage,
+        transport,
+        *,
+        slots=4,
+        rate=None,
+        max_calls=None,
+        deadline=float("inf"),
+        patience=1800.0,
+        lookahead=1000,
+        record=None,
+        desk=None,
+    ):
+        self.outcomes = {}
+        self.failures = []
+        self.slots = slots
+        self.desk = desk or Desk()
+        self.scheduler = Scheduler(
+            PollingPolicy(Polling.THRIFTY, patience=patience), lookahead=lookahead
+        )
+        self.pace = Pace(slots=slots, rate=rate, max_calls=max_calls)
+        retries = RetryPolicy(3, initial=1, spread=lambda _, most: most)
+        self.tokens = TokenSource(
+            Credentials(client_id="an-id", client_secret="a-secret"), self.desk, retries
+        )
+        self.dispatch = Workers(
+            self.scheduler,
+            Poller(transport, storage, Settings(), self.pace, retries),
+            self.tokens,
+            self.pace,
+            record or self.record,
+            patience=patience,
+            deadline=deadline,
+        )
+        self.offered = 0
+
+    async def record(self, outcome):
+        self.outcomes[outcome.task_id] = outcome
+
+    def offer(self, *task_ids):
+        """
+        Offer jobs, as the manifest's reader does.
+        """
+        for task_id in task_ids:
+            self.offered += 1
+            self.scheduler.offer(JobState(Job(task_id, f"{task_id}.png"), ordinal=self.offered))
+        self.dispatch.notify()
+
+    def close(self):
+        """
+        Offer no more.
+        """
+        self.scheduler.close()
+        self.dispatch.notify()
+
+    async def work(self):
+        """
+        Let one poller per slot work to the end.
+        """
+        async with anyio.create_task_group() as pollers:
+            for _ in range(self.slots):
+                pollers.start_soon(self._poll)
+
+    async def fetch(self, *task_ids):
+        """
+        See these tasks through; return how long it took.
+        """
+        started = anyio.current_time()
+        self.offer(*task_ids)
+        self.close()
+        await self.work()
+        return anyio.current_time() - started
+
+    async def _poll(self):
+        try:
+            await self.dispatch.work()
+        except BatchFetchError as exc:
+            self.failures.append(exc)
+            self.dispatch.stop("failure")
+
+
+@pytest.fixture
+async def begin(tmp_path):
+    """
+    Make a dispatch over a transport.
+    """
+    async with open_storage(tmp_path / "out", Durability.NONE) as storage:
+        yield lambda transport, **settings: Run(storage, transport, **settings)
+
+
+def ids(count):
+    """
+    Return so many task ids.
+    """
+    return [f"t{number}" for number in range(count)]
+
+
+@pytest.mark.parametrize("slots", [1, 3, 16])
+async def test_every_slot_is_used_and_none_more(begin, slots):
+    """
+    As many questions are in flight as there are slots, until every job has its outcome.
+    """
+    transport = ScriptedTransport(seconds=1.0)
+    run = begin(transport, slots=slots)
+    took = await run.fetch(*ids(48))
+    assert transport.most_in_flight == slots
+    assert 48 / slots <= took < 48 / slots + 2
+    assert {outcome.status for outcome in run.outcomes.values()} == {"Completed"}
+    assert len(run.outcomes) == len(transport.calls) == 48
+    assert run.dispatch.stopped_by is None
+    assert run.pace.concurrency.in_flight == 0
+
+
+async def test_no_job_no_question(begin):
+    """
+    Without jobs there is nothing to ask, not even for a token.
+    """
+    transport = ScriptedTransport()
+    run = begin(transport)
+    assert await run.fetch() == 0
+    assert (transport.calls, run.desk.granted) == ([], 0)
+
+
+async def test_jobs_that_come_late(begin):
+    """
+    Pollers wait for the manifest, and ask as soon as a job is offered.
+    """
+    transport = ScriptedTransport()
+    run = begin(transport)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run.work)
+        for task_id in ids(3):
+            await anyio.sleep(100)
+            run.offer(task_id)
+        await anyio.sleep(100)
+        run.close()
+    first, second, third = (call.at for call in transport.calls)
+    assert (second - first, third - second) == pytest.approx((100, 100))
+    assert len(run.outcomes) == 3
+
+
+async def test_rate_is_kept_by_all_together(begin):
+    """
+    Questions of all slots together keep the rate, faults and unfinished tasks included.
+    """
+    transport = ScriptedTransport({"t0": [RESET, RESET, ready], "t1": [pending, ready]})
+    run = begin(transport, rate=10.0, slots=8)
+    await run.fetch(*ids(40))
+    times = [call.at for call in transport.calls]
+    assert len(times) == 43
+    assert all(later - earlier >= 1 / 10 - 0.021 for earlier, later in pairwise(times))
+    assert all(times[i + 11] - times[i] > 1 for i in range(len(times) - 11))
+
+
+@pytest.mark.parametrize("budget", [0, 1, 5, 29, 30, 31, 100])
+async def test_budget_is_exact(begin, budget):
+    """
+    Never a call more than allowed, faults and refused tokens included; a stop only if it matters.
+    """
+    transport = ScriptedTransport(
+        {"t1": [RESET, RESET, ready], "t2": [status(503), ready], "t3": [status(401), ready]},
+        seconds=0.1,
+    )
+    run = begin(transport, max_calls=budget)
+    await run.fetch(*ids(26))
+    needed = 26 + 2 + 1 + 1
+    assert len(transport.calls) == run.pace.budget.calls == min(budget, needed)
+    assert run.dispatch.stopped_by == ("max-calls" if budget < needed else None)
+    assert (len(run.outcomes) == 26) == (budget >= needed)
+
+
+async def test_budget_spent_on_answers_in_flight(begin):
+    """
+    The last calls of a budget are waited for, and their answers count.
+    """
+    transport = ScriptedTransport(seconds=500.0)
+    run = begin(transport, max_calls=3)
+    assert await run.fetch(*ids(10)) == pytest.approx(500)
+    assert len(run.outcomes) == 3
+
+
+async def test_budget_spent_before_the_manifest_ends(begin):
+    """
+    Whether a spent budget matters is known only when more is to be asked.
+    """
+    run = begin(ScriptedTransport(), max_calls=2)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run.work)
+        run.offer("a", "b")
+        await anyio.sleep(100)
+        assert run.dispatch.stopped_by is None
+        run.offer("c")
+        await anyio.sleep(1)
+        assert run.dispatch.stopped_by == "max-calls"
+    assert len(run.outcomes) == 2
+
+
+async def test_call_that_was_not_made_is_made_later(begin):
+    """
+    A question that found no descriptor gives its call back, and the budget is used up after all.
+    """
+    shortage = OutOfDescriptorsError("no file descriptor is left", asked=False)
+    transport = ScriptedTransport({"t1": [shortage, ready]}, seconds=1.0)
+    run = begin(transport, max_calls=3)
+    await run.fetch(*ids(4))
+    assert len(run.outcomes) == run.pace.budget.calls == 3
+    assert run.dispatch.stopped_by == "max-calls"
+
+
+async def test_everyone_keeps_the_pause(begin):
+    """
+    After a 429 nobody asks before the time it names; then everyone is served.
+    """
+    transport = ScriptedTransport({"t5": [status(429, 60.0), ready]}, seconds=0.1)
+    run = begin(transport, slots=4)
+    await run.fetch(*ids(40))
+    (refused, asked_again) = (call.at for call in transport.calls if call.task_id == "t5")
+    during = [call.at for call in transport.calls if refused + 0.1 < call.at < refused + 60]
+    assert during == []
+    assert asked_again >= refused + 60
+    assert len(run.outcomes) == 40
+
+
+async def test_pause_beyond_the_deadline(begin):
+    """
+    A pause that outlasts the run ends it at once.
+    """
+    transport = ScriptedTransport(default=status(429, 3000.0), seconds=0.1)
+    run = begin(transport, deadline=anyio.current_time() + 1000, slots=1)
+    assert await run.fetch(*ids(3)) < 10
+    assert run.dispatch.stopped_by == "max-runtime"
+    assert run.outcomes == {}
+
+
+async def test_window_shrinks_and_recovers(begin):
+    """
+    A service that says it is overloaded has fewer in flight, and more again as it answers.
+    """
+    script = {task_id: [status(503), ready] for task_id in ids(16)}
+    transport = ScriptedTransport(script, seconds=1.0)
+    run = begin(transport, slots=16)
+    limits = []
+
+    async def watch():
+        while True:
+            limits.append(run.pace.concurrency.limit)
+            await anyio.sleep(0.5)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watch)
+        await run.fetch(*ids(400))
+        tasks.cancel_scope.cancel()
+    assert limits[0] == 16
+    assert min(limits) <= 8
+    assert limits[-1] > 12
+    assert len(run.outcomes) == 400
+
+
+async def test_patience_runs_out(begin):
+    """
+    A task that stays unfinished is TimedOut once patience is over, and others are not held up.
+    """
+    transport = ScriptedTransport({"t0": [pending]})
+    run = begin(transport, patience=600.0)
+    took = await run.fetch(*ids(20))
+    assert run.outcomes["t0"].status == "TimedOut"
+    assert 590 < took <= 601
+    assert sum(outcome.status == "Completed" for outcome in run.outcomes.values()) == 19
+    assert run.dispatch.too_early == run.outcomes["t0"].calls > 1
+
+
+async def test_unfinished_tasks_hold_no_slot(begin):
+    """
+    However many wait for the service, the slots are free for those that are ready.
+    """
+    script = {task_id: [pending, pending, ready] for task_id in ids(30)}
+    transport = ScriptedTransport(script, seconds=0.1)
+    run = begin(transport, slots=2)
+    await run.fetch(*ids(60))
+    assert len(run.outcomes) == 60
+    assert {outcome.status for outcome in run.outcomes.values()} == {"Completed"}
+
+
+async def test_refused_token_is_renewed_once_for_all(begin):
+    """
+    When a token dies under many questions one request replaces it, and each is asked again.
+    """
+    transport = ScriptedTransport(seconds=1.0)
+    run = begin(transport, slots=8)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run.fetch, *ids(60))
+        await anyio.sleep(3.5)
+        transport.refused = {"token-1"}
+        in_vain = run.pace.concurrency.in_flight
+    assert in_vain == 8
+    assert run.tokens.requests == 2
+    assert len(run.outcomes) == 60
+    assert len(transport.calls) == 60 + in_vain
+    used = [call.token for call in transport.calls]
+    assert used == sorted(used)  # Once there is another, the old one is not used again.
+
+
+async def test_every_token_is_refused(begin):
+    """
+    A service that refuses a token it has just given ends the run with what is wrong.
+    """
+    run = begin(ScriptedTransport(default=status(401)), slots=1)
+    await run.fetch(*ids(5))
+    (failure,) = run.failures
+    assert isinstance(failure, CredentialsError)
+    assert run.pace.concurrency.in_flight == 0
+    assert run.tokens.requests == 2
+
+
+async def test_failure_gives_its_slot_back(begin):
+    """
+    A poller that fails leaves the books right.
+    """
+
+    async def fail(outcome):
+        raise StorageError("the disk is full")
+
+    run = begin(ScriptedTransport(), record=fail, slots=1)
+    await run.fetch("a", "b")
+    assert [str(failure) for failure in run.failures] == ["the disk is full"]
+    assert run.pace.concurrency.in_flight == 0
+
+
+async def test_stop_asks_nothing_new(begin):
+    """
+    After `stop` what is in flight is answered and recorded, and nobody waits any longer.
+    """
+    transport = ScriptedTransport({"t9": [pending]}, seconds=10.0)
+    run = begin(transport, slots=4)
+    run.offer(*ids(20))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run.work)
+        await anyio.sleep(15)
+        run.dispatch.stop("SIGTERM")
+        run.dispatch.stop("SIGINT")
+        stopped_at = anyio.current_time()
+    assert run.dispatch.stopped_by == "SIGTERM"
+    assert anyio.current_time() - stopped_at == pytest.approx(5)
+    assert len(transport.calls) == len(run.outcomes) == 8
+
+
+async def test_stop_while_everyone_waits(begin):
+    """
+    Waiting for a due time, a pause or the manifest ends with `stop`.
+    """
+    run = begin(ScriptedTransport(default=status(429, 600.0)))
+    run.offer("a")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run.work)
+        await anyio.sleep(1)
+        run.dispatch.stop("SIGTERM")
+        stopped_at = anyio.current_time()
+    assert anyio.current_time() == stopped_at
+
+
+async def test_stop_while_a_token_is_awaited(begin):
+    """
+    A token that arrives after `stop` is not used.
+    """
+    transport = ScriptedTransport()
+    run = begin(transport, desk=Desk(seconds=30.0))
+    run.offer(*ids(5))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run.work)
+        await anyio.sleep(10)
+        run.dispatch.stop("SIGTERM")
+    assert transport.calls == []
+    assert run.pace.budget.calls == 0
+
+
+async def test_slow_recorder_holds_the_questions_back(begin):
+    """
+    While outcomes are not taken, no poller asks on.
+    """
+    taken = anyio.Semaphore(0)
+
+    async def record(outcome):
+        await taken.acquire()
+
+    transport = ScriptedTransport()
+    run = begin(transport, slots=4, record=record)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run.fetch, *ids(100))
+        await anyio.sleep(100)
+        assert len(transport.calls) == 4
+        taken.release()
+        await anyio.sleep(100)
+        assert len(transport.calls) == 5
+        for _ in range(99):
+            taken.release()
+    assert len(transport.calls) == 100
+
+
+async def test_room_waits_for_the_scheduler(begin):
+    """
+    Whoever reads the manifest waits while enough jobs do, and goes on as they are asked about.
+    """
+    transport = ScriptedTransport(seconds=1.0)
+    run = begin(transport, slots=2, lookahead=10)
+    read = []
+
+    async def feed():
+        for task_id in ids(50):
+            run.offer(task_id)
+            read.append(task_id)
+            await run.dispatch.room()
+        run.close()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(feed)
+        await anyio.sleep(100)
+        assert len(read) == 10
+        tasks.start_soon(run.work)
+        await anyio.sleep(5.5)
+        assert len(read) == 10 + len(transport.calls)
+    assert len(run.outcomes) == 50
+
+
+async def test_room_does_not_wait_after_a_stop(begin):
+    """
+    A stop lets the reader of the manifest go, whether it waits already or asks later.
+    """
+    run = begin(ScriptedTransport(), lookahead=1)
+    run.offer("a", "b")
+    let_go = []
+
+    async def read_on():
+        await run.dispatch.room()
+        let_go.append(anyio.current_time())
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(read_on)
+        await anyio.sleep(1)
+        assert let_go == []
+        stopped_at = anyio.current_time()
+        run.dispatch.stop("SIGTERM")
+    await read_on()
+    assert let_go == [stopped_at, stopped_at]

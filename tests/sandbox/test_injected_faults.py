@@ -1,0 +1,208 @@
+"""
+Answers that go wrong on purpose: which, and what a client sees of them.
+"""
+
+import asyncio
+import base64
+import json
+from collections import Counter
+from urllib.parse import urlsplit
+
+import aiohttp
+import anyio
+import pytest
+
+from batchfetch.endpoints import ENDPOINTS
+from batchfetch.sandbox import ACCESS_TOKEN, InjectedFault, SandboxSettings, open_sandbox
+from batchfetch.sandbox.faults import FaultPlan
+from batchfetch.sandbox.pages import draw_page
+
+pytestmark = pytest.mark.anyio
+
+BEARER = {"Authorization": f"Bearer {ACCESS_TOKEN}"}
+QUESTION = f"{ENDPOINTS['task']}?id=sample-small"
+GRANT = {"grant_type": "client_credentials", "client_id": "me", "client_secret": "secret"}
+SMALL = draw_page("sample-small", 4096, 0)
+
+
+def failing(fault, **settings):
+    return open_sandbox(SandboxSettings(faults={fault: 1}, processing_time=0, **settings))
+
+
+async def raw_answer(url):
+    """
+    Return what arrives on a bare connection until it ends; raise if it is reset.
+    """
+    parts = urlsplit(url)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    try:
+        head = f"GET {QUESTION} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ACCESS_TOKEN}\r\n\r\n"
+        writer.write(head.encode())
+        return await reader.read()
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize(("fault", "status"), [("429", 429), ("500", 500)])
+async def test_a_status_instead_of_an_answer(fault, status):
+    """
+    Faults with an HTTP status are problem documents; only a 429 says when to come back.
+    """
+    async with (
+        failing(fault) as sandbox,
+        aiohttp.ClientSession(sandbox.url, headers=BEARER) as client,
+        client.get(QUESTION) as response,
+    ):
+        assert (response.status, response.content_type) == (status, "application/problem+json")
+        assert response.headers.get("Retry-After") == ("1" if status == 429 else None)
+    assert sandbox.faults == {InjectedFault(fault): 1}
+
+
+async def test_a_reset_is_a_reset():
+    """
+    The connection is not closed but reset, before a single byte of an answer.
+    """
+    async with failing("reset") as sandbox:
+        with pytest.raises(ConnectionResetError):
+            await raw_answer(sandbox.url)
+    assert sandbox.calls_by_task == {"sample-small": 1}
+
+
+async def test_a_truncated_body_is_shorter_than_announced():
+    """
+    The whole length is announced, half of it is sent, then the connection ends.
+    """
+    async with failing("truncate") as sandbox:
+        head, _, body = (await raw_answer(sandbox.url)).partition(b"\r\n\r\n")
+    announced = int(head.lower().partition(b"content-length: ")[2].split()[0])
+    assert len(body) == announced // 2
+
+
+async def test_a_client_notices_a_truncated_body():
+    """
+    An HTTP client sees the truncation as an error, also in an image of many pieces.
+    """
+    async with (
+        failing("truncate") as sandbox,
+        aiohttp.ClientSession(sandbox.url, headers=BEARER) as client,
+        client.get(ENDPOINTS["file"], params={"id": "sample-big"}) as response,
+    ):
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.read()
+
+
+async def test_a_corrupt_image_has_one_wrong_bit():
+    """
+    A corrupt answer is sound JSON and base64 around an image in which one bit is flipped.
+    """
+    async with (
+        failing("corrupt") as sandbox,
+        aiohttp.ClientSession(sandbox.url, headers=BEARER) as client,
+        client.get(QUESTION) as response,
+    ):
+        answer = await response.json()
+    image = base64.b64decode(answer["results"][0]["data"], validate=True)
+    flipped = int.from_bytes(image) ^ int.from_bytes(SMALL)
+    assert (len(image), flipped.bit_count()) == (len(SMALL), 1)
+
+
+@pytest.mark.parametrize("fault", ["corrupt", "truncate", "slow"])
+async def test_where_there_is_nothing_to_spoil_there_is_no_fault(fault):
+    """
+    An answer without a body is neither spoilt nor counted as if it were.
+    """
+    async with (
+        failing(fault) as sandbox,
+        aiohttp.ClientSession(sandbox.url, headers=BEARER) as client,
+        client.get(ENDPOINTS["file"], params={"id": "sample-unknown"}) as response,
+    ):
+        assert (response.status, await response.read()) == (204, b"")
+    assert sandbox.faults == {}
+
+
+async def test_a_slow_answer_is_whole():
+    """
+    A slow body comes in many pieces and is complete in the end.
+    """
+    async with (
+        failing("slow", slow_time=0.05) as sandbox,
+        aiohttp.ClientSession(sandbox.url, headers=BEARER) as client,
+        client.get(QUESTION) as response,
+    ):
+        pieces = [piece async for piece in response.content.iter_any()]
+    answer = json.loads(b"".join(pieces))
+    assert base64.b64decode(answer["results"][0]["data"]) == SMALL
+    assert len(pieces) > 5
+
+
+async def test_a_slow_answer_does_not_hold_up_the_end():
+    """
+    Leaving the block cancels answers that would take an hour.
+    """
+    with anyio.fail_after(5):
+        async with aiohttp.ClientSession(headers=BEARER) as client:
+            async with failing("slow", slow_time=3600) as sandbox:
+                response = await client.get(sandbox.url + QUESTION)
+                await response.content.readany()
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await response.read()
+
+
+async def test_a_client_that_leaves_is_no_failure(caplog):
+    """
+    The stand-in goes on, and complains to nobody, when a client drops a big answer.
+    """
+    async with (
+        open_sandbox(SandboxSettings(processing_time=0)) as sandbox,
+        aiohttp.ClientSession(sandbox.url, headers=BEARER) as client,
+    ):
+        response = await client.get(ENDPOINTS["file"], params={"id": "sample-big"})
+        response.close()
+        async with client.get(QUESTION) as response:
+            assert (await response.json())["taskStatus"] == "Completed"
+    assert not caplog.records
+
+
+async def test_tokens_are_spared():
+    """
+    Token requests never go wrong on purpose.
+    """
+    async with (
+        failing("500") as sandbox,
+        aiohttp.ClientSession(sandbox.url) as client,
+        client.post("/connect/token", data=GRANT) as response,
+    ):
+        assert response.status == 200
+
+
+def test_every_kind_has_its_share():
+    """
+    Over many questions each fault happens about as often as its share says.
+    """
+    shares = {InjectedFault.RESET: 0.1, InjectedFault.CORRUPT: 0.3}
+    plan = FaultPlan(shares, seed=3)
+    drawn = Counter(plan.pick(str(number), 1) for number in range(5000))
+    assert drawn.keys() == {InjectedFault.RESET, InjectedFault.CORRUPT, None}
+    assert [drawn[fault] / 5000 for fault in shares] == pytest.approx(
+        list(shares.values()), abs=0.02
+    )
+
+
+def test_a_fault_is_a_matter_of_seed_task_and_attempt():
+    """
+    The same question goes wrong in the same way, whatever was asked in between.
+    """
+    shares = {InjectedFault.RESET: 0.5}
+    questions = [(f"task {number}", attempt) for number in range(20) for attempt in (1, 2, 3)]
+    plan, again, other = (FaultPlan(shares, seed) for seed in (1, 1, 2))
+    picked = {question: plan.pick(*question) for question in questions}
+    assert {question: again.pick(*question) for question in reversed(questions)} == picked
+    assert {question: other.pick(*question) for question in questions} != picked
+
+
+def test_a_task_does_not_fail_for_ever():
+    """
+    Attempts are drawn anew: a task that went wrong once gets its answer some time.
+    """
+    plan = FaultPlan({InjectedFault.RESET: 0.5}, seed=1)
+    assert {plan.pick("a", attempt) for attempt in range(1, 20)} == {InjectedFault.RESET, None}

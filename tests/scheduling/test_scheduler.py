@@ -1,0 +1,316 @@
+"""
+Who is asked next, and when.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from batchfetch.models import STORED_FOR, Answer, Job, JobState, TaskStatus
+from batchfetch.scheduling import PollingPolicy
+from batchfetch.scheduling.scheduler import Scheduler
+from batchfetch.settings import Polling
+
+PATIENCE = 1800.0
+BUSY, DONE = Answer(TaskStatus.PROCESSING), Answer(TaskStatus.COMPLETED)
+WALL = datetime(2026, 1, 1, tzinfo=UTC)
+"""What the wall clock shows when the monotonic one shows 0."""
+
+
+def scheduler(polling=Polling.THRIFTY, **options):
+    return Scheduler(PollingPolicy(polling, patience=PATIENCE), epoch=WALL.timestamp(), **options)
+
+
+def state(ordinal=0, *, age=None, endpoint=None):
+    """
+    Return a job that was submitted *age* seconds before the run, if that is known.
+    """
+    submitted_at = None if age is None else WALL - timedelta(seconds=age)
+    job = Job(str(ordinal), f"{ordinal}.png", submitted_at=submitted_at, endpoint=endpoint)
+    return JobState(job, ordinal=ordinal)
+
+
+def offered(states, **options):
+    """
+    Return a scheduler with a whole manifest in it.
+    """
+    made = scheduler(**options)
+    for each in states:
+        made.offer(each)
+    made.close()
+    return made
+
+
+def asked(scheduler, now=0.0):
+    """
+    Return all that the scheduler would ask about at once.
+    """
+    found = []
+    while isinstance(step := scheduler.next(now), JobState):
+        step.calls += 1
+        step.first_asked = now if step.first_asked is None else step.first_asked
+        found.append(step)
+    return found
+
+
+def answer(scheduler, states, said, now):
+    """
+    Let the service say the same of each of *states*.
+    """
+    for each in states:
+        each.answer = said
+        if said is DONE:
+            scheduler.settled(each, now)
+        else:
+            scheduler.unfinished(each, now)
+
+
+def ordinals(states):
+    return [each.ordinal for each in states]
+
+
+def test_empty_manifest_is_finished():
+    """
+    Nothing to do is finished as soon as it is known that nothing comes.
+    """
+    empty = scheduler()
+    assert not empty.finished
+    assert empty.next(0.0) is None
+    empty.close()
+    assert empty.finished
+
+
+def test_finished_when_the_last_is_settled():
+    """
+    A task in flight is not done.
+    """
+    one = offered([state()])
+    (only,) = asked(one)
+    assert not one.finished
+    assert one.next(0.0) is None
+    answer(one, [only], DONE, 1.0)
+    assert one.finished
+
+
+def test_everything_ready_is_asked_once():
+    """
+    If every answer is an image, every task is handed out once, in the order of the manifest.
+    """
+    tasks = offered(state(i) for i in range(1000))
+    order = []
+    while not tasks.finished:
+        batch = asked(tasks)
+        order += ordinals(batch)
+        answer(tasks, batch, DONE, 1.0)
+    assert order == list(range(1000))
+
+
+def test_lookahead_is_bounded():
+    """
+    No more is read ahead than allowed, and more when there is room again.
+    """
+    bounded = scheduler(lookahead=10)
+    for i in range(10):
+        assert bounded.wants_more
+        bounded.offer(state(i))
+    assert not bounded.wants_more
+    answer(bounded, asked(bounded)[:1], DONE, 1.0)
+    assert bounded.wants_more
+
+
+def test_nothing_is_wanted_after_the_end():
+    """
+    A closed manifest has no more to give.
+    """
+    assert not offered([state()]).wants_more
+
+
+def test_oldest_first():
+    """
+    Tasks are asked in order of submission, those without a time after the others.
+    """
+    tasks = offered([state(0), state(1, age=10), state(2, age=30), state(3, age=20)])
+    assert ordinals(asked(tasks)) == [2, 3, 1, 0]
+
+
+def test_unready_head_holds_up_the_rest():
+    """
+    When the first tasks are not ready the others are not asked about for a while.
+    """
+    tasks = offered(state(i) for i in range(1000))
+    first = asked(tasks)
+    answer(tasks, first, BUSY, 0.1)
+    later = tasks.next(0.1)
+    assert isinstance(later, float)
+    assert later > 1
+    assert len(first) < 10
+    assert asked(tasks, later)[0] is first[0]
+
+
+def test_overtaken_task_does_not_hold_up():
+    """
+    An unfinished task with ready ones behind it is asked again at a time of its own.
+    """
+    tasks = offered(state(i) for i in range(1000))
+    straggler, *others = asked(tasks)
+    answer(tasks, [straggler], BUSY, 0.1)
+    answer(tasks, others, DONE, 0.1)
+    assert tasks.known_unfinished == 1
+    assert ordinals(asked(tasks, 0.1))[:2] == [4, 5]
+
+
+def test_task_that_holds_up_for_long_leaves_the_line():
+    """
+    Tasks stuck at the head of the manifest are passed by in time.
+    """
+    tasks = offered(state(i) for i in range(100))
+    now, ready = 0.0, set()
+    while len(ready) < 90:
+        step = tasks.next(now)
+        if isinstance(step, JobState):
+            step.calls += 1
+            step.first_asked = now if step.first_asked is None else step.first_asked
+            answer(tasks, [step], BUSY if step.ordinal < 10 else DONE, now + 0.1)
+            ready |= {step.ordinal} - set(range(10))
+        now = step if isinstance(step, float) else now + 0.1
+    assert now < 600
+
+
+def test_endpoints_do_not_hold_up_each_other():
+    """
+    Each endpoint has a line of its own: one may be slow and the other fast.
+    """
+    tasks = offered(state(i, endpoint=("deskew", "upscale")[i % 2]) for i in range(100))
+    fetched = 0
+    for now in range(5):
+        batch = asked(tasks, float(now))
+        ready = [each for each in batch if each.job.endpoint == "upscale"]
+        fetched += len(ready)
+        answer(tasks, ready, DONE, now + 0.1)
+        answer(tasks, [each for each in batch if each not in ready], BUSY, now + 0.1)
+    assert fetched == 50
+
+
+def test_unfinished_is_asked_again():
+    """
+    A task comes back, not at once, and no later than the patience with it lasts.
+    """
+    tasks = offered([state()])
+    (only,) = asked(tasks)
+    now, times = 0.0, []
+    while now < PATIENCE:
+        answer(tasks, [only], BUSY, now)
+        due = tasks.next(now)
+        assert isinstance(due, float)
+        assert asked(tasks, due) == [only]
+        now = due
+        times.append(now)
+    assert times[0] >= 0.5
+    assert times[-1] == pytest.approx(PATIENCE, abs=1)
+
+
+def test_fault_is_asked_again_when_told():
+    """
+    After a passing fault a task comes back at the time given, whatever the policy thinks.
+    """
+    tasks = offered([state()])
+    (only,) = asked(tasks)
+    tasks.again(only, 7.25)
+    assert tasks.known_unfinished == 1
+    assert tasks.next(7.0) == 7.25
+    assert tasks.next(7.25) is only
+
+
+def test_fault_keeps_its_time_when_others_are_reviewed():
+    """
+    What is learned from other tasks does not shorten the back-off of one.
+    """
+    tasks = offered(state(i) for i in range(4))
+    first, *others = asked(tasks)
+    tasks.again(first, 500.0)
+    answer(tasks, others, DONE, 1.0)
+    assert tasks.next(1.0) == 500.0
+
+
+def test_expiring_task_is_asked_whatever_the_front():
+    """
+    A result that the service deletes in a minute is asked for though none is thought ready.
+    """
+    tasks = offered(state(i, age=100.0 - i) for i in range(100))
+    answer(tasks, asked(tasks), BUSY, 0.1)
+    assert isinstance(tasks.next(0.1), float)
+    tasks = offered(state(i, age=STORED_FOR - 60) for i in range(100))
+    assert len(asked(tasks)) == 100
+
+
+def test_found_makes_way_early():
+    """
+    From an image's first byte the others are asked as if it were there.
+    """
+    waiting, told = (offered(state(i) for i in range(100)) for _ in range(2))
+    asked(waiting)
+    for each in asked(told):
+        told.found(each, 0.1)
+    assert asked(waiting, 0.1) == []
+    assert len(asked(told, 0.1)) > 4
+
+
+def test_found_counts_once():
+    """
+    An image that has begun to arrive, and then is there, is one.
+    """
+    tasks = offered(state(i) for i in range(4))
+    batch = asked(tasks)
+    for each in batch:
+        tasks.found(each, 0.1)
+    answer(tasks, batch, DONE, 0.2)
+    assert tasks.finished
+
+
+def test_image_that_breaks_off_is_asked_again():
+    """
+    A task that was found and then met a fault comes back like any other.
+    """
+    tasks = offered([state()])
+    (only,) = asked(tasks)
+    tasks.found(only, 0.1)
+    tasks.again(only, 3.0)
+    assert tasks.next(3.0) is only
+
+
+def test_last_calls_go_to_the_line():
+    """
+    With fewer calls left than tasks, what is ready for sure comes before a straggler.
+    """
+    for budget_left, first in ((None, 0), (10, 4)):
+        tasks = offered(state(i) for i in range(100))
+        straggler, *others = asked(tasks)
+        answer(tasks, [straggler], BUSY, 0.1)
+        answer(tasks, others, DONE, 0.1)
+        step = tasks.next(1000.0, budget_left)
+        assert isinstance(step, JobState)
+        assert step.ordinal == first
+
+
+def test_failed_task_is_no_evidence():
+    """
+    A task that ends without the service's word on it says nothing of the front.
+    """
+    tasks = offered(state(i) for i in range(100))
+    batch = asked(tasks)
+    for each in batch:
+        tasks.settled(each, 0.1)
+    assert len(asked(tasks, 0.1)) == len(batch)
+
+
+def test_counts():
+    """
+    Every task is waiting, known unfinished, in flight or settled.
+    """
+    tasks = offered(state(i) for i in range(10))
+    assert (tasks.waiting, tasks.known_unfinished) == (10, 0)
+    batch = asked(tasks)
+    assert tasks.waiting == 10 - len(batch)
+    answer(tasks, batch[:1], BUSY, 0.1)
+    answer(tasks, batch[1:], DONE, 0.1)
+    assert (tasks.waiting, tasks.known_unfinished) == (10 - len(batch), 1)

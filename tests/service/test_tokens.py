@@ -1,0 +1,322 @@
+"""
+Tokens: one request however many wait, and none that could do harm.
+"""
+
+import json
+import logging
+import traceback
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from batchfetch.errors import (
+    ConnectionLostError,
+    CredentialsError,
+    RedirectedError,
+    StatusError,
+    UntrustedServerError,
+)
+from batchfetch.scheduling.retry import RetryPolicy
+from batchfetch.service import Credentials, TokenSource
+
+pytestmark = pytest.mark.anyio
+
+PAIR = Credentials(client_id="an-id", client_secret="a-secret")
+READY_MADE = Credentials(access_token="ready-made")
+BOTH = Credentials(client_id="an-id", client_secret="a-secret", access_token="ready-made")
+TOO_MANY = StatusError(429, "too many requests", 600.0)
+
+
+def granted(text, **fields):
+    """
+    What the service answers with the token *text*.
+    """
+    return json.dumps({"access_token": text, "token_type": "Bearer"} | fields).encode()
+
+
+class Desk:
+    """
+    Says what it is told to, in order: bytes, or an error to raise; the last one again and again.
+    """
+
+    def __init__(self, *answers):
+        self._answers = list(answers)
+        self.asked = []
+
+    async def request_token(self, client_id, client_secret):
+        self.asked.append((client_id, client_secret))
+        await anyio.lowlevel.checkpoint()  # Whoever else wants a token now has the chance to ask.
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class Time:
+    """
+    A clock that only the test, and whoever sleeps by it, moves.
+    """
+
+    def __init__(self):
+        self.now = 1000.0
+        self.slept = []
+
+    def __call__(self):
+        return self.now
+
+    async def sleep(self, seconds):
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def time():
+    """
+    The clock of the token sources of a test.
+    """
+    return Time()
+
+
+@pytest.fixture
+def source(time):
+    """
+    Make a token source that waits a second, then two, then four.
+    """
+
+    def source(desk, credentials=PAIR):
+        retries = RetryPolicy(5, spread=lambda _, most: most)
+        return TokenSource(credentials, desk, retries, clock=time, sleep=time.sleep)
+
+    return source
+
+
+async def together(source, askers=100):
+    """
+    Let many ask at once; return what each got.
+    """
+    got = []
+
+    async def ask():
+        try:
+            got.append(await source.token())
+        except CredentialsError as exc:
+            got.append(exc)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(askers):
+            tasks.start_soon(ask)
+    return got
+
+
+async def test_one_request_however_many_wait(source):
+    """
+    A hundred that ask at once get the token of one request.
+    """
+    desk = Desk(granted("first"), granted("second"))
+    tokens = source(desk)
+    assert await together(tokens) == ["first"] * 100
+    assert desk.asked == [("an-id", "a-secret")]
+    assert tokens.requests == 1
+
+
+async def test_token_is_renewed_at_nine_tenths_of_its_life(source, time):
+    """
+    A token is used for nine tenths of the seconds it is good for, and no longer.
+    """
+    tokens = source(Desk(granted("first", expires_in=100), granted("second", expires_in=100)))
+    assert await tokens.token() == "first"
+    time.now += 89.9
+    assert await tokens.token() == "first"
+    time.now += 0.1
+    assert await tokens.token() == "second"
+    assert tokens.requests == 2
+
+
+async def test_life_counts_from_the_question(source, time):
+    """
+    The time an answer takes is time its token has lived already.
+    """
+
+    class SlowDesk(Desk):
+        async def request_token(self, client_id, client_secret):
+            time.now += 60
+            return await super().request_token(client_id, client_secret)
+
+    tokens = source(SlowDesk(granted("first", expires_in=100), granted("second")))
+    assert await tokens.token() == "first"
+    time.now += 30
+    assert await tokens.token() == "second"
+
+
+async def test_token_without_a_word_on_its_life_has_an_hour(source, time):
+    """
+    Without `expires_in` a token counts as good for the documented hour.
+    """
+    tokens = source(Desk(granted("first"), granted("second")))
+    await tokens.token()
+    time.now += 3239
+    assert await tokens.token() == "first"
+    time.now += 1
+    assert await tokens.token() == "second"
+
+
+async def test_refused_token_is_replaced_once(source):
+    """
+    However many report the same token refused, one request replaces it.
+    """
+    tokens = source(Desk(granted("first"), granted("second"), granted("third")))
+    await tokens.token()
+    for _ in range(32):
+        tokens.refuse("first")
+    assert await together(tokens) == ["second"] * 100
+    tokens.refuse("first")  # Somebody's answer comes late.
+    assert await tokens.token() == "second"
+    assert tokens.requests == 2
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+async def test_refused_credentials_are_never_sent_twice(source, status):
+    """
+    Everyone who waits, and whoever comes later, gets the one refusal.
+    """
+    desk = Desk(StatusError(status, f"the service answered {status}"), granted("too late"))
+    tokens = source(desk)
+    refusals = await together(tokens)
+    with pytest.raises(CredentialsError, match=f"refuses the credentials .*{status}"):
+        await tokens.token()
+    assert len(refusals) == 100
+    assert all(isinstance(refusal, CredentialsError) for refusal in refusals)
+    assert len(desk.asked) == 1
+
+
+async def test_retry_after_is_obeyed(source, time, caplog):
+    """
+    A busy token endpoint is asked again after the seconds it names, and the log says so.
+    """
+    tokens = source(Desk(TOO_MANY, granted("first")))
+    with caplog.at_level(logging.WARNING):
+        assert await tokens.token() == "first"
+    assert time.slept == [600.0]
+    assert tokens.requests == 2
+    assert "asking again in 600 s: too many requests" in caplog.text
+
+
+async def test_retry_after_without_bound_is_bounded(source, time):
+    """
+    Nobody waits for more than an hour in one go, whatever the service asks for.
+    """
+    tokens = source(Desk(StatusError(429, "busy", float("inf")), granted("first")))
+    await tokens.token()
+    assert time.slept == [3600.0]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        ConnectionLostError("reset"),
+        StatusError(503, "busy"),
+        b"<html>",
+        b"[]",
+        b'{"token_type": "Bearer"}',
+        granted(""),
+        granted("t", expires_in=-1),
+    ],
+    ids=["reset", "503", "html", "no object", "no token", "empty token", "no life"],
+)
+async def test_passing_fault_is_tried_again_and_then_given_up(source, time, fault):
+    """
+    After a fault that may pass it asks again, later each time, as often as allowed.
+    """
+    desk = Desk(fault)
+    tokens = source(desk)
+    with pytest.raises(CredentialsError, match="no token can be had"):
+        await tokens.token()
+    assert time.slept == [1, 2, 4, 8]
+    assert len(desk.asked) == tokens.requests == 5
+    assert await source(Desk(fault, granted("first"))).token() == "first"
+
+
+@pytest.mark.parametrize("fault", [RedirectedError("elsewhere"), UntrustedServerError("unknown")])
+async def test_lasting_fault_is_given_up_at_once(source, time, fault):
+    """
+    What waiting does not change is not waited for.
+    """
+    desk = Desk(fault)
+    with pytest.raises(CredentialsError, match=f"no token can be had: {fault}"):
+        await source(desk).token()
+    assert len(desk.asked) == 1
+    assert time.slept == []
+
+
+@pytest.mark.parametrize("text", ["a\r\nX-Evil: 1", "two words", "töken", "\x7f"])
+async def test_token_that_would_forge_a_header_is_refused(source, text):
+    """
+    A token with characters that no header takes is not sent back, nor shown.
+    """
+    with pytest.raises(CredentialsError, match="cannot be sent back") as caught:
+        await source(Desk(granted(text))).token()
+    assert text not in str(caught.value)
+
+
+async def test_ready_token_is_used_without_a_question(source, time):
+    """
+    A ready access token serves for as long as the service takes it.
+    """
+    desk = Desk(granted("never"))
+    tokens = source(desk, READY_MADE)
+    time.now += 1e9
+    assert await tokens.token() == "ready-made"
+    assert desk.asked == []
+
+
+async def test_ready_token_is_replaced_when_refused(source):
+    """
+    With a client id and secret beside it, a refused access token is renewed.
+    """
+    tokens = source(Desk(granted("first")), BOTH)
+    assert await tokens.token() == "ready-made"
+    tokens.refuse("ready-made")
+    assert await tokens.token() == "first"
+
+
+async def test_ready_token_that_is_refused_cannot_be_replaced(source):
+    """
+    A refused access token alone is the end, and the error says what to do.
+    """
+    desk = Desk(granted("never"))
+    tokens = source(desk, READY_MADE)
+    tokens.refuse("ready-made")
+    for _ in range(2):
+        with pytest.raises(CredentialsError, match="get a new one, or give a client id"):
+            await tokens.token()
+    assert desk.asked == []
+    assert tokens.requests == 0
+
+
+async def test_one_that_waits_and_leaves_does_not_spoil_it(source):
+    """
+    A poller that is cancelled while the token is asked for leaves the others to get theirs.
+    """
+    tokens = source(Desk(granted("first")))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(tokens.token)
+        await anyio.lowlevel.checkpoint()
+        tasks.cancel_scope.cancel()
+    assert await tokens.token() == "first"
+
+
+@pytest.mark.parametrize(
+    "fault", [b'{"access_token": "leaked", "expires_in": 0}', ConnectionLostError("reset")]
+)
+async def test_errors_and_logs_hold_no_secret(source, caplog, fault):
+    """
+    Neither what is sent nor what comes back is in an error, its causes or the log.
+    """
+    with (
+        caplog.at_level(logging.DEBUG, "batchfetch"),
+        pytest.raises(CredentialsError) as caught,
+    ):
+        await source(Desk(fault)).token()
+    shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + caplog.text
+    assert not any(secret in shown for secret in ("an-id", "a-secret", "leaked"))

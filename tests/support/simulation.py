@@ -1,0 +1,439 @@
+"""
+A batch played through in virtual time: the real scheduler, or a simple one, against a service.
+
+`python -m tests.simulation [SEEDS]` prints what each needs in every situation.
+"""
+
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from heapq import heappop, heappush
+from random import Random
+from statistics import fmean
+from typing import Protocol
+
+from batchfetch.models import Answer, Job, JobState, TaskStatus
+from batchfetch.scheduling import PollingPolicy
+from batchfetch.scheduling.scheduler import Scheduler
+from batchfetch.settings import Polling
+
+NEVER = math.inf
+EPOCH = 1_800_000_000.0
+"""Unix time at which the virtual clock shows 0."""
+
+BUSY, DONE, ERROR = map(Answer, (TaskStatus.PROCESSING, TaskStatus.COMPLETED, TaskStatus.ERROR))
+
+
+# What happens: situations.
+
+
+@dataclass(frozen=True)
+class Situation:
+    """
+    What the service hides, when each result is ready, and what the manifest shows.
+
+    One entry for each task; times are seconds from the start of the run.
+    """
+
+    ready: list[float]
+    offered: list[float] | None = None
+    """When the manifest, being written, comes to each task; all of it is there at first if None."""
+    submitted: list[float] | None = None
+    endpoint: list[str] | None = None
+    errors: frozenset[int] = frozenset()
+
+    def states(self) -> list[JobState]:
+        """
+        Return the manifest as the pipeline would offer it.
+        """
+        return [
+            JobState(
+                Job(
+                    str(i),
+                    f"{i}.png",
+                    submitted_at=self.submitted
+                    and datetime.fromtimestamp(EPOCH + self.submitted[i], UTC),
+                    endpoint=self.endpoint and self.endpoint[i],
+                ),
+                ordinal=i,
+            )
+            for i in range(len(self.ready))
+        ]
+
+
+def _processing(random: Random) -> float:
+    return random.lognormvariate(math.log(3.0), 0.8)
+
+
+def all_ready(_: Random, tasks: int) -> Situation:
+    return Situation([0.0] * tasks)
+
+
+def burst(random: Random, tasks: int) -> Situation:
+    """
+    All submitted at once to a service without a queue.
+    """
+    return Situation([_processing(random) for _ in range(tasks // 5)])
+
+
+def stream(random: Random, tasks: int, rate: float = 20.0) -> Situation:
+    """
+    Submitted, and written to the manifest, while the run goes on; no queue.
+    """
+    offered = [i / rate for i in range(tasks)]
+    return Situation([at + _processing(random) for at in offered], offered)
+
+
+def fifo(random: Random, tasks: int, rate: float = 50.0, *, crisp: bool = False) -> Situation:
+    """
+    A queue that *rate* tasks a second leave, to be processed; or to be ready at once if *crisp*.
+    """
+    return Situation([i / rate + (0 if crisp else _processing(random)) for i in range(tasks)])
+
+
+def half_done(random: Random, tasks: int, *, crisp: bool = False) -> Situation:
+    rest = fifo(random, tasks - tasks // 2, crisp=crisp).ready
+    return Situation([0.0] * (tasks // 2) + rest)
+
+
+def shuffled(random: Random, tasks: int, *, told: bool = False, crisp: bool = False) -> Situation:
+    """
+    A queue, and a manifest in any order, *told* when each task was submitted or not.
+    """
+    ready = fifo(random, tasks, crisp=crisp).ready
+    order = random.sample(range(tasks), tasks)
+    return Situation(
+        [ready[i] for i in order], submitted=[i / 50.0 - 600 for i in order] if told else None
+    )
+
+
+def changing(random: Random, tasks: int, *, crisp: bool = False) -> Situation:
+    """
+    A queue that 40, then 5, then 40 tasks a second leave.
+    """
+    ready, at = [], 0.0
+    for i in range(tasks):
+        at += 1 / (5.0 if 0.4 <= i / tasks < 0.6 else 40.0)
+        ready.append(at + (0 if crisp else _processing(random)))
+    return Situation(ready)
+
+
+def stuck(random: Random, tasks: int, share: float = 0.01) -> Situation:
+    return Situation([NEVER if random.random() < share else 0.0 for _ in range(tasks)])
+
+
+def fifo_stuck(random: Random, tasks: int, share: float = 0.01) -> Situation:
+    ready = fifo(random, tasks).ready
+    return Situation([NEVER if random.random() < share else at for at in ready])
+
+
+def paused(random: Random, tasks: int) -> Situation:
+    """
+    A queue that stands still for three minutes.
+    """
+    return Situation([at if at < 60 else at + 180 for at in fifo(random, tasks).ready])
+
+
+def erring(random: Random, tasks: int) -> Situation:
+    """
+    A queue, and one task in twenty ends in Error.
+    """
+    errors = frozenset(i for i in range(tasks) if random.random() < 0.05)
+    return Situation(fifo(random, tasks).ready, errors=errors)
+
+
+def two_queues(random: Random, tasks: int, *, told: bool = False) -> Situation:
+    """
+    Two queues of different speed in turn, *told* apart by their endpoints or not.
+    """
+    return Situation(
+        [(i // 2) / (40.0 if i % 2 else 10.0) + _processing(random) for i in range(tasks)],
+        endpoint=[("deskew", "upscale")[i % 2] for i in range(tasks)] if told else None,
+    )
+
+
+def workers(random: Random, tasks: int, count: int = 20) -> Situation:
+    """
+    A queue served by *count* workers, one task at a time each.
+    """
+    free = [0.0] * count
+    ready = []
+    for _ in range(tasks):
+        ready.append(heappop(free) + _processing(random))
+        heappush(free, ready[-1])
+    return Situation(ready)
+
+
+SITUATIONS: dict[str, Callable[[Random, int], Situation]] = {
+    "all ready": all_ready,
+    "burst": burst,
+    "stream": stream,
+    "FIFO 10/s": partial(fifo, rate=10.0),
+    "FIFO 50/s": fifo,
+    "half done": half_done,
+    "shuffled": shuffled,
+    "shuffled, told": partial(shuffled, told=True),
+    "40-5-40/s": changing,
+    "1 % stuck": stuck,
+    "FIFO 10/s, crisp": partial(fifo, rate=10.0, crisp=True),
+    "FIFO 50/s, crisp": partial(fifo, crisp=True),
+    "half done, crisp": partial(half_done, crisp=True),
+    "shuffled, crisp": partial(shuffled, crisp=True),
+    "40-5-40/s, crisp": partial(changing, crisp=True),
+    "FIFO, 1 % stuck": fifo_stuck,
+    "paused": paused,
+    "5 % Error": erring,
+    "two queues": two_queues,
+    "two queues, told": partial(two_queues, told=True),
+    "20 workers": workers,
+}
+
+
+# Who asks: the real scheduler, and simple ones to compare it with.
+
+
+class Asker(Protocol):
+    """
+    What a scheduler must offer to be played.
+    """
+
+    @property
+    def wants_more(self) -> bool: ...
+    @property
+    def finished(self) -> bool: ...
+    def offer(self, state: JobState) -> None: ...
+    def close(self) -> None: ...
+    def next(self, now: float, budget_left: int | None = None, /) -> JobState | float | None: ...
+    def settled(self, state: JobState, now: float, /) -> None: ...
+    def unfinished(self, state: JobState, now: float, /) -> None: ...
+
+
+def real(polling: Polling, patience: float = 1800.0) -> Scheduler:
+    return Scheduler(PollingPolicy(polling, patience=patience), epoch=EPOCH)
+
+
+class Simple:
+    """
+    Asks whatever is due, again after *delay(calls, known unfinished, found per second)*.
+
+    At most *limit* tasks are known to be unfinished.
+    """
+
+    wants_more = True
+
+    def __init__(self, delay: Callable[[int, int, float], float], limit: float = math.inf) -> None:
+        self._delay = delay
+        self._limit = limit
+        self._due: list[tuple[float, int, JobState]] = []
+        self._fresh: list[tuple[int, JobState]] = []
+        self._unfinished: set[int] = set()
+        self._found = self._left = 0
+        self._closed = False
+
+    @property
+    def finished(self) -> bool:
+        return self._closed and not self._left
+
+    def offer(self, state: JobState) -> None:
+        self._left += 1
+        heappush(self._fresh, (state.ordinal, state))
+
+    def close(self) -> None:
+        self._closed = True
+
+    def next(self, now: float, _budget_left: int | None = None) -> JobState | float | None:
+        if self._due and self._due[0][0] <= now:
+            return heappop(self._due)[2]
+        if self._fresh and len(self._unfinished) < self._limit:
+            return heappop(self._fresh)[1]
+        return self._due[0][0] if self._due else None
+
+    def settled(self, state: JobState, _now: float) -> None:
+        self._left -= 1
+        self._found += 1
+        self._unfinished.discard(state.ordinal)
+
+    def unfinished(self, state: JobState, now: float) -> None:
+        self._unfinished.add(state.ordinal)
+        delay = self._delay(state.calls, len(self._unfinished), self._found / max(now, 0.1))
+        heappush(self._due, (now + delay, state.ordinal, state))
+
+
+def _fixed(_calls: int, _unfinished: int, _rate: float) -> float:
+    return 2.0
+
+
+def _exponential(calls: int, _unfinished: int, _rate: float) -> float:
+    return min(30.0, 2.0 ** (calls - 1))
+
+
+def _square_root(_calls: int, unfinished: int, rate: float) -> float:
+    return min(30.0, max(0.5, math.sqrt(2 * unfinished / max(rate, 0.01))))
+
+
+ASKERS: dict[str, Callable[[], Asker]] = {
+    "fixed 2 s, all at once": partial(Simple, _fixed),
+    "exponential, all at once": partial(Simple, _exponential),
+    "exponential, at most 64": partial(Simple, _exponential, 64),
+    "sqrt(2 U / k), at most 16": partial(Simple, _square_root, 16),
+    "thrifty": partial(real, Polling.THRIFTY),
+    "prompt": partial(real, Polling.PROMPT),
+}
+
+
+# What comes of it.
+
+
+@dataclass(frozen=True)
+class Played:
+    """
+    What a run came to.
+    """
+
+    calls: list[int]
+    """By task."""
+    fetched: list[float]
+    """When each result was there; never, if it was given up."""
+    ready: list[float]
+
+    @property
+    def calls_each(self) -> float:
+        """
+        Calls for each task.
+        """
+        return sum(self.calls) / len(self.calls)
+
+    @property
+    def after_last(self) -> float:
+        """
+        Seconds between the last result's being ready and the last one's being fetched.
+        """
+        last = max(at for at in self.ready if at < NEVER)
+        return max(at for at in self.fetched if at < NEVER) - last
+
+    @property
+    def lying(self) -> list[float]:
+        """
+        Seconds that each result lay ready, in rising order.
+        """
+        pairs = zip(self.fetched, self.ready, strict=True)
+        return sorted(fetched - ready for fetched, ready in pairs if fetched < NEVER)
+
+    @property
+    def mean_lying(self) -> float:
+        return fmean(self.lying)
+
+    def lying_at_most(self, share: float) -> float:
+        """
+        Return the seconds that *share* of the results lay no longer than.
+        """
+        lying = self.lying
+        return lying[math.ceil(share * len(lying)) - 1]
+
+
+def play(
+    asker: Asker,
+    situation: Situation,
+    *,
+    slots: int = 32,
+    seconds_a_call: float = 0.08,
+    patience: float = 1800.0,
+    budget: int | None = None,
+) -> Played:
+    """
+    Run the batch of *situation* to its end, or to the end of its *budget* of calls.
+
+    The service looks at a question halfway through the call.
+    """
+    game = _Game(asker, situation, patience)
+    manifest = situation.states()[::-1]
+    flights: list[tuple[float, int, JobState]] = []
+    now, left = 0.0, math.inf if budget is None else budget
+    closed = False
+    while not (asker.finished or (left == 0 and not flights)):
+        while manifest and asker.wants_more and game.is_offered(manifest[-1], now):
+            asker.offer(manifest.pop())
+        if not manifest and not closed:
+            asker.close()
+            closed = True
+        wake = game.offered(manifest[-1]) if manifest else NEVER
+        while len(flights) < slots and left:
+            step = asker.next(now, None if budget is None else int(left))
+            if not isinstance(step, JobState):
+                wake = min(wake, NEVER if step is None else step)
+                break
+            game.ask(step, now)
+            left -= 1
+            heappush(flights, (now + seconds_a_call, step.ordinal, step))
+        if flights and flights[0][0] <= max(wake, now):
+            now, _, state = heappop(flights)
+            game.answer(state, now, asked=now - seconds_a_call / 2)
+        else:
+            assert wake < NEVER, "nothing would ever happen again"
+            now = max(now, wake)
+    return Played(game.calls, game.fetched, situation.ready)
+
+
+class _Game:
+    """
+    The service and the record of one run.
+    """
+
+    def __init__(self, asker: Asker, situation: Situation, patience: float) -> None:
+        self._asker = asker
+        self._situation = situation
+        self._patience = patience
+        self.calls = [0] * len(situation.ready)
+        self.fetched = [NEVER] * len(situation.ready)
+
+    def offered(self, state: JobState) -> float:
+        offered = self._situation.offered
+        return offered[state.ordinal] if offered else 0.0
+
+    def is_offered(self, state: JobState, now: float) -> bool:
+        return self.offered(state) <= now
+
+    def ask(self, state: JobState, now: float) -> None:
+        if state.first_asked is None:
+            state.first_asked = now
+        state.calls += 1
+        self.calls[state.ordinal] += 1
+
+    def answer(self, state: JobState, now: float, *, asked: float) -> None:
+        i = state.ordinal
+        if self._situation.ready[i] <= asked:
+            state.answer = ERROR if i in self._situation.errors else DONE
+            self.fetched[i] = now
+            self._asker.settled(state, now)
+            return
+        state.answer = BUSY
+        assert state.first_asked is not None
+        if now >= state.first_asked + self._patience:
+            self._asker.settled(state, now)
+        else:
+            self._asker.unfinished(state, now)
+
+
+def main(seeds: int = 3, tasks: int = 10_000) -> None:
+    """
+    Print, for each asker and situation, the worst of *seeds* runs.
+    """
+    write = sys.stdout.write
+    for name, asker in ASKERS.items():
+        write(f"\n{name}: calls for each task (s after the last is ready), mean s lying, 95 %\n")
+        for title, situation in SITUATIONS.items():
+            runs = [play(asker(), situation(Random(seed), tasks)) for seed in range(seeds)]
+            write(
+                f"  {title:18}"
+                f" {max(run.calls_each for run in runs):6.3f}"
+                f" ({max(run.after_last for run in runs):5.1f})"
+                f" {max(run.mean_lying for run in runs):6.1f}"
+                f" {max(run.lying_at_most(0.95) for run in runs):6.1f}\n"
+            )
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
