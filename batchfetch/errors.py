@@ -11,6 +11,7 @@ Everything batchfetch raises on purpose.
     └── JobError                       one question went wrong; the batch goes on
         ├── TransportError             no usable answer came back
         │   ├── ConnectionLostError
+    │   │   └── StaleConnectionError
         │   ├── StalledError
         │   ├── StatusError
         │   ├── RedirectedError
@@ -31,6 +32,10 @@ The first fork is the one that matters: a `JobError` ends a question, everything
 batch.  The second is a property of the error: *transient* says whether asking again may help.
 """
 
+from collections.abc import Sequence
+
+from batchfetch.statuses import TRANSIENT, meaning_of
+
 
 class BatchFetchError(Exception):
     """
@@ -42,6 +47,11 @@ class SettingsError(BatchFetchError):
     """
     A setting, or a pair of them, makes no sense.  Nothing was asked.
     """
+
+    def __init__(self, detail: str, problems: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(detail)
+        self.problems = problems
+        """What is wrong with each setting: its name (or nothing, for a pair), and a few words."""
 
 
 class ManifestError(BatchFetchError):
@@ -101,6 +111,12 @@ class ConnectionLostError(TransportError):
     """
 
 
+class StaleConnectionError(ConnectionLostError):
+    """
+    A connection kept from an earlier question was closed before it gave any answer to this one.
+    """
+
+
 class StalledError(TransportError):
     """
     Nothing, or next to nothing, arrived for too long.
@@ -117,9 +133,9 @@ class StatusError(TransportError):
     def __init__(self, status: int, detail: str, retry_after: float | None = None) -> None:
         super().__init__(detail)
         self.status = status
+        self.meaning = meaning_of(status)
         self.reason = f"http_{status}"
-        # What a proxy or an overloaded server says in passing; the rest of 4xx will not change.
-        self.transient = status in {408, 425, 429} or status >= 500
+        self.transient = self.meaning in TRANSIENT
         self.retry_after = retry_after
         """Seconds the service asks everyone to wait, if it said so."""
 
@@ -200,7 +216,7 @@ class TooLargeError(DecodeError):
 
 class WrongTaskError(DecodeError):
     """
-    The answer is about another task.
+    The answer is about another task.  It is asked once more, on a fresh connection.
     """
 
     reason = "wrong_id"
@@ -223,11 +239,6 @@ class OutOfDescriptorsError(JobError):
 
     reason = "connection"
     transient = True
-
-    def __init__(self, detail: str, *, asked: bool = True) -> None:
-        super().__init__(detail)
-        self.asked = asked
-        """Whether the question had been put by then, and counts as a call."""
 
 
 class UnsafeNameError(JobError):

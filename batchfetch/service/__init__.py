@@ -2,15 +2,17 @@
 The other side: who we are to it, its tokens and its answers.
 """
 
+from batchfetch.service.base import Body, Transport
 from batchfetch.service.connection import open_transport
 from batchfetch.service.credentials import Credentials, find_credentials
-from batchfetch.service.session import AiohttpTransport, Body, Transport
-from batchfetch.service.tokens import TokenSource
+from batchfetch.service.session import SessionTransport
+from batchfetch.service.tokens import TokenEndpoint, TokenSource
 
 __all__ = [
-    "AiohttpTransport",
     "Body",
     "Credentials",
+    "SessionTransport",
+    "TokenEndpoint",
     "TokenSource",
     "Transport",
     "find_credentials",

@@ -6,64 +6,99 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
 
 from batchfetch.errors import SettingsError
-from batchfetch.service.pool import Pool
-from batchfetch.service.session import AiohttpTransport
+from batchfetch.service.faults import DroppedError
+from batchfetch.service.session import SessionTransport
 from batchfetch.settings import Settings, is_loopback
 from batchfetch.version import __version__
 
+# What a head may hold: longer than any real one, short enough to be kept for every connection.
+_MAX_FIELD = 128 * 1024
+_MAX_HEADERS = 1000
+
+# Bytes read ahead of a body: at twice as many, reading pauses.
+_READ_AHEAD = 64 * 1024
+
+# Seconds after which an idle connection is closed.  A waiting task is asked again sooner.
+_KEPT_FOR = 60.0
+
 
 @asynccontextmanager
-async def open_transport(settings: Settings) -> AsyncIterator[AiohttpTransport]:
+async def open_transport(settings: Settings) -> AsyncIterator[SessionTransport]:
     """
     Get ready to reach the service of *settings*, and close all connections at the end.
 
-    Raises `SettingsError` if the root certificates cannot be used.
+    Raises `SettingsError` if the root certificates or the proxy cannot be used.
     """
-    trust = _trust(settings)
+    proxy, proxy_headers = _proxy(settings.base_url)
+    transport = SessionTransport(
+        partial(_open_session, settings, trust=_trust(settings), proxy=proxy),
+        URL(settings.base_url, encoded=True),
+        proxy_headers=proxy_headers,
+        silence=settings.read_timeout,
+        deadline=settings.connect_timeout + settings.read_timeout,
+    )
+    try:
+        yield transport
+    finally:
+        await transport.close()
+
+
+def _open_session(
+    settings: Settings, *, trust: ssl.SSLContext | bool, proxy: URL | None, keeps: bool
+) -> aiohttp.ClientSession:
+    """
+    Open a session that *keeps* its connections between requests, or closes each.
+    """
     connector = aiohttp.TCPConnector(
-        limit=settings.concurrency + 1,  # One more for the token.
+        limit=0,  # The pace bounds what is in flight.
         ssl=trust,
         resolver=aiohttp.ThreadedResolver(),
         ttl_dns_cache=300,
+        **({"keepalive_timeout": _KEPT_FOR} if keeps else {"force_close": True}),
     )
-    proxy, proxy_headers = _proxy(settings.base_url)
-    timeout = aiohttp.ClientTimeout(
-        total=None, sock_connect=settings.connect_timeout, sock_read=settings.read_timeout
-    )
-    headers = {
-        "User-Agent": f"batchfetch/{__version__}",
-        "Accept": "application/json, image/png",
-        "Accept-Encoding": "gzip" if settings.compressed else "identity",
-    }
-    root = URL(settings.base_url, encoded=True)
-    async with aiohttp.ClientSession(
+    return aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
-        headers=headers,
+        headers={
+            "User-Agent": f"batchfetch/{__version__}",
+            "Accept": "application/json, image/png",
+            "Accept-Encoding": "gzip" if settings.compressed else "identity",
+        },
+        max_field_size=_MAX_FIELD,
+        max_headers=_MAX_HEADERS,
+        max_line_size=_MAX_FIELD,
         middlewares=(_no_silent_retry,),
         proxy=proxy,
-        timeout=timeout,
-    ) as session:
-        pool = Pool(
-            connector,
-            partial(
-                aiohttp.ClientRequest, "GET", root, proxy=proxy, proxy_headers={**proxy_headers}
-            ),
-            timeout,
-            most=settings.concurrency,
-            silence=settings.read_timeout,
-            deadline=settings.connect_timeout + settings.read_timeout,
-        )
-        try:
-            yield AiohttpTransport(pool, session, root, headers, settings, proxy_headers)
-        finally:
-            pool.close()
+        read_bufsize=_READ_AHEAD,
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout),
+        trace_configs=[_trace()],
+    )
+
+
+def _trace() -> aiohttp.TraceConfig:
+    """
+    Return what tells an exchange that its request has left, and on what kind of connection.
+    """
+
+    async def sent(_session: object, context: SimpleNamespace, _params: object) -> None:
+        if context.trace_request_ctx is not None:  # A request for a token has none.
+            context.trace_request_ctx.sent()
+
+    async def reused(_session: object, context: SimpleNamespace, _params: object) -> None:
+        if context.trace_request_ctx is not None:
+            context.trace_request_ctx.is_reused = True
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_headers_sent.append(sent)
+    trace.on_connection_reuseconn.append(reused)
+    return trace
 
 
 def _trust(settings: Settings) -> ssl.SSLContext | bool:
@@ -126,4 +161,4 @@ async def _no_silent_retry(
     except aiohttp.ClientConnectorError:
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as exc:
-        raise aiohttp.ClientConnectionError(str(exc)) from None
+        raise DroppedError(str(exc)) from None

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, model_validator
 
 from batchfetch.errors import SettingsError
+from batchfetch.settings import invalid_settings
 
 NAMES = ("client_id", "client_secret", "access_token")
 
@@ -19,10 +20,28 @@ class Credentials(BaseModel):
     """
     Who we are to the service: a client id with its secret, or a ready access token.
 
-    With both, the access token is used until the service refuses it, then replaced.
+    With both, the access token is used until the service refuses it, then replaced.  Raises
+    `SettingsError`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    def __init__(
+        self,
+        *,
+        client_id: str | SecretStr | None = None,
+        client_secret: str | SecretStr | None = None,
+        access_token: str | SecretStr | None = None,
+    ) -> None:
+        values = {
+            "client_id": client_id,
+            "client_secret": client_secret,
+            "access_token": access_token,
+        }
+        try:
+            super().__init__(**values)
+        except ValidationError as exc:
+            raise invalid_settings(exc) from None
 
     client_id: SecretStr | None = None
     client_secret: SecretStr | None = None
@@ -84,7 +103,7 @@ def find_credentials(environment: Mapping[str, str]) -> Credentials:
             f"no credentials: set {client_id} and {client_secret}, or {access_token} (or each with "
             "_FILE to the name of a file that holds it), or try --sandbox, which needs none"
         )
-    return Credentials.model_validate(found)
+    return Credentials(**found)
 
 
 def _find(name: str, environment: Mapping[str, str]) -> str | None:

@@ -19,9 +19,16 @@ from batchfetch.errors import (
     StatusError,
     UntrustedServerError,
 )
+from batchfetch.statuses import StatusMeaning, meaning_of
 from batchfetch.text import redact, sanitize
 
 FOREIGN = (aiohttp.ClientError, TimeoutError, OSError)
+
+
+class DroppedError(aiohttp.ClientConnectionError):
+    """
+    The connection was closed before any answer came.
+    """
 
 
 def translated(
@@ -40,10 +47,21 @@ def translated(
         case TimeoutError():
             return StalledError("no answer arrived in time")
         case OSError(errno=errno.EMFILE | errno.ENFILE):
-            words = "no file descriptor is left for a connection"
-            return OutOfDescriptorsError(words, asked=False)
+            return OutOfDescriptorsError("no file descriptor is left for a connection")
         case _:
-            return ConnectionLostError(words or "the service closed the connection")
+            return ConnectionLostError(_lost(exc, words, secrets))
+
+
+def _lost(exc: Exception, words: str, secrets: tuple[str, ...]) -> str:
+    match exc:
+        case aiohttp.ClientHttpProxyError():
+            message = sanitize(redact(exc.message, *secrets))
+            return f"the proxy refused: {exc.status} {message}".rstrip()
+        case aiohttp.ClientResponseError():
+            # aiohttp shows its verdict on what came in as a status of 400; the service sent none.
+            return f"the answer is not valid HTTP: {sanitize(redact(exc.message, *secrets))}"
+        case _:
+            return words or "the service closed the connection"
 
 
 def refusal(
@@ -58,7 +76,8 @@ def refusal(
 
     *page* is the beginning of its body.
     """
-    if status in {301, 302, 303, 307, 308}:
+    meaning = meaning_of(status)
+    if meaning is StatusMeaning.REDIRECT:
         # Its query may repeat ours, or worse.
         target = headers.get("Location", "nowhere").partition("?")[0]
         target = sanitize(redact(target, *secrets), 200)
@@ -68,7 +87,7 @@ def refusal(
     detail = f"the service answered {status} {phrase}".rstrip()
     if words:
         detail += f": {words}"
-    if status == 404:
+    if meaning is StatusMeaning.NOT_FOUND:
         detail += "; the endpoint may have been retired, --endpoint names its replacement"
     return StatusError(status, detail, seconds_to_wait(headers.get("Retry-After")))
 

@@ -9,7 +9,7 @@ over, and credentials that were refused once are never sent again.
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import anyio
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -42,6 +42,7 @@ class TokenAnswer(BaseModel):
     expires_in: float = Field(default=3600.0, gt=0, allow_inf_nan=False)
 
 
+@runtime_checkable
 class TokenEndpoint(Protocol):
     """
     One request for a token; raises `TransportError` if there is no usable answer.

@@ -51,7 +51,7 @@ async def answer(transport, task_id="t", token="a-token"):
     """
     Ask, and return the whole body.
     """
-    async with transport.get_result(PATH, task_id, token) as body:
+    async with transport.get_result(PATH, task_id, token, on_sent=list) as body:
         return await read_all(body)
 
 
@@ -154,7 +154,7 @@ async def test_leaving_early_drops_the_connection():
         Origin({"t": [endless(b"{", b"x" * 65_536), ready]}) as origin,
         talking_to(origin, read_timeout=10) as transport,
     ):
-        async with transport.get_result(PATH, "t", "a-token") as body:
+        async with transport.get_result(PATH, "t", "a-token", on_sent=list) as body:
             await body.read()
         await answer(transport)
         assert origin.sent["t"] < 16 * MIB
@@ -334,7 +334,7 @@ async def test_own_slowness_is_no_stall():
     async with (
         Origin({"t": [script]}) as origin,
         talking_to(origin, read_timeout=0.15) as transport,
-        transport.get_result(PATH, "t", "a-token") as body,
+        transport.get_result(PATH, "t", "a-token", on_sent=list) as body,
     ):
         assert await read_all(body, pause=0.2) == b"x" * 20
 

@@ -6,6 +6,7 @@ Raw asyncio: an HTTP library would refuse to send most of what is needed here.
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import socket
 import ssl
@@ -57,6 +58,8 @@ class Origin:
         tokens: Sequence[Step] = (),
         token_life: float = 3600.0,
         tls: ssl.SSLContext | None = None,
+        closes_every: int = 0,
+        misled: int = 0,
     ) -> None:
         self.script = dict(script or {})
         self.default = default
@@ -65,6 +68,12 @@ class Origin:
 
         self.token_life = token_life
         self.tls = tls
+        self.closes_every = closes_every
+        """Answers after which a connection is closed without a word; 0 if none is."""
+
+        self.misled = misled
+        """Connections, the first ones, on which every answer is about another task."""
+
         self.valid: set[str] = set()
         """Tokens the service honours; while empty, every one is."""
 
@@ -77,6 +86,7 @@ class Origin:
         self.base_url = ""
         self._in_flight = 0
         self._asked: Counter[str] = Counter()
+        self._answered: Counter[int] = Counter()
         self._accepted = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -177,7 +187,12 @@ class Origin:
             return status(401)
         steps = self.script.get(request.task_id) or [self.default]
         step = steps[min(turn, len(steps) - 1)]
-        return step if isinstance(step, Reply) else step(request.task_id)
+        about = "another" if request.connection <= self.misled else request.task_id
+        reply = step if isinstance(step, Reply) else step(about)
+        self._answered[request.connection] += 1
+        if self.closes_every and self._answered[request.connection] % self.closes_every == 0:
+            return dataclasses.replace(reply, ending=Ending.CLOSE)
+        return reply
 
     def _grant(self) -> Reply:
         turn = len(self.token_requests) - 1

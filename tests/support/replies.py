@@ -196,7 +196,7 @@ cut_in_chunks = raw(_CHUNKED + b"%x\r\n%b" % (len(_BODY), _BODY[:_HALF]), ending
 cut_between_chunks = raw(_CHUNKED + b"%x\r\n%b\r\n" % (_HALF, _BODY[:_HALF]), ending=Ending.CLOSE)
 bad_chunk_header = raw(_CHUNKED + b"zz\r\n" + _BODY, ending=Ending.CLOSE)
 garbage_status_line = raw(b"SSH-2.0-OpenSSH_9.2\r\n\r\n", ending=Ending.CLOSE)
-huge_header = raw(head(200, "X-Long: " + "x" * 20_000, length=0), ending=Ending.CLOSE)
+huge_header = raw(head(200, "X-Long: " + "x" * 200_000, length=0), ending=Ending.CLOSE)
 bytes_after_body = raw(head(length=len(_BODY)) + _BODY + b"and then some", ending=Ending.CLOSE)
 silence = raw(ending=Ending.HANG)
 silence_in_body = raw(head(length=len(_BODY)) + _BODY[:_HALF], ending=Ending.HANG)

@@ -13,7 +13,17 @@ from replies import body_of, png_of, result
 
 from batchfetch.errors import BatchFetchError, StatusError
 
-Said = bytes | BatchFetchError
+
+@dataclass(frozen=True)
+class Unsent:
+    """
+    A question that failed before it was sent.
+    """
+
+    error: BatchFetchError
+
+
+Said = bytes | BatchFetchError | Unsent
 
 
 def ready(task_id: str) -> bytes:
@@ -82,7 +92,9 @@ class ScriptedTransport:
         self._asked: Counter[str] = Counter()
 
     @asynccontextmanager
-    async def get_result(self, path: str, task_id: str, token: str) -> AsyncIterator["_Body"]:
+    async def get_result(
+        self, path: str, task_id: str, token: str, *, on_sent: Callable[[], None]
+    ) -> AsyncIterator["_Body"]:
         """
         See `Transport.get_result`.
         """
@@ -90,43 +102,40 @@ class ScriptedTransport:
         self._in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self._in_flight)
         try:
+            said = self._next(task_id, token)
+            if isinstance(said, Unsent):
+                raise said.error
+            on_sent()
             await anyio.sleep(self.seconds)
-            yield _Body(self._next(task_id, token), self.pieces)
+            if isinstance(said, BatchFetchError):
+                raise said
+            yield _Body(said, self.pieces)
         except anyio.get_cancelled_exc_class():
             self.given_up += 1
             raise
         finally:
             self._in_flight -= 1
 
-    def _next(self, task_id: str, token: str) -> bytes:
+    def _next(self, task_id: str, token: str) -> Said:
         if token in self.refused:
-            raise status(401)
+            return status(401)
         steps = self.script.get(task_id) or [self.default]
         step = steps[min(self._asked[task_id], len(steps) - 1)]
         self._asked[task_id] += 1
-        said = step(task_id) if callable(step) else step
-        if isinstance(said, BatchFetchError):
-            raise said
-        return said
+        return step(task_id) if callable(step) else step
 
 
 class _Body:
     def __init__(self, text: bytes, pieces: int) -> None:
-        self._buffer = bytearray(max(1, -(-len(text) // pieces)))
+        self._size = max(1, -(-len(text) // pieces))
         self._text = text
-        self.is_long = len(text) > 16 * 1024
-
-    @property
-    def announced(self) -> int:
-        return len(self._text)
+        self.length = len(text)
 
     @property
     def at_end(self) -> bool:
         return not self._text
 
-    async def read(self) -> tuple[bytearray, int, int]:
+    async def read(self) -> bytes:
         await anyio.lowlevel.checkpoint()
-        # As a connection does it: the next piece takes the place of the one before.
-        size = min(len(self._buffer), len(self._text))
-        self._buffer[:size], self._text = self._text[:size], self._text[size:]
-        return self._buffer, 0, size
+        piece, self._text = self._text[: self._size], self._text[self._size :]
+        return piece

