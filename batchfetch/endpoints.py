@@ -6,7 +6,6 @@ named their replacements.
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
 from types import MappingProxyType
 
 TOKEN_PATH = "/connect/token"  # noqa: S105 - an address, not a secret
@@ -40,13 +39,3 @@ def endpoint_path(endpoint: str) -> str:
     if not plain or any(character in endpoint for character in " ?#\\"):
         raise ValueError(f"{endpoint[:80]!r} is no path; leave out blanks, ?, # and backslashes")
     return endpoint
-
-
-@lru_cache(maxsize=64)
-def answers_with_file(endpoint: str) -> bool:
-    """
-    Whether *endpoint* answers with the image itself instead of JSON around it.
-
-    The service takes paths without regard to case.
-    """
-    return endpoint_path(endpoint).lower() == ENDPOINTS["file"].lower()

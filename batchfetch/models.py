@@ -59,11 +59,12 @@ class Job(NamedTuple):
 
     task_id: str
 
-    filename: str
-    """The image's place below the output, `/` between folders, ending in `.png`."""
+    filename: str = ""
+    """The image's place below the output, `/` between folders, ending in `.png`; made from *name*
+    or *task_id*."""
 
     name: str | None = None
-    """The manifest's own words for it, if it had any."""
+    """What the image is to be called, by the rules of a manifest; the id if None."""
 
     submitted_at: datetime | None = None
     """When the image was handed to the service (aware)."""
@@ -131,6 +132,8 @@ class Image:
 class JobState:
     """
     A job and what has been asked about it so far: the one mutable record while it is unsettled.
+
+    Its fields are written by its own methods only.  Times are seconds on the run's monotonic clock.
     """
 
     job: Job
@@ -147,16 +150,65 @@ class JobState:
     refusals: int = 0
     """Tokens in a row that the service did not take."""
 
+    wrong_answers: int = 0
+    """Answers that were about another task."""
+
     first_asked: float | None = None
-    """Seconds on the run's monotonic clock."""
 
     unfinished_at: float | None = None
-    """When the service last said that it is not ready, on the same clock."""
+    """When the service last said that it is not ready."""
 
     first_call_at: datetime | None = None
 
     answer: Answer | None = None
     """The last usable one."""
+
+    def ask(self, now: float) -> None:
+        """
+        Note that a question about the job begins.
+        """
+        if self.first_asked is None:
+            self.first_asked, self.first_call_at = now, datetime.now(UTC)
+
+    def count_call(self) -> None:
+        """
+        Note that a request was sent.
+        """
+        self.calls += 1
+
+    def take_answer(self, answer: Answer) -> None:
+        """
+        Note a usable *answer*.
+        """
+        self.faults = self.refusals = 0
+        self.answer = answer
+
+    def count_fault(self) -> int:
+        """
+        Note that a question got no usable answer; return how many in a row.
+        """
+        self.faults += 1
+        return self.faults
+
+    def count_refusal(self) -> int:
+        """
+        Note that the token was refused; return how many in a row.
+        """
+        self.refusals += 1
+        return self.refusals
+
+    def count_wrong_answer(self) -> int:
+        """
+        Note an answer about another task; return how many there were.
+        """
+        self.wrong_answers += 1
+        return self.wrong_answers
+
+    def note_unfinished(self, now: float | None) -> None:
+        """
+        Note when the service said that the task is not ready; None forgets it.
+        """
+        self.unfinished_at = now
 
 
 class Outcome(BaseModel):

@@ -6,9 +6,10 @@ from here.
 """
 
 import re
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self, TypedDict, Unpack
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -17,11 +18,13 @@ from pydantic import (
     ConfigDict,
     Field,
     PositiveInt,
+    ValidationError,
     field_validator,
     model_validator,
 )
 
 from batchfetch.endpoints import endpoint_path
+from batchfetch.errors import SettingsError
 from batchfetch.models import OutcomeStatus
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", re.IGNORECASE)
@@ -111,12 +114,40 @@ class Durability(StrEnum):
     FULL = "full"
 
 
+class SettingsOptions(TypedDict, total=False):
+    """
+    What `Settings` accepts for each of its fields: values, or the command line's text for them.
+    """
+
+    output: str | Path
+    report: str | Path | None
+    base_url: str
+    endpoint: str
+    concurrency: int
+    rate: float | str | None
+    attempts: int
+    patience: float | str
+    polling: Polling | Literal["thrifty", "prompt"]
+    price_per_call: float | None
+    connect_timeout: float | str
+    read_timeout: float | str
+    max_image_bytes: int | str
+    checksum: Checksum | Literal["sha256", "none"]
+    durability: Durability | Literal["none", "file", "full"]
+    compressed: bool
+    ca_file: str | Path | None
+    max_calls: int | None
+    max_runtime: float | str | None
+    overwrite: bool
+    retry: Iterable[OutcomeStatus] | str
+
+
 class Settings(BaseModel):
     """
     How a batch is run.  Frozen; a misspelt name is an error.
 
     Durations are seconds, sizes are bytes, a rate is requests per second; each also takes the
-    command line's text (`"15m"`, `"64KiB"`, `"600/m"`).
+    command line's text (`"15m"`, `"64KiB"`, `"600/m"`).  Raises `SettingsError`.
     """
 
     model_config = ConfigDict(
@@ -130,6 +161,12 @@ class Settings(BaseModel):
         # Built on first use: `--help` reads the fields and validates nothing.
         defer_build=True,
     )
+
+    def __init__(self, **values: Unpack[SettingsOptions]) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as exc:
+            raise invalid_settings(exc) from None
 
     output: Path = Path("images")
     """Where images go; made if missing."""
@@ -239,6 +276,18 @@ class Settings(BaseModel):
         if self.report is not None and self.report == self.output:
             raise ValueError("report and output are the same path")
         return self
+
+
+def invalid_settings(error: ValidationError) -> SettingsError:
+    """
+    Return what is wrong with values, field by field, without the values: one may be a secret.
+    """
+    problems = []
+    for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        words = problem["msg"].removeprefix("Value error, ").replace("Input should", "should", 1)
+        problems.append((str(problem["loc"][0]) if problem["loc"] else "", words))
+    sentences = dict.fromkeys(f"{name}: {words}" if name else words for name, words in problems)
+    return SettingsError("; ".join(sentences), problems)
 
 
 def is_loopback(host: str) -> bool:

@@ -5,6 +5,6 @@ Manifests: files of task ids in, jobs out.
 from batchfetch.manifest.formats import ManifestFormat
 from batchfetch.manifest.manifest import Manifest
 from batchfetch.manifest.names import default_filename, image_filename
-from batchfetch.manifest.rows import job_of
+from batchfetch.manifest.rows import RowReader
 
-__all__ = ["Manifest", "ManifestFormat", "default_filename", "image_filename", "job_of"]
+__all__ = ["Manifest", "ManifestFormat", "RowReader", "default_filename", "image_filename"]

@@ -21,13 +21,6 @@ _ORDINARY_ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 _NOT_IN_ID = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2060\ufeff\ud800-\udfff]")
 
 
-def job_of(task_id: str) -> Job | BadRow:
-    """
-    Return the job of a bare id that came from no manifest, or a bad row that says why not.
-    """
-    return RowReader(None).job(None, task_id)
-
-
 class RowReader:
     """
     Make jobs of the rows of one *manifest* (its name, as the report shall show it).
@@ -41,7 +34,7 @@ class RowReader:
         line: int | None,
         task_id: JsonValue = None,
         name: JsonValue = None,
-        submitted_at: JsonValue = None,
+        submitted_at: JsonValue | datetime = None,
         endpoint: JsonValue = None,
         extra: Mapping[str, JsonValue] = NO_EXTRA,
     ) -> Job | BadRow:
@@ -104,7 +97,9 @@ def _text(value: JsonValue, column: str) -> str | None:
     raise ValueError(f"{column} is not text")
 
 
-def _instant(value: JsonValue) -> datetime | None:
+def _instant(value: JsonValue | datetime) -> datetime | None:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
     text = _text(value, "submitted_at")
     if text is None:
         return None

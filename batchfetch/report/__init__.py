@@ -2,8 +2,22 @@
 The report: one line of JSON for every outcome, and the memory of every later run.
 """
 
-from batchfetch.report.lines import ReportLine, encode
-from batchfetch.report.reader import load_report, read_report
+from batchfetch.report.ledger import Ledger, Settled, Standing
+from batchfetch.report.lines import ReportLine
+from batchfetch.report.reader import LastLines, load_report, read_lines, read_report
+from batchfetch.report.recorder import Recorder
 from batchfetch.report.writer import ReportWriter, open_report
 
-__all__ = ["ReportLine", "ReportWriter", "encode", "load_report", "open_report", "read_report"]
+__all__ = [
+    "LastLines",
+    "Ledger",
+    "Recorder",
+    "ReportLine",
+    "ReportWriter",
+    "Settled",
+    "Standing",
+    "load_report",
+    "open_report",
+    "read_lines",
+    "read_report",
+]

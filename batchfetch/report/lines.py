@@ -15,7 +15,7 @@ which JSON makes six bytes each at most, and the service's words are cut."""
 
 # Blanks; a byte order mark that an editor left; the zeros that a file system leaves where it had
 # made room for a line when the power went.
-_AROUND = b" \t\r\n\0\xef\xbb\xbf"
+AROUND = b" \t\r\n\0\xef\xbb\xbf"
 
 
 class ReportLine(BaseModel):
@@ -28,6 +28,8 @@ class ReportLine(BaseModel):
     task_id: str | None
     status: OutcomeStatus = Field(alias="outcome")
     path: str | None = None
+    manifest: object = None
+    line: object = None
     bytes: NonNegativeInt | None = None
 
 
@@ -50,7 +52,7 @@ def decode(line: bytes) -> ReportLine | None:
 
     Raises `ValueError` with a few words if it is no outcome.
     """
-    text = line.strip(_AROUND)
+    text = line.strip(AROUND)
     if not text:
         return None
     try:

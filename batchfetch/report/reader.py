@@ -5,12 +5,16 @@ Reports of earlier runs, read line by line, whatever happened to them.
 import io
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO
+
+from pydantic import ValidationError
 
 from batchfetch.errors import ReportError
-from batchfetch.models import OutcomeStatus
-from batchfetch.report.lines import MAX_LINE, ReportLine, decode
+from batchfetch.models import Outcome
+from batchfetch.report.ledger import Ledger
+from batchfetch.report.lines import AROUND, MAX_LINE, ReportLine, decode
 
 log = logging.getLogger("batchfetch.report")
 
@@ -20,36 +24,27 @@ _BUFFER = 2**18
 _WARNINGS = 10
 
 
-class Records(Protocol):
-    """
-    Where outcomes are noted: the ledger.
-    """
-
-    def note_previous(
-        self, task_id: str, status: OutcomeStatus, *, size: int = 0, path: str | None = None
-    ) -> None: ...
-
-
-def load_report(path: Path, ledger: Records) -> None:
+def load_report(path: Path, ledger: Ledger) -> None:
     """
     Note every outcome of the report at *path* in *ledger*, in the report's order.
 
     Raises `ReportError` if the report is there and cannot be read.
     """
-    for line in read_report(path):
+    for _, line in read_lines(path):
         if line.task_id is not None:
             ledger.note_previous(line.task_id, line.status, size=line.bytes or 0, path=line.path)
 
 
-def read_report(path: Path) -> Iterator[ReportLine]:
+def read_lines(path: Path) -> Iterator[tuple[int, ReportLine]]:
     """
-    Read the lines of the report at *path*; there are none if it is missing or no plain file.
+    Read the lines of the report at *path*, each with the byte it begins at; there are none if it is
+    missing or no plain file.
 
     Lines that are no outcome are skipped with a warning.  Raises `ReportError` if the report is
     there and cannot be read.
     """
     unusable = 0
-    for number, line in _lines(path):
+    for number, start, line in _lines(path):
         try:
             if len(line) == MAX_LINE:
                 raise ValueError(f"longer than {MAX_LINE} bytes")  # noqa: TRY301 - as any other
@@ -60,23 +55,93 @@ def read_report(path: Path) -> Iterator[ReportLine]:
                 log.warning("%s, line %d is no outcome and was skipped: %s", path, number, exc)
             continue
         if outcome is not None:
-            yield outcome
+            yield start, outcome
     if unusable > _WARNINGS:
         log.warning("%s: %d lines are no outcomes and were skipped", path, unusable)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    # Each line and its number; of a line that is too long, its beginning.
-    number = 0
+class LastLines:
+    """
+    Where the last line of each task begins in the report at *path*, a hundred bytes for each.
+
+    Raises `ReportError` if the report is there and cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        # By the hash of the id; rows without one have a line each.
+        self._starts: dict[int, int] = {}
+        for start, line in read_lines(path):
+            who = (line.manifest, line.line) if line.task_id is None else line.task_id.casefold()
+            self._starts[hash(str(who))] = start
+
+    def outcome_of(self, task_id: str) -> Outcome | None:
+        """
+        Return what the last line about *task_id* says; None if there is none.
+        """
+        start = self._starts.get(hash(task_id.casefold()))
+        if start is None:
+            return None
+        with _errors(self._path), self._path.open("rb") as file:
+            return _outcome_at(file, start)
+
+    def __iter__(self) -> Iterator[Outcome]:
+        """
+        Read the last line of each task, in the report's order.
+        """
+        if not self._starts:
+            return
+        with _errors(self._path), self._path.open("rb") as file:
+            for start in sorted(self._starts.values()):
+                outcome = _outcome_at(file, start)
+                if outcome is not None:
+                    yield outcome
+
+
+def read_report(path: str | Path) -> Iterator[Outcome]:
+    """
+    Read the last line of each task in a report, in the report's order.
+
+    *path* is a report, or an output folder with a `report.jsonl`.  Raises `ReportError` if there is
+    none, or if it cannot be read.
+    """
+    path = Path(path)
+    report = path / "report.jsonl" if path.is_dir() else path
+    if not report.exists():
+        raise ReportError(f"there is no report at {report}; give a report or an output folder")
+    return iter(LastLines(report))
+
+
+def _outcome_at(file: BinaryIO, start: int) -> Outcome | None:
+    file.seek(start)
+    try:
+        return Outcome.model_validate_json(file.readline(MAX_LINE).strip(AROUND))
+    except ValidationError:  # Edited by hand, beyond what a later run needs.
+        return None
+
+
+@contextmanager
+def _errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise ReportError(f"{path} cannot be read: {exc.strerror or exc}") from exc
+
+
+def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
+    # Each line, its number and where it begins; of a line that is too long, its beginning.
+    number = start = 0
     try:
         if path.exists() and not path.is_file():
             return  # Nothing can be read back from a pipe or a terminal.
         with io.BufferedReader(io.FileIO(path), _BUFFER) as file:
             while line := file.readline(MAX_LINE):
                 number += 1
-                yield number, line
+                yield number, start, line
+                start += len(line)
                 while len(line) == MAX_LINE and line[-1:] != b"\n":
                     line = file.readline(MAX_LINE)
+                    start += len(line)
     except FileNotFoundError:
         return
     except OSError as exc:

@@ -20,10 +20,18 @@ _MOST_WAITING = 256
 class Recorder:
     """
     Writes outcomes as they come, those that came together with one *write*, and passes them on.
+
+    *tell* is told of each outcome that was written.
     """
 
-    def __init__(self, write: Callable[[Sequence[Outcome]], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        write: Callable[[Sequence[Outcome]], Awaitable[None]],
+        *,
+        tell: Callable[[Outcome], None] | None = None,
+    ) -> None:
         self._write = write
+        self._tell = tell
         self._waiting: list[Outcome] = []
         self._written: list[Outcome] = []
         self._ended = False
@@ -50,6 +58,17 @@ class Recorder:
                 await self._room.wait()
         self._waiting.append(outcome)
         self._changed.set()
+
+    async def pass_on(self, outcome: Outcome) -> None:
+        """
+        Hand *outcome*, which an earlier run has written, to the reader; waits as `record` does.
+        """
+        while len(self._written) >= _MOST_WAITING and self._has_reader:
+            self._taken.clear()
+            await self._taken.wait()
+        if self._has_reader:
+            self._written.append(outcome)
+            self._news.set()
 
     def close(self) -> None:
         """
@@ -120,4 +139,6 @@ class Recorder:
         for outcome in outcomes:
             self.outcomes[outcome.status] += 1
             self.bytes += outcome.bytes or 0
+            if self._tell is not None:
+                self._tell(outcome)
         return outcomes

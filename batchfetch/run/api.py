@@ -1,85 +1,179 @@
 """
-The front door: open a batch, or fetch one in a single call.
+The public API, and the only place where a run is wired: defaults are made here, and everything can
+be handed in.
 """
 
 import asyncio
+import logging
 import os
-from collections.abc import AsyncIterator, Iterable
+import resource
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 import anyio
-from anyio import create_task_group, to_thread
-from pydantic import ValidationError
+from anyio import to_thread
 
 from batchfetch.errors import SettingsError
 from batchfetch.exception_groups import unwrapped
+from batchfetch.hooks import Hook, Settled, tell_all
 from batchfetch.manifest import Manifest
-from batchfetch.report import load_report, open_report
-from batchfetch.report.ledger import Ledger
-from batchfetch.report.recorder import Recorder
+from batchfetch.models import Outcome
+from batchfetch.report import LastLines, Ledger, Recorder, load_report, open_report
 from batchfetch.run.batch import Batch
+from batchfetch.run.download import Downloader
 from batchfetch.run.intake import Intake, Row
 from batchfetch.run.summary import Summary
-from batchfetch.scheduling.retry import RetryPolicy
-from batchfetch.service import Credentials, TokenSource, find_credentials, open_transport
-from batchfetch.settings import Durability, Settings
-from batchfetch.storage import open_storage
+from batchfetch.scheduling import LocalPace, Pace, RetryPolicy
+from batchfetch.service import (
+    Credentials,
+    TokenEndpoint,
+    TokenSource,
+    Transport,
+    find_credentials,
+    open_transport,
+)
+from batchfetch.settings import Durability, Settings, SettingsOptions
+from batchfetch.storage import FileExecutor, Storage, open_storage
+
+log = logging.getLogger(__name__)
+
+# Files that a question in flight has open: its connection, its image, and the folder of that.
+_FILES_EACH = 3
+
+# What else is open: streams, report, lock, output, the event loop's own.
+_OWN_FILES = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """
+    What it takes to ask the service: connections, tokens, and how fast.
+    """
+
+    transport: Transport
+    tokens: TokenSource
+    pace: Pace
+    retries: RetryPolicy
 
 
 @asynccontextmanager
-async def open_batch(
+async def open_client(
+    settings: Settings,
+    *,
+    credentials: Credentials | None = None,
+    transport: Transport | None = None,
+    pace: Pace | None = None,
+    retries: RetryPolicy | None = None,
+) -> AsyncIterator[Client]:
+    """
+    Get ready to ask the service of *settings*.  Nothing is asked yet.
+
+    Without *credentials* those of the environment are used (see `find_credentials`).  A *transport*
+    that is handed in is asked for results; tokens are asked for over HTTP all the same, unless it
+    can do that, too (`TokenEndpoint`).
+
+    Raises `SettingsError`.
+    """
+    credentials = credentials or find_credentials(os.environ)
+    retries = retries or RetryPolicy(attempts=settings.attempts)
+    pace = pace or LocalPace(
+        slots=_affordable(settings.concurrency), rate=settings.rate, max_calls=settings.max_calls
+    )
+    async with AsyncExitStack() as stack:
+        endpoint: TokenEndpoint
+        if transport is None or not isinstance(transport, TokenEndpoint):
+            http = await stack.enter_async_context(open_transport(settings))
+            transport, endpoint = transport or http, http
+        else:
+            endpoint = transport
+        clock = asyncio.get_running_loop().time
+        yield Client(
+            transport, TokenSource(credentials, endpoint, retries, clock=clock), pace, retries
+        )
+
+
+@asynccontextmanager
+async def open_batch(  # noqa: PLR0913 - everything can be handed in
     jobs: Iterable[Row],
     settings: Settings | None = None,
     *,
     credentials: Credentials | None = None,
+    transport: Transport | None = None,
+    storage: Storage | None = None,
+    pace: Pace | None = None,
     retries: RetryPolicy | None = None,
+    hooks: Iterable[Hook] = (),
+    include_settled: bool = False,
 ) -> AsyncIterator[Batch]:
     """
     Fetch the images of *jobs* and hand out what becomes of each.
 
     *jobs* is a `Manifest`, or any iterable of `Job`s or bare task ids; it is read in a thread, no
     faster than needed, and may be endless.  Without *credentials* those of the environment are
-    used (see `find_credentials`).  *retries* replaces the pauses between the tries of a request.
+    used (see `find_credentials`).  *transport*, *storage*, *pace* and *retries* stand in for the
+    service over HTTP, the folder `settings.output`, the limits of *settings*, and the pauses
+    between the tries of a request.  *hooks* are told what goes on.  With *include_settled* tasks
+    that earlier runs have settled are handed out, too, as their last line in the report has them.
 
     Leaving the block early gives up what is in flight; everything decided is in the report.
 
     Raises `ManifestError` and `SettingsError` before anything is asked, `OutputLockedError` if
     another run is on, `StorageError` if the output or the report cannot be used.
     """
+    _require_rows(jobs)
     settings = settings or Settings()
-    credentials = credentials or find_credentials(os.environ)
-    retries = retries or RetryPolicy(attempts=settings.attempts)
-    if isinstance(jobs, Manifest):
-        await to_thread.run_sync(jobs.check)
+    tell = tell_all(hooks)
     async with AsyncExitStack() as stack:
-        storage = await stack.enter_async_context(
-            open_storage(settings.output, settings.durability)
+        files = stack.enter_context(FileExecutor())
+        client = await stack.enter_async_context(
+            open_client(
+                settings,
+                credentials=credentials,
+                transport=transport,
+                pace=pace,
+                retries=retries,
+            )
         )
+        if isinstance(jobs, Manifest):
+            await to_thread.run_sync(jobs.check)
+        if storage is None:
+            storage = await stack.enter_async_context(
+                open_storage(settings.output, settings.durability, files)
+            )
+        await stack.enter_async_context(storage.lock())
         report = await stack.enter_async_context(
             open_report(
                 settings.report_path,
                 settings.durability,
                 follow_link=settings.report is not None,  # Then it is the user's own.
-                inline=storage.writers.run
-                if settings.durability is Durability.FULL
-                else storage.writers.inline,
+                inline=files.run if settings.durability is Durability.FULL else files.inline,
             )
         )
         ledger = Ledger()
         await to_thread.run_sync(load_report, settings.report_path, ledger)
-        transport = await stack.enter_async_context(open_transport(settings))
+        earlier = None
+        if include_settled:
+            earlier = await to_thread.run_sync(LastLines, settings.report_path)
         batch = Batch(
-            Intake(jobs, ledger, storage.folder, settings),
-            Recorder(report.write),
-            storage,
-            transport,
-            TokenSource(credentials, transport, retries, clock=asyncio.get_running_loop().time),
+            Intake(jobs, ledger, storage, settings, inline=files.inline, earlier=earlier),
+            Recorder(report.write, tell=_settled(tell)),
+            Downloader(
+                client.transport,
+                storage,
+                checksum=settings.checksum,
+                max_bytes=settings.max_image_bytes,
+            ),
+            client.tokens,
+            client.pace,
+            client.retries,
             settings,
-            retries,
+            tell=tell,
         )
         with unwrapped():
-            async with create_task_group() as tasks:
+            async with anyio.create_task_group() as tasks:
                 tasks.start_soon(batch.run)
                 try:
                     yield batch
@@ -88,10 +182,15 @@ async def open_batch(
 
 
 def fetch(
-    *manifests: str | Path, credentials: Credentials | None = None, **settings: object
+    *manifests: str | Path,
+    jobs: Iterable[Row] | None = None,
+    credentials: Credentials | None = None,
+    hooks: Iterable[Hook] = (),
+    **settings: Unpack[SettingsOptions],
 ) -> Summary:
     """
-    Fetch the images of *manifests* and return what the run came to, however it ended.
+    Fetch the images of *manifests*, or of *jobs*, and return what the run came to, however it
+    ended.
 
     *settings* are the fields of `Settings`.  Not to be called from a running event loop; use
     `open_batch` there.
@@ -99,15 +198,55 @@ def fetch(
     Raises what `open_batch` raises, and `CredentialsError`, `StorageError` or `ManifestError` if
     one of them ended the run.
     """
+    if (jobs is None) != bool(manifests):
+        raise SettingsError("give fetch() manifests, or jobs=[…], and not both")
+    rows = Manifest(*manifests) if jobs is None else jobs
+    chosen = Settings(**settings)
+    _require_no_loop()
 
     async def run() -> Summary:
-        async with open_batch(Manifest(*manifests), chosen, credentials=credentials) as batch:
+        async with open_batch(rows, chosen, credentials=credentials, hooks=hooks) as batch:
             async for _ in batch:
                 pass
         return batch.summary
 
-    try:
-        chosen = Settings.model_validate(settings)
-    except ValidationError as exc:
-        raise SettingsError(str(exc)) from None
     return anyio.run(run)
+
+
+def _require_rows(jobs: object) -> None:
+    if isinstance(jobs, str | Path):
+        raise SettingsError(
+            f"{str(jobs)!r} is text, not jobs; did you mean Manifest({str(jobs)!r}),"
+            f" or [{str(jobs)!r}] for one task id?"
+        )
+    if not isinstance(jobs, Iterable):
+        raise SettingsError(f"{jobs!r} is no jobs; give a Manifest, or a list of task ids or Jobs")
+
+
+def _require_no_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise SettingsError(
+        "fetch() was called from a running event loop, a notebook perhaps; use open_batch() there"
+    )
+
+
+def _settled(tell: Hook | None) -> Callable[[Outcome], None] | None:
+    return None if tell is None else lambda outcome: tell(Settled(outcome))
+
+
+def _affordable(concurrency: int) -> int:
+    """
+    Return how many of *concurrency* questions the files that we may open allow to be in flight.
+    """
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    affordable = max(1, (files - _OWN_FILES) // _FILES_EACH)
+    if files == resource.RLIM_INFINITY or affordable >= concurrency:
+        return concurrency
+    log.warning(
+        "%d requests in flight instead of %d: no more than %d files may be open (ulimit -n)",
+        *(affordable, concurrency, files),
+    )
+    return affordable

@@ -3,8 +3,6 @@ The pipeline, wired: rows of a manifest in, outcomes out, and a report that has 
 """
 
 import asyncio
-import logging
-import resource
 from collections import deque
 from contextlib import closing
 from math import inf
@@ -13,31 +11,21 @@ from typing import Self
 
 import anyio
 import anyio.lowlevel
-from anyio import create_task_group, to_thread
+from anyio import create_task_group
 
 from batchfetch.errors import BatchFetchError, CredentialsError, ManifestError, StorageError
 from batchfetch.exit_codes import code_of_run, gravity
+from batchfetch.hooks import Hook
 from batchfetch.models import JobState, Outcome, OutcomeStatus
-from batchfetch.report.recorder import Recorder
-from batchfetch.run.intake import Intake
+from batchfetch.report import Recorder
+from batchfetch.run.download import Downloader
+from batchfetch.run.intake import Earlier, Intake
 from batchfetch.run.poller import Poller
 from batchfetch.run.summary import Progress, Summary
 from batchfetch.run.workers import Workers
-from batchfetch.scheduling import PollingPolicy
-from batchfetch.scheduling.pacing import Pace
-from batchfetch.scheduling.retry import RetryPolicy
-from batchfetch.scheduling.scheduler import Scheduler
-from batchfetch.service import TokenSource, Transport
+from batchfetch.scheduling import Pace, PollingPolicy, RetryPolicy, Scheduler
+from batchfetch.service import TokenSource
 from batchfetch.settings import Settings
-from batchfetch.storage import LocalStorage
-
-log = logging.getLogger(__name__)
-
-# Files that a question in flight has open: its connection, its image, and the folder of that.
-_FILES_EACH = 3
-
-# What else is open: streams, report, lock, output, the event loop's own.
-_OWN_FILES = 24
 
 # Seconds that questions in flight have left when the caller or the time stops a run.  What was paid
 # for out of the last of a budget, or is the last thing a dying token is good for, may take its own.
@@ -59,22 +47,22 @@ class Batch:
         self,
         intake: Intake,
         recorder: Recorder,
-        storage: LocalStorage,
-        transport: Transport,
+        downloader: Downloader,
         tokens: TokenSource,
-        settings: Settings,
+        pace: Pace,
         retries: RetryPolicy,
+        settings: Settings,
+        *,
+        tell: Hook | None = None,
     ) -> None:
         self._intake = intake
-        self._inline = storage.writers.inline
         self._recorder = recorder
         self._tokens = tokens
-        self._concurrency = _affordable(settings.concurrency)
+        self._pace = pace
         # What `anyio.current_time` asks in the end, without looking the loop up on each call.
         clock = asyncio.get_running_loop().time
         self._started = clock()
         self._deadline = self._started + (settings.max_runtime or inf)
-        self._pace = Pace(slots=self._concurrency, rate=settings.rate, max_calls=settings.max_calls)
         self._scheduler = Scheduler(
             PollingPolicy(settings.polling, patience=settings.patience),
             epoch=time() - self._started,
@@ -82,12 +70,14 @@ class Batch:
         self._workers = Workers(
             self._scheduler,
             Poller(
-                *(transport, storage, settings, self._pace, retries),
+                *(downloader, pace, retries),
+                endpoint=settings.endpoint,
                 found=lambda state: self._scheduler.found(state, clock()),
+                tell=tell,
                 clock=clock,
             ),
             tokens,
-            self._pace,
+            pace,
             recorder.record,
             patience=settings.patience,
             deadline=self._deadline,
@@ -134,8 +124,8 @@ class Batch:
             already=self._intake.already.total(),
             waiting=self._scheduler.waiting,
             unfinished=self._scheduler.known_unfinished,
-            in_flight=self._pace.concurrency.in_flight,
-            calls=self._pace.budget.calls,
+            in_flight=self._pace.in_flight,
+            calls=self._pace.calls,
             bytes=self._recorder.bytes,
             seconds=self._elapsed(),
         )
@@ -204,7 +194,7 @@ class Batch:
         async with create_task_group() as asking:
             asking.start_soon(self._watch)
             async with create_task_group() as pollers:
-                for _ in range(self._concurrency):
+                for _ in range(self._pace.slots):
                     pollers.start_soon(self._poll)
             asking.cancel_scope.cancel()
 
@@ -260,29 +250,14 @@ class Batch:
         """
         Read a slab of the manifest.
         """
-        if self._intake.takes_time:
-            decisions = await to_thread.run_sync(self._intake.chunk, abandon_on_cancel=True)
-        else:
-            decisions = await self._inline(self._intake.chunk)
-            await anyio.lowlevel.checkpoint()  # Those who ask have their turn between two slabs.
+        decisions = await self._intake.chunk()
+        await anyio.lowlevel.checkpoint()  # Those who ask have their turn between two chunks.
         for decision in decisions:
-            if not isinstance(decision, JobState):
-                if decision is not None:
+            match decision:
+                case JobState():
+                    if self._workers.stopped_by is None:
+                        self._scheduler.offer(decision)
+                case Earlier(outcome=outcome):
+                    await self._recorder.pass_on(outcome)
+                case Outcome():
                     await self._recorder.record(decision)
-            elif self._workers.stopped_by is None:
-                self._scheduler.offer(decision)
-
-
-def _affordable(concurrency: int) -> int:
-    """
-    Return how many of *concurrency* questions the files that we may open allow to be in flight.
-    """
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    affordable = max(1, (files - _OWN_FILES) // _FILES_EACH)
-    if files == resource.RLIM_INFINITY or affordable >= concurrency:
-        return concurrency
-    log.warning(
-        "%d requests in flight instead of %d: no more than %d files may be open (ulimit -n)",
-        *(affordable, concurrency, files),
-    )
-    return affordable

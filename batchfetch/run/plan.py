@@ -3,19 +3,17 @@ What a run would do, said without doing it.
 """
 
 from collections.abc import Iterable
-from contextlib import closing
 
 from anyio import to_thread
 from pydantic import BaseModel, ConfigDict
 
 from batchfetch.manifest import Manifest
-from batchfetch.models import JobState, OutcomeStatus
-from batchfetch.report import load_report
-from batchfetch.report.ledger import Ledger
+from batchfetch.models import JobState, Outcome, OutcomeStatus
+from batchfetch.report import Ledger, load_report
 from batchfetch.run.intake import Intake, Row
 from batchfetch.scheduling import estimate
 from batchfetch.settings import Settings
-from batchfetch.storage import Folder
+from batchfetch.storage import FileExecutor, open_storage
 
 
 class Plan(BaseModel):
@@ -59,30 +57,29 @@ async def plan(jobs: Iterable[Row], settings: Settings | None = None) -> Plan:
     Raises `ManifestError`, and `StorageError` if the report or the output cannot be read.
     """
     settings = settings or Settings()
-    return await to_thread.run_sync(_plan, jobs, settings)
-
-
-def _plan(jobs: Iterable[Row], settings: Settings) -> Plan:
     if isinstance(jobs, Manifest):
-        jobs.check()
+        await to_thread.run_sync(jobs.check)
     ledger = Ledger()
-    load_report(settings.report_path, ledger)
-    if not settings.output.exists():
-        return _counted(Intake(jobs, ledger, None, settings), settings)
-    with closing(Folder(settings.output, make=False)) as folder:
-        return _counted(Intake(jobs, ledger, folder, settings), settings)
+    await to_thread.run_sync(load_report, settings.report_path, ledger)
+    with FileExecutor() as files:
+        opened = open_storage(settings.output, settings.durability, files, make=False)
+        async with opened as storage:
+            return await _counted(
+                Intake(jobs, ledger, storage, settings, inline=files.inline), settings
+            )
 
 
-def _counted(intake: Intake, settings: Settings) -> Plan:
+async def _counted(intake: Intake, settings: Settings) -> Plan:
     to_fetch = adopted = invalid = 0
     while not intake.all_read:
-        for decision in intake.chunk():
-            if isinstance(decision, JobState):
-                to_fetch += 1
-            elif decision is not None and decision.status is OutcomeStatus.COMPLETED:
-                adopted += 1
-            elif decision is not None:
-                invalid += 1
+        for decision in await intake.chunk():
+            match decision:
+                case JobState():
+                    to_fetch += 1
+                case Outcome(status=OutcomeStatus.COMPLETED):
+                    adopted += 1
+                case Outcome():
+                    invalid += 1
     estimated = estimate(to_fetch, settings)
     return Plan(
         tasks=intake.tasks,

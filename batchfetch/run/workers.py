@@ -1,8 +1,9 @@
 """
-The pollers at work: each takes a slot, then the next due job, then asks.
+Workers: each takes the next due job, asks about it, and hands on what became of it.
 
-One poller at a time leads: it waits for whatever has to be waited for, takes the question and lets
-the next one lead while it asks.  So nobody wakes in vain, and no task exists only to wake others.
+They follow the leader/followers pattern: one worker at a time, the leader, waits until a job is due
+and may be asked about, takes it, and lets the next one lead while it asks.  No task exists only to
+wake others.  Source: Schmidt et al., "Leader/Followers", 2000.
 """
 
 import asyncio
@@ -11,11 +12,9 @@ from math import inf
 
 import anyio
 
-from batchfetch.errors import StatusError
 from batchfetch.models import JobState, Outcome
 from batchfetch.run.poller import Poller, Retry, Verdict, timed_out
-from batchfetch.scheduling.pacing import Pace
-from batchfetch.scheduling.scheduler import Scheduler
+from batchfetch.scheduling import Pace, Scheduler
 from batchfetch.service import TokenSource
 
 
@@ -51,6 +50,7 @@ class Workers:
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._asking_for_token = anyio.CancelScope()
+        pace.listen(self.notify)
         self.stopped_by: str | None = None
         """Why nothing new is asked; None while all goes on."""
 
@@ -88,9 +88,12 @@ class Workers:
         """
         while (question := await self._next()) is not None:
             state, token = question
+            calls = state.calls
             try:
                 verdict = await self._poller.ask(state, token)
             finally:
+                if state.calls == calls:
+                    self._pace.give_back()  # It never left this machine.
                 self._pace.finish()
                 self.notify()
             await self._take(state, token, verdict)
@@ -107,13 +110,13 @@ class Workers:
                 now = self._clock()
                 until = self._pace.held_until(now)
                 if until is None:
-                    due = self._scheduler.next(now, self._pace.budget.left)
+                    due = self._scheduler.next(now, self._pace.calls_left)
                     if isinstance(due, JobState):
                         return await self._start(due)
                     until = due
-                elif self._pace.budget.is_spent and self._is_work_left():
+                elif self._pace.calls_left == 0 and self._is_work_left():
                     self.stop("max-calls")
-                elif self._pace.cooldown.until >= self._deadline:
+                elif self._pace.cooling_until >= self._deadline:
                     self.stop("max-runtime")  # Now rather than after hours of waiting in vain.
                 if self.stopped_by is None:
                     await self._changed_before(until)
@@ -127,7 +130,7 @@ class Workers:
         now = self._clock()
         if token is None or self.stopped_by is not None or self._pace.held_until(now) is not None:
             return None
-        state = self._scheduler.next(now, self._pace.budget.left)
+        state = self._scheduler.next(now, self._pace.calls_left)
         if not isinstance(state, JobState):
             return None
         self._room.set()
@@ -139,7 +142,7 @@ class Workers:
         Whether something would have to be asked that no answer in flight can settle.
         """
         scheduler = self._scheduler
-        idle = self._pace.concurrency.in_flight == 0
+        idle = self._pace.in_flight == 0
         return idle and bool(scheduler.waiting or scheduler.known_unfinished)
 
     async def _start(self, state: JobState) -> tuple[JobState, str] | None:
@@ -169,7 +172,7 @@ class Workers:
     async def _take(self, state: JobState, token: str, verdict: Verdict) -> None:
         now = self._clock()
         if isinstance(verdict, Retry):
-            if isinstance(verdict.error, StatusError) and verdict.error.status == 401:
+            if verdict.refuses_token:
                 self._tokens.refuse(token)
             self._scheduler.again(state, now + verdict.delay)
             return

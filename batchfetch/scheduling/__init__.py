@@ -26,10 +26,11 @@ Source of the square root: J. B. Keller, "Optimum Checking Schedules for Systems
 Failure", Management Science 21 (1974); it is also the economic order quantity.
 """
 
+from batchfetch.scheduling.base import Pace
 from batchfetch.scheduling.forecast import Forecast, estimate
-from batchfetch.scheduling.pacing import Pace
+from batchfetch.scheduling.pacing import LocalPace
 from batchfetch.scheduling.policy import PollingPolicy
 from batchfetch.scheduling.retry import RetryPolicy
 from batchfetch.scheduling.scheduler import Scheduler
 
-__all__ = ["Forecast", "Pace", "PollingPolicy", "RetryPolicy", "Scheduler", "estimate"]
+__all__ = ["Forecast", "LocalPace", "Pace", "PollingPolicy", "RetryPolicy", "Scheduler", "estimate"]

@@ -6,6 +6,8 @@ Nothing here sleeps or reads a clock: whoever asks says what time it is (seconds
 clock) and is told when to go on.
 """
 
+from collections.abc import Callable
+
 from batchfetch.scheduling.retry import RetryPolicy
 
 
@@ -160,22 +162,61 @@ class Budget:
         self.calls -= 1
 
 
-class Pace:
+class LocalPace:
     """
-    Everything that holds a question back, in one place: slots, pause, rate and budget.
+    Everything that holds a question of this process back: slots, cooldown, rate and budget.
     """
 
     def __init__(self, *, slots: int, rate: float | None, max_calls: int | None) -> None:
+        self.slots = slots
         self.concurrency = ConcurrencyLimit(slots)
         self.budget = Budget(max_calls)
         self._rate = RateLimit(rate)
         self.cooldown = Cooldown(RetryPolicy())
 
+    @property
+    def calls(self) -> int:
+        """
+        See `Pace.calls`.
+        """
+        return self.budget.calls
+
+    @property
+    def calls_left(self) -> int | None:
+        """
+        See `Pace.calls_left`.
+        """
+        return self.budget.left
+
+    @property
+    def in_flight(self) -> int:
+        """
+        See `Pace.in_flight`.
+        """
+        return self.concurrency.in_flight
+
+    @property
+    def limit(self) -> int:
+        """
+        See `Pace.limit`.
+        """
+        return self.concurrency.limit
+
+    @property
+    def cooling_until(self) -> float:
+        """
+        See `Pace.cooling_until`.
+        """
+        return self.cooldown.until
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        """
+        See `Pace.listen`: nothing changes here but by what is told.
+        """
+
     def held_until(self, now: float) -> float | None:
         """
-        Return the time before which no question may start, endless if that depends on answers.
-
-        None if one may start *now*.
+        See `Pace.held_until`.
         """
         if self.budget.is_spent or not self.concurrency.is_open:
             return float("inf")
@@ -184,27 +225,39 @@ class Pace:
 
     def start(self, now: float) -> None:
         """
-        Note that a question starts.
+        See `Pace.start`.
         """
         self._rate.take(now)
         self.budget.take()
         self.concurrency.in_flight += 1
 
+    def give_back(self) -> None:
+        """
+        See `Pace.give_back`.
+        """
+        self.budget.give_back()
+
     def finish(self) -> None:
         """
-        Note that a question ended, however it did.
+        See `Pace.finish`.
         """
         self.concurrency.in_flight -= 1
 
     def answered(self) -> None:
         """
-        Note that the service answers as it should.
+        See `Pace.answered`.
         """
         self.concurrency.grow()
         self.cooldown.reset()
 
     def overloaded(self, asked_at: float, now: float) -> None:
         """
-        Note that a question asked at *asked_at* met too many others.
+        See `Pace.overloaded`.
         """
         self.concurrency.shrink(asked_at, now)
+
+    def cool_down(self, now: float, retry_after: float | None) -> None:
+        """
+        See `Pace.cool_down`.
+        """
+        self.cooldown.trip(now, retry_after)

@@ -109,7 +109,7 @@ class Scheduler:
         May be left out: `settled` says the same, only later.
         """
         self._answered(state, now, ready=True)
-        state.unfinished_at = None  # Learned from; not to be learned from again.
+        state.note_unfinished(None)  # Learned from; not to be learned from again.
 
     def settled(self, state: JobState, now: float) -> None:
         """
@@ -157,7 +157,7 @@ class Scheduler:
         if ready is not None and last is not None and first is not None:
             self._policy.hazards.learn(last - first, now - last, ready=ready)
         if ready is False:
-            state.unfinished_at = now
+            state.note_unfinished(now)
         price = self._price()
         for straggler in self._line(state).answered(state, now, price, ready=ready):
             heappush(self._stragglers, self._entry(straggler, price))

@@ -1,40 +1,26 @@
 """
-Who writes: the event loop what is quick, a few threads the rest.
+Run file I/O inline while it is fast, otherwise in a thread pool.
 """
 
-import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from io import FileIO
 from threading import Barrier
 from time import perf_counter, thread_time
-from typing import TypeVar
+from typing import Self, TypeVar
 
-from aiofiles.threadpool.binary import AsyncFileIO
-from anyio import CancelScope
+from anyio import CancelScope, CapacityLimiter, to_thread
 
 from batchfetch.errors import StorageError
+from batchfetch.tuning import BACKOFF_CALLS, IO_THREADS, QUICK, TOLERATED
 
 T = TypeVar("T")
-
-# Seconds the event loop may wait for the disk with a little work, and the share of it that may take
-# longer: on a busy machine some loses the processor half way, which no thread would change.
-_QUICK = 200e-6
-_TOLERATED = 1 / 4
 
 # How much the last that was timed weighs in the share of what is slow.
 _WEIGHT = 1 / 16
 
 # One in so many is timed, unless the last was slow: to time a small write costs a tenth of it.
 _TIMED = 4
-
-# Times that threads have it before the event loop tries again.
-_BACKOFF_CALLS = 512
-
-# Threads for what waits for the disk, and for what keeps a processor busy: one is the event loop's.
-_WAITING = 8
-_WORKING = max(1, (os.cpu_count() or 1) - 1)
 
 
 def _waited() -> float:
@@ -46,80 +32,59 @@ def _waited() -> float:
     return perf_counter() - thread_time()
 
 
-def _started_threads(wanted: int) -> ThreadPoolExecutor:
+class FileExecutor:
     """
-    Return threads that run already, *wanted* or as many as this machine gives.
-
-    An executor that fails to start a thread later has accepted the work all the same, and nobody
-    could say whether it is done.
-    """
-    while True:
-        threads = ThreadPoolExecutor(wanted, thread_name_prefix="batchfetch-writer")
-        everyone = Barrier(wanted)  # No thread takes two: each waits for all the others.
-        try:
-            for _ in range(wanted):
-                threads.submit(everyone.wait)
-        except RuntimeError:
-            everyone.abort()
-            threads.shutdown()
-            if wanted == 1:
-                raise StorageError("no thread can be started; allow more (ulimit -u)") from None
-            wanted //= 2
-        else:
-            return threads
-
-
-class Writers:
-    """
-    Does blocking work without keeping the event loop waiting for long.
+    Runs blocking work without keeping the event loop waiting for long.  A context manager.
     """
 
     def __init__(self, *, clock: Callable[[], float] = _waited) -> None:
-        self._cpu_pool = _started_threads(_WORKING)
-        try:
-            self._threads = _started_threads(_WAITING)
-        except StorageError:
-            self._cpu_pool.shutdown()
-            raise
+        self.limiter = CapacityLimiter(IO_THREADS)
+        """Bounds the threads that wait for the disk."""
+
+        # To decode and hash keeps a processor busy, and more threads than there are processors
+        # would only take turns.
+        self.cpu_pool = _started_pool(max(1, (os.cpu_count() or 1) - 1))
+        """What writes long files; started, so that nothing is accepted that will not be done."""
+
         self._clock = clock
         # The share of slow ones, not their mean: a few wait long for a processor.
         self._slow = 0.0
         self._backoff_calls = 0
         self._untimed = 0
 
-    def close(self) -> None:
-        """
-        Wait for the threads to end.
-        """
-        self._threads.shutdown()
-        self._cpu_pool.shutdown()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cpu_pool.shutdown()
 
     async def run(self, work: Callable[[], T]) -> T:
         """
-        Do *work*, which waits for the disk, in a thread, to its end: a caller that is cancelled
-        waits for it.
+        Run *work*, which waits for the disk, in a thread, to its end: a caller that is cancelled
+        waits for it.  Raises `StorageError` if no thread can be started.
         """
-        done = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        begun = []
+        done: list[T] = []
+
+        def noted() -> None:
+            begun.append(work)
+            done.append(work())
+
         with CancelScope(shield=True):
-            await done
-        return done.result()
-
-    def file(self, blocking: FileIO) -> AsyncFileIO:
-        """
-        Return *blocking*, a large file, as an asynchronous one.
-
-        To write and hash keeps a processor busy, and more threads than there are processors would
-        only take turns.
-        """
-        return AsyncFileIO(blocking, asyncio.get_running_loop(), self._cpu_pool)
+            try:
+                await to_thread.run_sync(noted, limiter=self.limiter)
+            except RuntimeError as exc:
+                if begun:
+                    raise
+                raise _no_thread() from exc
+        return done[0]
 
     async def inline(self, work: Callable[[], T]) -> T:
         """
-        Do a little *work* with files right here while that is quick, else in a thread, to its end.
+        Run a little *work* with files right here while that is quick, else in a thread, to its end.
 
         Only work done right here is timed, and only while none of it is in threads: beside them it
-        waits for the interpreter's lock and seems slow for ever.  So threads have it for a spell,
-        then the event loop tries again.
+        waits for the interpreter's lock and would seem slow for ever.
         """
         if self._backoff_calls:
             self._backoff_calls -= 1
@@ -131,8 +96,35 @@ class Writers:
         try:
             return work()
         finally:
-            is_slow = self._clock() - started > _QUICK
+            is_slow = self._clock() - started > QUICK
             self._untimed = 0 if is_slow else _TIMED - 1
             self._slow += _WEIGHT * (is_slow - self._slow)
-            if self._slow > _TOLERATED:
-                self._slow, self._backoff_calls = 0.0, _BACKOFF_CALLS
+            if self._slow > TOLERATED:
+                self._slow, self._backoff_calls = 0.0, BACKOFF_CALLS
+
+
+def _started_pool(threads: int) -> ThreadPoolExecutor:
+    """
+    Return a pool whose *threads* run already, or as many as this machine gives.
+
+    A pool that fails to start a thread later has accepted the work all the same, and whether it is
+    done is not known.
+    """
+    while True:
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="batchfetch-writer")
+        everyone = Barrier(threads)  # No thread takes two: each waits for all the others.
+        try:
+            for _ in range(threads):
+                pool.submit(everyone.wait)
+        except RuntimeError:
+            everyone.abort()
+            pool.shutdown()
+            if threads == 1:
+                raise _no_thread() from None
+            threads //= 2
+        else:
+            return pool
+
+
+def _no_thread() -> StorageError:
+    return StorageError("no thread can be started; allow more (ulimit -u) and run again")

@@ -192,18 +192,14 @@ class Folder:
             raise UnsafeNameError(f"{self.path / filename} exists and is no plain file")
         return found.st_size
 
-    def read(self, filename: str, size: int) -> Iterator[bytes]:
+    def open_to_read(self, filename: str, _flags: int = 0) -> int:
         """
-        Yield the plain file *filename* in pieces of *size* bytes.  Raises as `size_of` does.
+        Open the plain file *filename* and return its descriptor: an opener for `open`.
+
+        Raises `OSError` and `UnsafeNameError`.
         """
-        with (
-            ImageErrors(self.path, filename),
-            self.parent_of(filename, make=False) as (folder, name),
-        ):
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-            with open(os.open(name, flags, dir_fd=folder), "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor has no path
-                while piece := file.read(size):
-                    yield piece
+        with self.parent_of(filename, make=False) as (folder, name):
+            return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
 
     def sweep(self) -> int:
         """

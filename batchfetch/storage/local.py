@@ -1,154 +1,237 @@
 """
-Image bytes in, a whole file below the output or none.
+Files below one folder of this machine.
 """
 
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+import os
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Protocol
 
-from aiofiles.threadpool.binary import AsyncFileIO
-from anyio import to_thread
+import aiofiles
+from anyio import CancelScope, to_thread
 
-from batchfetch.models import Image
+from batchfetch.errors import JobError, OutOfDescriptorsError, UnsafeNameError
 from batchfetch.settings import Durability
+from batchfetch.storage.base import Found
+from batchfetch.storage.executor import FileExecutor
 from batchfetch.storage.folder import Folder, ImageErrors
-from batchfetch.storage.part import Decoder, PartFile, Text, save
-from batchfetch.storage.writers import Writers
+from batchfetch.storage.part import Part, save
+from batchfetch.tuning import HOP, SHORT_BODY
 
 log = logging.getLogger(__name__)
 
 
-# Bytes of text up to which an image is decoded and written right where it arrives.  What is known
-# to be longer goes to a thread, what turns out to be longer does so from there on.  To wake it, and
-# to take turns with it, takes as long as a page of 200 KB.
-_RIGHT_HERE = 768 * 1024
+class _AsyncFile(Protocol):
+    # What is used of a file of aiofiles.
+    async def writelines(self, lines: Iterable[bytes], /) -> None: ...
+
+    async def flush(self) -> None: ...
+
+    async def close(self) -> None: ...
 
 
 class LocalStorage:
     """
-    Images below one folder of this machine.
+    Files below *folder*; None stands for one that is not there yet and is not to be made.
     """
-
-    def __init__(self, folder: Folder, writers: Writers, durability: Durability) -> None:
-        self.folder = folder
-        self.writers = writers
-        self.durability = durability
-
-    def create(self, filename: str, decoder: Decoder, *, announced: int = 0) -> "ImageFile":
-        """
-        Begin the image *filename*, whose text, of *announced* bytes if that is known, *decoder*
-        turns into its own.
-        """
-        return ImageFile(self, filename, decoder, announced)
-
-
-class ImageFile:
-    """
-    An image that is being written: a context whose end without a `commit` leaves no trace.
-
-    Nothing is opened before the first `write` or a `commit`: most answers hold no image.
-    """
-
-    __slots__ = ("_beside", "_decoder", "_filename", "_part", "_right_here", "_storage")
 
     def __init__(
-        self, storage: LocalStorage, filename: str, decoder: Decoder, announced: int
+        self, folder: Folder | None, executor: FileExecutor, durability: Durability
     ) -> None:
-        self._storage = storage
-        self._filename = filename
-        self._decoder = decoder
-        self._part: PartFile | None = None
-        self._beside: AsyncFileIO | None = None
-        self._right_here = 0 if announced > _RIGHT_HERE else _RIGHT_HERE
+        self.folder = folder
+        self.executor = executor
+        self.durability = durability
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: object
-    ) -> None:
-        if self._part is not None and not self._part.closed:
-            # Waits for a thread that still writes: until then neither file nor pieces may go.
-            with self._errors():
-                await self._storage.writers.run(self._part.close)
-
-    async def write(self, pieces: Sequence[Text]) -> None:
+    @asynccontextmanager
+    async def lock(self) -> AsyncIterator[None]:
         """
-        Take the next *pieces* of text, which are used no more afterwards.
-
-        They are decoded, checked, hashed and written here if the image is not large, else in a
-        thread, beside the network.  Raises `StorageError`, and what the decoder raises.
+        See `Storage.lock`.
         """
-        if not pieces:
-            return
-        writers = self._storage.writers
-        with self._errors():
-            if self._part is None:
-                self._part = await writers.inline(self._open)
-            self._right_here -= sum(map(len, pieces))
-            if self._right_here >= 0:
-                await writers.inline(partial(self._part.writelines, pieces))
-                return
-            if self._beside is None:
-                self._beside = writers.file(self._part)
-            await self._beside.writelines(pieces)
-
-    async def commit(self, pieces: Sequence[Text] = ()) -> Image:
-        """
-        Take the last *pieces*, check the image, put it in its place and return what it is.
-
-        Raises `StorageError`, and what the decoder raises if the image is not whole and sound.
-        """
-        if self._part is None:
-            data = [*map(self._decoder.decode, pieces)]
-            work = partial(self._save, data)
-        else:
-            await self.write(pieces)
-            work = partial(self._part.commit, self._storage.durability)
-        image = self._decoder.flush()
-        with self._errors():
-            await self._ended(work)
-        return image
-
-    async def _ended(self, work: Callable[[], None]) -> None:
-        """
-        Do the *work* that ends a file: only what waits for the disk by design needs a thread.
-        """
-        writers = self._storage.writers
-        if self._storage.durability is Durability.NONE:
-            await writers.inline(work)
-        else:
-            await writers.run(work)
-
-    def _open(self) -> PartFile:
-        with self._storage.folder.parent_of(self._filename, make=True) as (parent, name):
-            return PartFile(parent, name, self._decoder)
-
-    def _save(self, data: list[bytes]) -> None:
-        with self._storage.folder.parent_of(self._filename, make=True) as (parent, name):
-            save(parent, name, data, self._storage.durability)
-
-    def _errors(self) -> ImageErrors:
-        return ImageErrors(self._storage.folder.path, self._filename)
-
-
-@asynccontextmanager
-async def open_storage(root: Path, durability: Durability) -> AsyncIterator[LocalStorage]:
-    """
-    Hold the folder *root*, made if missing, for one run.
-
-    Raises `StorageError` if it cannot be used, `OutputLockedError` if another run is in it.
-    """
-    folder = await to_thread.run_sync(Folder, root)
-    writers = Writers()
-    try:
+        folder = self._made
         folder.lock()
         if swept := await to_thread.run_sync(folder.sweep):
             log.info("removed %d unfinished files of an earlier run", swept)
-        yield LocalStorage(folder, writers, durability)
+        yield
+
+    def open(self, name: str, size_hint: int | None = None) -> "LocalTarget":
+        """
+        See `Storage.open`.
+        """
+        return LocalTarget(self, name, size_hint)
+
+    async def stat(self, names: Sequence[str]) -> list[Found]:
+        """
+        See `Storage.stat`.
+        """
+        if self.folder is None:
+            return [None] * len(names)
+        return await self.executor.inline(partial(_sizes, self.folder, names))
+
+    async def read(self, name: str) -> AsyncIterator[bytes]:
+        """
+        See `Storage.read`.
+        """
+        folder = self._made
+        with ImageErrors(folder.path, name):
+            async with aiofiles.open(name, "rb", buffering=0, opener=folder.open_to_read) as file:
+                while piece := await file.read(HOP):
+                    yield piece
+
+    @property
+    def _made(self) -> Folder:
+        if self.folder is None:
+            raise FileNotFoundError("the output is not there")
+        return self.folder
+
+    def errors(self, name: str) -> ImageErrors:
+        """
+        Return what turns an `OSError` about the file *name* into an error of ours.
+        """
+        return ImageErrors(self._made.path, name)
+
+    def save(self, name: str, data: Sequence[bytes]) -> None:
+        """
+        Write the file *name* in one go.  Blocks; raises `OSError` and `UnsafeNameError`.
+        """
+        with self._made.parent_of(name, make=True) as (parent, last):
+            save(parent, last, data, self.durability)
+
+    def begin(self, name: str) -> tuple[Part, int]:
+        """
+        Begin the file *name*; also return a descriptor of its folder, to be closed at its end.
+
+        Blocks; raises `OSError` and `UnsafeNameError`.
+        """
+        with self._made.parent_of(name, make=True) as (parent, last):
+            folder = os.dup(parent)
+        try:
+            return Part(folder, last), folder
+        except BaseException:
+            os.close(folder)
+            raise
+
+
+class LocalTarget:
+    """
+    A file under construction.
+
+    What is short is kept in memory, then written in one go; most answers hold no image at all, and
+    open no file.  What is long streams through aiofiles.
+    """
+
+    __slots__ = ("_file", "_folder", "_held", "_is_long", "_name", "_part", "_size", "_storage")
+
+    def __init__(self, storage: LocalStorage, name: str, size_hint: int | None) -> None:
+        self._storage = storage
+        self._name = name
+        self._is_long = (size_hint or 0) > SHORT_BODY
+        self._held: list[bytes] = []
+        self._size = 0
+        self._part: Part | None = None
+        self._folder: int | None = None
+        self._file: _AsyncFile | None = None
+
+    async def write(self, chunks: Iterable[bytes]) -> None:
+        """
+        See `Target.write`.
+        """
+        if not self._is_long:
+            for chunk in chunks:
+                self._held.append(chunk)
+                self._size += len(chunk)
+            self._is_long = self._size > SHORT_BODY
+            chunks, self._held = (self._held, []) if self._is_long else ((), self._held)
+        if self._is_long:
+            with self._storage.errors(self._name):
+                await self._stream(chunks)
+
+    async def commit(self) -> None:
+        """
+        See `Target.commit`.
+        """
+        with self._storage.errors(self._name):
+            if self._part is None or self._file is None:
+                await self._end(partial(self._storage.save, self._name, self._held))
+                return
+            # A commit that has begun is seen through.
+            with CancelScope(shield=True):
+                await self._file.flush()
+                await self._end(partial(self._part.publish, self._storage.durability))
+                self._part = None
+                await self._close()
+
+    async def abort(self) -> None:
+        """
+        See `Target.abort`.
+        """
+        self._held.clear()
+        if self._folder is not None:
+            with CancelScope(shield=True), self._storage.errors(self._name):
+                await self._close()
+
+    async def _stream(self, chunks: Iterable[bytes]) -> None:
+        # To its end, also if cancelled: until then neither file nor chunks may go.
+        with CancelScope(shield=True):
+            if self._file is None:
+                executor = self._storage.executor
+                part, folder = await executor.inline(partial(self._storage.begin, self._name))
+                self._part, self._folder = part, folder
+                self._file = await aiofiles.open(part.file, "wb", executor=executor.cpu_pool)
+            # One hop to a thread: there the chunks are made and written.
+            await self._file.writelines(chunks)
+
+    async def _end(self, work: partial[None]) -> None:
+        """
+        Do the *work* that ends a file: only what waits for the disk by design needs a thread.
+        """
+        executor = self._storage.executor
+        if self._storage.durability is Durability.NONE:
+            await executor.inline(work)
+        else:
+            await executor.run(work)
+
+    async def _close(self) -> None:
+        part, folder, file = self._part, self._folder, self._file
+        self._part = self._folder = self._file = None
+        try:
+            if file is not None:
+                await file.close()
+            elif part is not None:
+                os.close(part.file)
+        finally:
+            if part is not None:
+                part.discard()
+            if folder is not None:
+                os.close(folder)
+
+
+def _sizes(folder: Folder, names: Sequence[str]) -> list[Found]:
+    return [_size(folder, name) for name in names]
+
+
+def _size(folder: Folder, name: str) -> int | JobError | None:
+    try:
+        return folder.size_of(name)
+    except (UnsafeNameError, OutOfDescriptorsError) as exc:
+        return exc
+
+
+@asynccontextmanager
+async def open_storage(
+    root: Path, durability: Durability, executor: FileExecutor, *, make: bool = True
+) -> AsyncIterator[LocalStorage]:
+    """
+    Open the folder *root*; with *make*, make it if missing.
+
+    Raises `StorageError` if it cannot be used.
+    """
+    is_there = make or await to_thread.run_sync(root.exists)
+    folder = await to_thread.run_sync(partial(Folder, root, make=make)) if is_there else None
+    try:
+        yield LocalStorage(folder, executor, durability)
     finally:
-        writers.close()
-        folder.close()
+        if folder is not None:
+            folder.close()

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 
 from batchfetch.errors import OutputLockedError, ReportError
 from batchfetch.models import Outcome, OutcomeStatus
-from batchfetch.report import ReportLine, encode, load_report, open_report, read_report
+from batchfetch.report import ReportLine, load_report, open_report, read_lines
 from batchfetch.report.ledger import Ledger, Settled
+from batchfetch.report.lines import encode
 from batchfetch.settings import Durability
 
 pytestmark = pytest.mark.anyio
@@ -48,7 +49,7 @@ def ids(path):
     """
     The task ids in the report at *path*.
     """
-    return [line.task_id for line in read_report(path)]
+    return [line.task_id for _, line in read_lines(path)]
 
 
 async def append(path, *task_ids, durability=FILE):
@@ -415,7 +416,7 @@ def test_what_editors_and_file_systems_do_is_no_harm(tmp_path, caplog, data):
     """
     path = tmp_path / "report.jsonl"
     path.write_bytes(data)
-    assert list(read_report(path)) == [ReportLine(task_id="a", outcome=COMPLETED)]
+    assert [line for _, line in read_lines(path)] == [ReportLine(task_id="a", outcome=COMPLETED)]
     assert not caplog.messages
 
 
@@ -511,7 +512,7 @@ def test_any_bytes_before_it_leave_a_report_usable(tmp_path_factory, data, cut):
     """
     path = tmp_path_factory.mktemp("report") / "report.jsonl"
     path.write_bytes(data + line_of("x")[:cut])
-    list(read_report(path))
+    list(read_lines(path))
     anyio.run(append, path, "last")
     assert ids(path)[-1] == "last"
     kept = data[: data.rfind(b"\n") + 1]

@@ -13,13 +13,13 @@ from command import images_in, manifest_of, run_measured
 from origin import Origin, serving
 from replies import large, png_of
 from scripted import ScriptedTransport, pending
+from wiring import local_storage, poller
 
 from batchfetch.models import Job, JobState, Outcome
-from batchfetch.run.poller import Poller, Unfinished
-from batchfetch.scheduling.pacing import Pace
+from batchfetch.run.poller import Unfinished
+from batchfetch.scheduling import LocalPace
 from batchfetch.scheduling.retry import RetryPolicy
 from batchfetch.settings import Durability, Settings
-from batchfetch.storage import open_storage
 
 MIB = 2**20
 WRITERS = 8
@@ -69,18 +69,18 @@ async def test_pending_poll_touches_neither_disk_nor_thread(tmp_path, touched):
     Most answers hold no image: they open no file, and need no thread, not even a free one.
     """
     gate = threading.Event()
-    async with open_storage(tmp_path / "out", Durability.FILE) as storage:
-        pace = Pace(slots=1, rate=None, max_calls=None)
-        poller = Poller(
+    async with local_storage(tmp_path / "out", Durability.FILE) as storage:
+        pace = LocalPace(slots=1, rate=None, max_calls=None)
+        asker = poller(
             ScriptedTransport({"t": [pending]}), storage, Settings(), pace, RetryPolicy()
         )
         async with anyio.create_task_group() as busy:
             for _ in range(WRITERS):
-                busy.start_soon(storage.writers.run, partial(gate.wait, 30))
+                busy.start_soon(storage.executor.run, partial(gate.wait, 30))
             await anyio.wait_all_tasks_blocked()
             touched.clear()
             with anyio.fail_after(10):
-                reply = await poller.ask(JobState(Job("t", "t.png")), "a-token")
+                reply = await asker.ask(JobState(Job("t", "t.png")), "a-token")
             seen = list(touched)
             gate.set()
     assert isinstance(reply, Unfinished)
@@ -92,11 +92,11 @@ async def test_small_image_needs_no_thread(tmp_path, touched):
     """
     What fits one buffer, and is not synced, is saved right where it arrives.
     """
-    async with open_storage(tmp_path / "out", Durability.NONE) as storage:
-        pace = Pace(slots=1, rate=None, max_calls=None)
-        poller = Poller(ScriptedTransport(pieces=1), storage, Settings(), pace, RetryPolicy())
+    async with local_storage(tmp_path / "out", Durability.NONE) as storage:
+        pace = LocalPace(slots=1, rate=None, max_calls=None)
+        asker = poller(ScriptedTransport(pieces=1), storage, Settings(), pace, RetryPolicy())
         touched.clear()
-        reply = await poller.ask(JobState(Job("t", "t.png")), "a-token")
+        reply = await asker.ask(JobState(Job("t", "t.png")), "a-token")
         seen = {(event, where) for event, _, where in touched}
     assert isinstance(reply, Outcome)
     assert {("open", threading.get_ident()), ("os.rename", threading.get_ident())} <= seen

@@ -5,43 +5,85 @@ Intake: a row meets what earlier runs left behind.
 import hashlib
 import os
 import threading
+from collections import deque
 from contextlib import ExitStack
+from datetime import UTC, datetime
 
+import anyio
 import pytest
 from descriptors import exhausted
 from replies import png_of
+from wiring import local_storage
 
 from batchfetch.errors import ManifestError, StorageError
 from batchfetch.manifest import Manifest
 from batchfetch.models import BadRow, Job, JobState, Outcome, OutcomeStatus
 from batchfetch.report.ledger import Ledger
 from batchfetch.run.intake import Intake
-from batchfetch.settings import Checksum, Settings
-from batchfetch.storage import Folder
+from batchfetch.settings import Checksum, Durability, Settings
+from batchfetch.storage import FileExecutor, LocalStorage
 
 COMPLETED, ERROR, NOT_EXIST, TIMED_OUT, FAILED, INVALID = OutcomeStatus
 IMAGE = png_of("t")
 
 
+pytestmark = pytest.mark.anyio
+
+
 @pytest.fixture
-def folder(tmp_path):
+async def storage(tmp_path):
     """
     The output.
     """
-    folder = Folder(tmp_path / "out")
-    yield folder
-    folder.close()
+    async with local_storage(tmp_path / "out", Durability.NONE) as storage:
+        yield storage
 
 
 @pytest.fixture
-def decide(folder):
+def folder(storage):
     """
-    Decide about rows one after the other; return the intake and what it decided.
+    The output's folder.
+    """
+    return storage.folder
+
+
+@pytest.fixture
+def intake_of(storage):
+    """
+    Make an intake of rows.
     """
 
-    def decide(*rows, ledger=None, folder=folder, **settings):
-        intake = Intake(rows, ledger or Ledger(), folder, Settings(**settings))
-        return intake, [intake.decide(row) for row in rows]
+    def intake_of(rows, *, ledger=None, storage=storage, sleep=anyio.sleep, **settings):
+        return Intake(
+            rows,
+            ledger or Ledger(),
+            storage,
+            Settings(**settings),
+            inline=storage.executor.inline,
+            sleep=sleep,
+        )
+
+    return intake_of
+
+
+@pytest.fixture
+def decide(intake_of):
+    """
+    Decide about rows one after the other; return the intake and what it decided, None for a row
+    about which there is nothing to do.
+    """
+
+    async def decide(*rows, **options):
+        feed = deque()
+        intake = intake_of(iter(feed.popleft, None), **options)
+        decisions = []
+        for row in rows:
+            feed.extend([row])
+            decided = await intake.chunk()
+            while intake.deferred:
+                decided += await intake.chunk()
+            decisions.append(decided[0] if decided else None)
+        return intake, decisions
 
     return decide
 
@@ -64,64 +106,85 @@ def put(folder, filename, content=IMAGE):
     place.write_bytes(content)
 
 
-def test_row_that_is_new(decide):
+async def test_row_that_is_new(decide):
     """
     A task nobody knows is asked about.
     """
     job = Job("t", "folder/t.png")
-    intake, (decision,) = decide(job)
+    intake, (decision,) = await decide(job)
     assert isinstance(decision, JobState)
-    assert decision.job is job
+    assert decision.job == job._replace(name="folder/t.png")
     assert (intake.tasks, intake.already.total(), intake.repeated) == (1, 0, 0)
 
 
-def test_bare_id(decide):
+async def test_bare_id(decide):
     """
     A bare id is a job whose image is called like it, made safe.
     """
-    _, (decision,) = decide("a/b")
+    _, (decision,) = await decide("a/b")
     assert decision.job == Job("a/b", "a%2Fb.png")
 
 
-@pytest.mark.parametrize("task_id", ["", "x" * 300, "a\x00b", "a\nb"])
-def test_bare_id_that_makes_no_name(decide, task_id):
+async def test_job_with_a_name(decide):
     """
-    A bare id that no file can be called by is Invalid, and does not stop the run.
+    A job's name is taken as a manifest's: made safe, and refused if it leads out.
     """
-    intake, (decision, other) = decide(task_id, "other")
-    assert (decision.task_id, decision.status, decision.reason) == (task_id, INVALID, "bad_name")
+    naive = datetime(2026, 1, 31)  # noqa: DTZ001 - what people write
+    jobs = [Job("a", name="page"), Job("b", name="../up"), Job("c", submitted_at=naive)]
+    _, (named, refused, dated) = await decide(*jobs)
+    assert (named.job.filename, named.job.name) == ("page.png", "page")
+    assert (refused.status, refused.reason, refused.task_id) == (INVALID, "bad_name", "b")
+    assert (dated.job.filename, dated.job.submitted_at) == ("c.png", naive.replace(tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("task_id", "known", "reason"),
+    [
+        ("", None, "bad_row"),
+        ("x" * 300, "x" * 300, "bad_name"),
+        ("x" * 600, None, "bad_row"),
+        ("a\x00b", None, "bad_row"),
+        ("a\nb", None, "bad_row"),
+    ],
+)
+async def test_bare_id_that_cannot_be_used(decide, task_id, known, reason):
+    """
+    A bare id obeys the rules of a manifest's, and does not stop the run.
+    """
+    intake, (decision, other) = await decide(task_id, "other")
+    assert (decision.task_id, decision.status, decision.reason) == (known, INVALID, reason)
     assert decision.detail
     assert isinstance(other, JobState)
     assert intake.tasks == 2
 
 
-def test_row_that_cannot_be_used(decide):
+async def test_row_that_cannot_be_used(decide):
     """
     An unusable row is an Invalid outcome with its place, every time it is met.
     """
     row = BadRow("bad_row", "there is no id", None, "m.csv", 7, {"extra": 1})
-    intake, (decision, again) = decide(row, row)
+    intake, (decision, again) = await decide(row, row)
     assert (decision.status, decision.reason) == (INVALID, "bad_row")
     assert (decision.manifest, decision.line, decision.extra) == ("m.csv", 7, {"extra": 1})
     assert again.status is INVALID
     assert intake.tasks == 2
 
 
-def test_id_that_occurs_twice(decide):
+async def test_id_that_occurs_twice(decide):
     """
     The same id, in whatever case, is one task.
     """
-    intake, (first, second, third) = decide("t", "T", Job("t", "other.png"))
+    intake, (first, second, third) = await decide("t", "T", Job("t", "other.png"))
     assert isinstance(first, JobState)
     assert second is third is None
     assert (intake.tasks, intake.repeated) == (1, 2)
 
 
-def test_name_that_is_taken(decide):
+async def test_name_that_is_taken(decide):
     """
     Of two ids with one name the second is Invalid, and its detail names it.
     """
-    intake, (first, second) = decide(Job("a", "same.png"), Job("b", "SAME.png"))
+    intake, (first, second) = await decide(Job("a", "same.png"), Job("b", "SAME.png"))
     assert isinstance(first, JobState)
     assert (second.task_id, second.status, second.reason) == ("b", INVALID, "bad_name")
     assert "SAME.png is the name of an earlier row's image" in second.detail
@@ -129,81 +192,81 @@ def test_name_that_is_taken(decide):
 
 
 @pytest.mark.parametrize("status", [ERROR, NOT_EXIST])
-def test_what_the_service_said_for_good(decide, status):
+async def test_what_the_service_said_for_good(decide, status):
     """
     What the service said for good is left alone, unless it is to be tried again.
     """
-    intake, (decision,) = decide("t", ledger=earlier(status))
+    intake, (decision,) = await decide("t", ledger=earlier(status))
     assert decision is None
     assert intake.already == {status: 1}
-    intake, (decision,) = decide("t", ledger=earlier(status), retry=frozenset({status}))
+    intake, (decision,) = await decide("t", ledger=earlier(status), retry=frozenset({status}))
     assert isinstance(decision, JobState)
     assert intake.already.total() == 0
 
 
 @pytest.mark.parametrize("status", [TIMED_OUT, FAILED, INVALID])
-def test_what_may_have_changed(decide, status):
+async def test_what_may_have_changed(decide, status):
     """
     Other outcomes are tried again, unless told otherwise.
     """
-    _, (decision,) = decide("t", ledger=earlier(status))
+    _, (decision,) = await decide("t", ledger=earlier(status))
     assert isinstance(decision, JobState)
-    intake, (decision,) = decide("t", ledger=earlier(status), retry=frozenset())
+    intake, (decision,) = await decide("t", ledger=earlier(status), retry=frozenset())
     assert decision is None
     assert intake.already == {status: 1}
 
 
 @pytest.mark.parametrize("status", [ERROR, NOT_EXIST, FAILED])
-def test_overwrite_does_not_ask_in_vain(decide, status):
+async def test_overwrite_does_not_ask_in_vain(decide, status):
     """
     `overwrite` is about images: what has none goes by `retry` all the same.
     """
-    _, (decision,) = decide("t", ledger=earlier(status), overwrite=True)
+    _, (decision,) = await decide("t", ledger=earlier(status), overwrite=True)
     assert (decision is None) == (status is not FAILED)
 
 
-def test_image_of_an_earlier_run(decide, folder):
+async def test_image_of_an_earlier_run(decide, folder):
     """
     A completed task whose image is there, with the size reported, is settled.
     """
     put(folder, "t.png")
-    intake, (decision,) = decide("t", ledger=earlier(COMPLETED, size=len(IMAGE)))
+    intake, (decision,) = await decide("t", ledger=earlier(COMPLETED, size=len(IMAGE)))
     assert decision is None
     assert intake.already == {COMPLETED: 1}
 
 
 @pytest.mark.parametrize("content", [None, b"", IMAGE[:-1], IMAGE + b"\0"])
-def test_image_that_is_gone_or_has_another_size(decide, folder, content):
+async def test_image_that_is_gone_or_has_another_size(decide, folder, content):
     """
     A completed task whose image is not what was reported is asked about again.
     """
     if content is not None:
         put(folder, "t.png", content)
-    intake, (decision,) = decide("t", ledger=earlier(COMPLETED, size=len(IMAGE)))
+    intake, (decision,) = await decide("t", ledger=earlier(COMPLETED, size=len(IMAGE)))
     assert isinstance(decision, JobState)
     assert intake.already.total() == 0
 
 
-def test_overwrite_asks_again(decide, folder):
+async def test_overwrite_asks_again(decide, folder):
     """
     With `overwrite` neither report nor image settles a task.
     """
     put(folder, "t.png")
-    _, (decision,) = decide("t", ledger=earlier(COMPLETED, size=len(IMAGE)), overwrite=True)
+    _, (decision,) = await decide("t", ledger=earlier(COMPLETED, size=len(IMAGE)), overwrite=True)
     assert isinstance(decision, JobState)
-    _, (decision,) = decide("t", overwrite=True)
+    _, (decision,) = await decide("t", overwrite=True)
     assert isinstance(decision, JobState)
 
 
 @pytest.mark.parametrize("status", [None, FAILED, TIMED_OUT])
 @pytest.mark.parametrize("filename", ["t.png", "folder/named.png"])
-def test_image_that_nobody_reported_is_adopted(decide, folder, status, filename):
+async def test_image_that_nobody_reported_is_adopted(decide, folder, status, filename):
     """
     A sound image at a task's place, without its line in the report, is Completed without a call.
     """
     put(folder, filename)
     job = Job("t", filename, manifest="m.csv", line=3)
-    intake, (decision,) = decide(job, ledger=earlier(status) if status else None)
+    intake, (decision,) = await decide(job, ledger=earlier(status) if status else None)
     assert isinstance(decision, Outcome)
     assert (decision.status, decision.calls, decision.path) == (COMPLETED, 0, filename)
     assert decision.bytes == len(IMAGE)
@@ -212,50 +275,50 @@ def test_image_that_nobody_reported_is_adopted(decide, folder, status, filename)
     assert intake.tasks == 1
 
 
-def test_adopted_without_a_checksum(decide, folder):
+async def test_adopted_without_a_checksum(decide, folder):
     """
     Without checksums an adopted image has none either.
     """
     put(folder, "t.png")
-    _, (decision,) = decide("t", checksum=Checksum.NONE)
+    _, (decision,) = await decide("t", checksum=Checksum.NONE)
     assert decision.sha256 is None
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"text", IMAGE[:-1], IMAGE + b"\0", IMAGE[:60] + b"\xff" + IMAGE[61:]]
 )
-def test_file_that_is_no_sound_image_is_replaced(decide, folder, content):
+async def test_file_that_is_no_sound_image_is_replaced(decide, folder, content):
     """
     Half an image, or anything else, is not adopted.
     """
     put(folder, "t.png", content)
-    _, (decision,) = decide("t")
+    _, (decision,) = await decide("t")
     assert isinstance(decision, JobState)
 
 
-def test_image_too_large_is_not_adopted(decide, folder):
+async def test_image_too_large_is_not_adopted(decide, folder):
     """
     The largest size allowed holds for images found, too.
     """
     put(folder, "t.png")
-    _, (decision,) = decide("t", max_image_bytes=len(IMAGE) - 1)
+    _, (decision,) = await decide("t", max_image_bytes=len(IMAGE) - 1)
     assert isinstance(decision, JobState)
 
 
 @pytest.mark.parametrize("path", ["t.png", "named.png"])
-def test_image_of_another_task_is_not_adopted(decide, folder, path):
+async def test_image_of_another_task_is_not_adopted(decide, folder, path):
     """
     An image that the report gives to one task is not taken for another's.
     """
     put(folder, path)
     owner = path.removesuffix(".png")
     ledger = earlier(COMPLETED, size=len(IMAGE), path=path, task_id=owner)
-    _, (decision,) = decide(Job("other", path), ledger=ledger)
+    _, (decision,) = await decide(Job("other", path), ledger=ledger)
     assert isinstance(decision, JobState)
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_place_that_is_no_plain_file(decide, folder, tmp_path, overwrite):
+async def test_place_that_is_no_plain_file(decide, folder, tmp_path, overwrite):
     """
     A link, a folder or a way out at an image's place makes its row Invalid, and no other.
     """
@@ -264,12 +327,12 @@ def test_place_that_is_no_plain_file(decide, folder, tmp_path, overwrite):
     (folder.path / "way").symlink_to(tmp_path)
     places = ["link.png", "folder.png", "way/t.png", "../up.png"]
     jobs = [Job(str(number), place) for number, place in enumerate(places)]
-    _, (*decisions, last) = decide(*jobs, "fine", overwrite=overwrite)
+    _, (*decisions, last) = await decide(*jobs, "fine", overwrite=overwrite)
     assert [(found.status, found.reason) for found in decisions] == [(INVALID, "bad_name")] * 4
     assert isinstance(last, JobState)
 
 
-def test_descriptors_that_come_back(folder):
+async def test_descriptors_that_come_back(folder, intake_of):
     """
     Where no descriptor is left for looking, the row waits until one is.
     """
@@ -277,46 +340,56 @@ def test_descriptors_that_come_back(folder):
     limits = ExitStack()
     naps = []
 
-    def sleep(seconds):
+    async def sleep(seconds):
         naps.append(seconds)
         if len(naps) == 3:
             limits.close()
 
-    intake = Intake([], Ledger(), folder, Settings(), sleep=sleep)
+    intake = intake_of([Job("t", "sub/t.png")], sleep=sleep)
     with limits:
         limits.enter_context(exhausted())
-        assert isinstance(intake.decide(Job("t", "sub/t.png")), JobState)
+        assert await intake.chunk() == []
+        (decision,) = await intake.chunk()
+    assert isinstance(decision, JobState)
     assert len(naps) == 3
+    assert intake.all_read
 
 
-def test_descriptors_that_do_not_come_back(folder):
+async def test_descriptors_that_do_not_come_back(folder, intake_of):
     """
     After a while without any the run ends, and says what to do.
     """
     (folder.path / "sub").mkdir()
     naps = []
-    intake = Intake([], Ledger(), folder, Settings(), sleep=naps.append)
+
+    async def sleep(seconds):
+        naps.append(seconds)
+
+    intake = intake_of([Job("t", "sub/t.png")], sleep=sleep)
     with exhausted(), pytest.raises(StorageError, match="ulimit -n"):
-        intake.decide(Job("t", "sub/t.png"))
+        for _ in range(2):
+            await intake.chunk()
     assert 5 < sum(naps) < 60
 
 
-def test_no_output_yet(decide):
+async def test_no_output_yet(decide, tmp_path):
     """
     Without an output nothing can be there: what was completed is asked about again.
     """
-    _, (known, new) = decide("t", "u", ledger=earlier(COMPLETED, size=5), folder=None)
+    with FileExecutor() as files:
+        nowhere = LocalStorage(None, files, Durability.NONE)
+        _, (known, new) = await decide("t", "u", ledger=earlier(COMPLETED, size=5), storage=nowhere)
     assert isinstance(known, JobState)
     assert isinstance(new, JobState)
 
 
-def test_slabs_are_bounded(folder):
+async def test_chunks_are_bounded(intake_of):
     """
-    A long manifest is read a slab at a time, in order, and no further than asked for.
+    A long manifest is read a chunk at a time, in order, and no further than asked for.
     """
     rows = iter(map(str, range(10_000)))
-    intake = Intake(rows, Ledger(), folder, Settings())
-    first, second = intake.chunk(), intake.chunk()
+    intake = intake_of(rows)
+    first, second = await intake.chunk(), await intake.chunk()
     assert 1 <= len(first) <= 1000
     assert [state.job.task_id for state in (*first, *second)] == [
         str(number) for number in range(intake.tasks)
@@ -325,9 +398,9 @@ def test_slabs_are_bounded(folder):
     assert not intake.all_read
 
 
-def test_slab_does_not_wait_for_a_full_one(folder):
+async def test_chunk_does_not_wait_for_a_full_one(intake_of):
     """
-    Rows that come slowly are handed on before a slab is full.
+    Rows that come slowly are handed on before a chunk is full.
     """
     pause = threading.Event()
 
@@ -336,21 +409,21 @@ def test_slab_does_not_wait_for_a_full_one(folder):
             pause.wait(0.06)
             yield str(number)
 
-    intake = Intake(rows(), Ledger(), folder, Settings())
-    assert len(intake.chunk()) == 1
+    intake = intake_of(rows())
+    assert len(await intake.chunk()) == 1
 
 
-def test_last_slab_says_so(folder):
+async def test_last_chunk_says_so(intake_of):
     """
     After the last row all is read, and nothing more comes.
     """
-    intake = Intake(["a", "b"], Ledger(), folder, Settings())
-    assert len(intake.chunk()) == 2
+    intake = intake_of(["a", "b"])
+    assert len(await intake.chunk()) == 2
     assert intake.all_read
-    assert intake.chunk() == []
+    assert await intake.chunk() == []
 
 
-def test_manifest_that_breaks_off(folder):
+async def test_manifest_that_breaks_off(intake_of):
     """
     The rows before the break are decided, then the break is told, again and again.
     """
@@ -359,31 +432,31 @@ def test_manifest_that_breaks_off(folder):
         yield "a"
         raise ManifestError("line 2 cannot be read")
 
-    intake = Intake(rows(), Ledger(), folder, Settings())
-    assert [state.job.task_id for state in intake.chunk()] == ["a"]
+    intake = intake_of(rows())
+    assert [state.job.task_id for state in await intake.chunk()] == ["a"]
     for _ in range(2):
         with pytest.raises(ManifestError, match="line 2"):
-            intake.chunk()
+            await intake.chunk()
     assert not intake.all_read
 
 
-def test_ordinals_follow_the_manifest(decide):
+async def test_ordinals_follow_the_manifest(decide):
     """
-    Inquiries know their place in the manifest.
+    Jobs know their place in the manifest.
     """
-    _, decisions = decide("a", "b", "c")
+    _, decisions = await decide("a", "b", "c")
     ordinals = [decision.ordinal for decision in decisions]
     assert ordinals == sorted(set(ordinals))
 
 
-def test_row_out_of_a_pipe_waits_for_no_other(tmp_path, folder):
+async def test_row_out_of_a_pipe_waits_for_no_other(tmp_path, intake_of):
     """
     What somebody writes row by row is decided row by row, though the pipe stays open.
     """
     pipe = tmp_path / "pipe.txt"
     os.mkfifo(pipe)
     with os.fdopen(os.open(pipe, os.O_RDWR), "w") as writer:
-        intake = Intake(Manifest(pipe), Ledger(), folder, Settings())
+        intake = intake_of(Manifest(pipe))
         for task_id in ("one", "two"):
             print(task_id, file=writer, flush=True)
-            assert [state.job.task_id for state in intake.chunk()] == [task_id]
+            assert [state.job.task_id for state in await intake.chunk()] == [task_id]

@@ -6,6 +6,7 @@ import json
 
 import pytest
 from replies import png_of
+from wiring import local_storage
 
 from batchfetch import BadRow, Job, Manifest, ManifestError, Settings, StorageError, plan
 from batchfetch.models import OutcomeStatus
@@ -98,9 +99,8 @@ async def test_run_that_is_on_does_not_matter(settings):
     """
     A plan can be made while a run holds the output.
     """
-    from batchfetch.storage import open_storage  # noqa: PLC0415 - for this test alone
 
-    async with open_storage(settings.output, settings.durability):
+    async with local_storage(settings.output, settings.durability):
         assert (await plan(["a"], settings)).to_fetch == 1
 
 

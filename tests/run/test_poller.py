@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from replies import carrying, png_of, result, text_of
-from scripted import ScriptedTransport, pending, ready, says, status
+from scripted import ScriptedTransport, Unsent, pending, ready, says, status
+from wiring import local_storage, poller
 
 from batchfetch.endpoints import ENDPOINTS
 from batchfetch.errors import (
@@ -14,15 +15,15 @@ from batchfetch.errors import (
     CredentialsError,
     OutOfDescriptorsError,
     RedirectedError,
+    StaleConnectionError,
     StorageError,
     TruncatedBodyError,
 )
 from batchfetch.models import Job, JobState, Outcome, OutcomeStatus
-from batchfetch.run.poller import Poller, Retry, Unfinished, timed_out
-from batchfetch.scheduling.pacing import Pace
+from batchfetch.run.poller import Retry, Unfinished, timed_out
+from batchfetch.scheduling import LocalPace
 from batchfetch.scheduling.retry import RetryPolicy
 from batchfetch.settings import Durability, Settings
-from batchfetch.storage import open_storage
 
 pytestmark = pytest.mark.anyio
 
@@ -37,10 +38,10 @@ class Bench:
 
     def __init__(self, storage, transport, **settings):
         self.now = 100.0
-        self.pace = Pace(slots=8, rate=None, max_calls=None)
+        self.pace = LocalPace(slots=8, rate=None, max_calls=None)
         self.transport = transport
         self.storage = storage
-        self.poller = Poller(
+        self.poller = poller(
             transport,
             storage,
             Settings(**settings),
@@ -72,7 +73,7 @@ async def bench(tmp_path):
     """
     Make a poller whose transport says what the test tells it, about the task `t`.
     """
-    async with open_storage(tmp_path / "out", Durability.NONE) as storage:
+    async with local_storage(tmp_path / "out", Durability.NONE) as storage:
         yield lambda *script, **settings: Bench(
             storage, ScriptedTransport({"t": script}), **settings
         )
@@ -318,7 +319,6 @@ async def test_garbled_answer(bench, state, body, reason):
 @pytest.mark.parametrize(
     ("body", "settings", "reason"),
     [
-        (ready("another"), {}, "wrong_id"),
         (ready("t"), {"max_image_bytes": 20}, "too_large"),
     ],
 )
@@ -330,6 +330,29 @@ async def test_answer_that_will_not_change(bench, state, body, settings, reason)
     found = await wrong.ask(state)
     assert (found.status, found.reason) == ("Failed", reason)
     assert wrong.files() == {}
+
+
+async def test_answer_about_another_task_is_asked_once_more(bench, state):
+    """
+    The first is the connection's fault and costs no attempt; the second is final.
+    """
+    wrong = bench(ready("another"))
+    verdict = await wrong.ask(state)
+    assert (type(verdict), verdict.delay, state.faults) == (Retry, 0.0, 0)
+    found = await wrong.ask(state)
+    assert (found.status, found.reason, found.calls) == ("Failed", "wrong_id", 2)
+    assert wrong.files() == {}
+
+
+async def test_closed_connection_costs_no_attempt(bench, state):
+    """
+    A kept connection that was closed is no fault of the task: it is asked again at once, for ever.
+    """
+    stale = bench(StaleConnectionError("closed"), attempts=1)
+    for calls in range(1, 4):
+        verdict = await stale.ask(state)
+        assert (type(verdict), verdict.delay) == (Retry, 0.0)
+        assert (state.calls, state.faults) == (calls, 0)
 
 
 async def test_refused_token_is_no_fault(bench, state):
@@ -437,14 +460,14 @@ async def test_shortage_that_stays_ends_the_run(bench, state):
             await short.ask(state)
 
 
-@pytest.mark.parametrize("asked", [True, False])
-async def test_question_that_was_never_put_is_no_call(bench, state, asked):
+@pytest.mark.parametrize("was_sent", [True, False])
+async def test_request_that_was_never_sent_is_no_call(bench, state, was_sent):
     """
-    Without a connection nothing was asked, so nothing is counted; without a file it was.
+    Without a connection nothing was sent, so nothing is counted; without a file it was.
     """
-    short = bench(OutOfDescriptorsError("no file descriptor is left", asked=asked))
-    await short.ask(state)
-    assert state.calls == short.pace.budget.calls == int(asked)
+    error = OutOfDescriptorsError("no file descriptor is left")
+    await bench(error if was_sent else Unsent(error)).ask(state)
+    assert state.calls == int(was_sent)
 
 
 async def test_token_in_an_answer_is_not_repeated(bench, state):

@@ -6,8 +6,9 @@ from itertools import pairwise
 
 import anyio
 import pytest
-from scripted import ScriptedTransport, pending, ready, status
+from scripted import ScriptedTransport, Unsent, pending, ready, status
 from virtual import VirtualLoop
+from wiring import local_storage, poller
 
 from batchfetch.errors import (
     BatchFetchError,
@@ -17,15 +18,12 @@ from batchfetch.errors import (
     StorageError,
 )
 from batchfetch.models import Job, JobState
-from batchfetch.run.poller import Poller
 from batchfetch.run.workers import Workers
-from batchfetch.scheduling import PollingPolicy
-from batchfetch.scheduling.pacing import Pace
+from batchfetch.scheduling import LocalPace, PollingPolicy
 from batchfetch.scheduling.retry import RetryPolicy
 from batchfetch.scheduling.scheduler import Scheduler
 from batchfetch.service import Credentials, TokenSource
 from batchfetch.settings import Durability, Polling, Settings
-from batchfetch.storage import open_storage
 
 pytestmark = pytest.mark.anyio
 
@@ -81,14 +79,14 @@ class Run:
         self.scheduler = Scheduler(
             PollingPolicy(Polling.THRIFTY, patience=patience), lookahead=lookahead
         )
-        self.pace = Pace(slots=slots, rate=rate, max_calls=max_calls)
+        self.pace = LocalPace(slots=slots, rate=rate, max_calls=max_calls)
         retries = RetryPolicy(3, initial=1, spread=lambda _, most: most)
         self.tokens = TokenSource(
             Credentials(client_id="an-id", client_secret="a-secret"), self.desk, retries
         )
-        self.dispatch = Workers(
+        self.workers = Workers(
             self.scheduler,
-            Poller(transport, storage, Settings(), self.pace, retries),
+            poller(transport, storage, Settings(), self.pace, retries),
             self.tokens,
             self.pace,
             record or self.record,
@@ -107,14 +105,14 @@ class Run:
         for task_id in task_ids:
             self.offered += 1
             self.scheduler.offer(JobState(Job(task_id, f"{task_id}.png"), ordinal=self.offered))
-        self.dispatch.notify()
+        self.workers.notify()
 
     def close(self):
         """
         Offer no more.
         """
         self.scheduler.close()
-        self.dispatch.notify()
+        self.workers.notify()
 
     async def work(self):
         """
@@ -136,10 +134,10 @@ class Run:
 
     async def _poll(self):
         try:
-            await self.dispatch.work()
+            await self.workers.work()
         except BatchFetchError as exc:
             self.failures.append(exc)
-            self.dispatch.stop("failure")
+            self.workers.stop("failure")
 
 
 @pytest.fixture
@@ -147,7 +145,7 @@ async def begin(tmp_path):
     """
     Make a dispatch over a transport.
     """
-    async with open_storage(tmp_path / "out", Durability.NONE) as storage:
+    async with local_storage(tmp_path / "out", Durability.NONE) as storage:
         yield lambda transport, **settings: Run(storage, transport, **settings)
 
 
@@ -170,7 +168,7 @@ async def test_every_slot_is_used_and_none_more(begin, slots):
     assert 48 / slots <= took < 48 / slots + 2
     assert {outcome.status for outcome in run.outcomes.values()} == {"Completed"}
     assert len(run.outcomes) == len(transport.calls) == 48
-    assert run.dispatch.stopped_by is None
+    assert run.workers.stopped_by is None
     assert run.pace.concurrency.in_flight == 0
 
 
@@ -228,7 +226,7 @@ async def test_budget_is_exact(begin, budget):
     await run.fetch(*ids(26))
     needed = 26 + 2 + 1 + 1
     assert len(transport.calls) == run.pace.budget.calls == min(budget, needed)
-    assert run.dispatch.stopped_by == ("max-calls" if budget < needed else None)
+    assert run.workers.stopped_by == ("max-calls" if budget < needed else None)
     assert (len(run.outcomes) == 26) == (budget >= needed)
 
 
@@ -251,10 +249,10 @@ async def test_budget_spent_before_the_manifest_ends(begin):
         tasks.start_soon(run.work)
         run.offer("a", "b")
         await anyio.sleep(100)
-        assert run.dispatch.stopped_by is None
+        assert run.workers.stopped_by is None
         run.offer("c")
         await anyio.sleep(1)
-        assert run.dispatch.stopped_by == "max-calls"
+        assert run.workers.stopped_by == "max-calls"
     assert len(run.outcomes) == 2
 
 
@@ -262,12 +260,12 @@ async def test_call_that_was_not_made_is_made_later(begin):
     """
     A question that found no descriptor gives its call back, and the budget is used up after all.
     """
-    shortage = OutOfDescriptorsError("no file descriptor is left", asked=False)
+    shortage = Unsent(OutOfDescriptorsError("no file descriptor is left"))
     transport = ScriptedTransport({"t1": [shortage, ready]}, seconds=1.0)
     run = begin(transport, max_calls=3)
     await run.fetch(*ids(4))
     assert len(run.outcomes) == run.pace.budget.calls == 3
-    assert run.dispatch.stopped_by == "max-calls"
+    assert run.workers.stopped_by == "max-calls"
 
 
 async def test_everyone_keeps_the_pause(begin):
@@ -291,7 +289,7 @@ async def test_pause_beyond_the_deadline(begin):
     transport = ScriptedTransport(default=status(429, 3000.0), seconds=0.1)
     run = begin(transport, deadline=anyio.current_time() + 1000, slots=1)
     assert await run.fetch(*ids(3)) < 10
-    assert run.dispatch.stopped_by == "max-runtime"
+    assert run.workers.stopped_by == "max-runtime"
     assert run.outcomes == {}
 
 
@@ -329,7 +327,7 @@ async def test_patience_runs_out(begin):
     assert run.outcomes["t0"].status == "TimedOut"
     assert 590 < took <= 601
     assert sum(outcome.status == "Completed" for outcome in run.outcomes.values()) == 19
-    assert run.dispatch.too_early == run.outcomes["t0"].calls > 1
+    assert run.workers.too_early == run.outcomes["t0"].calls > 1
 
 
 async def test_unfinished_tasks_hold_no_slot(begin):
@@ -399,10 +397,10 @@ async def test_stop_asks_nothing_new(begin):
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run.work)
         await anyio.sleep(15)
-        run.dispatch.stop("SIGTERM")
-        run.dispatch.stop("SIGINT")
+        run.workers.stop("SIGTERM")
+        run.workers.stop("SIGINT")
         stopped_at = anyio.current_time()
-    assert run.dispatch.stopped_by == "SIGTERM"
+    assert run.workers.stopped_by == "SIGTERM"
     assert anyio.current_time() - stopped_at == pytest.approx(5)
     assert len(transport.calls) == len(run.outcomes) == 8
 
@@ -416,7 +414,7 @@ async def test_stop_while_everyone_waits(begin):
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run.work)
         await anyio.sleep(1)
-        run.dispatch.stop("SIGTERM")
+        run.workers.stop("SIGTERM")
         stopped_at = anyio.current_time()
     assert anyio.current_time() == stopped_at
 
@@ -431,7 +429,7 @@ async def test_stop_while_a_token_is_awaited(begin):
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run.work)
         await anyio.sleep(10)
-        run.dispatch.stop("SIGTERM")
+        run.workers.stop("SIGTERM")
     assert transport.calls == []
     assert run.pace.budget.calls == 0
 
@@ -471,7 +469,7 @@ async def test_room_waits_for_the_scheduler(begin):
         for task_id in ids(50):
             run.offer(task_id)
             read.append(task_id)
-            await run.dispatch.room()
+            await run.workers.room()
         run.close()
 
     async with anyio.create_task_group() as tasks:
@@ -493,7 +491,7 @@ async def test_room_does_not_wait_after_a_stop(begin):
     let_go = []
 
     async def read_on():
-        await run.dispatch.room()
+        await run.workers.room()
         let_go.append(anyio.current_time())
 
     async with anyio.create_task_group() as tasks:
@@ -501,6 +499,6 @@ async def test_room_does_not_wait_after_a_stop(begin):
         await anyio.sleep(1)
         assert let_go == []
         stopped_at = anyio.current_time()
-        run.dispatch.stop("SIGTERM")
+        run.workers.stop("SIGTERM")
     await read_on()
     assert let_go == [stopped_at, stopped_at]

@@ -1,0 +1,18 @@
+"""
+Listeners of a run: the interface, and one file for each listener.
+"""
+
+from batchfetch.hooks.base import Answered, Asked, Event, Hook, Paused, Settled, tell_all
+from batchfetch.hooks.progress import ProgressHook, Tally
+
+__all__ = [
+    "Answered",
+    "Asked",
+    "Event",
+    "Hook",
+    "Paused",
+    "ProgressHook",
+    "Settled",
+    "Tally",
+    "tell_all",
+]

@@ -1,0 +1,81 @@
+"""
+What a run tells its listeners: events, and the interface of a hook.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from batchfetch.models import Job, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """
+    A question about *job* begins.
+    """
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """
+    A question about *job* is over.
+    """
+
+    job: Job
+
+    result: str
+    """The service's word, `Pending` say, or the reason that there is no usable answer."""
+
+    seconds: float
+    """Since the question began."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """
+    A task has an *outcome*, and the report a line about it.
+    """
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """
+    The service wants everyone to wait.
+    """
+
+    seconds: float
+    """From now on, at least."""
+
+    reason: str
+    """One sentence."""
+
+
+Event = Asked | Answered | Settled | Paused
+
+
+class Hook(Protocol):
+    """
+    Listens to a run.  Called in the event loop, so it must be quick; what it raises ends the run.
+    """
+
+    def __call__(self, event: Event, /) -> None: ...
+
+
+def tell_all(hooks: Iterable[Hook]) -> Hook | None:
+    """
+    Return one hook that calls all of *hooks* in their order; None if there are none.
+    """
+    listeners = tuple(hooks)
+    if len(listeners) <= 1:
+        return listeners[0] if listeners else None
+
+    def tell(event: Event) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return tell

@@ -1,0 +1,72 @@
+"""
+The interface to where images go: bytes in, a whole file under a name, or none.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from batchfetch.errors import JobError
+
+Found = int | JobError | None
+"""What is under a name: a file of so many bytes, something that cannot be used, or nothing."""
+
+
+class Target(Protocol):
+    """
+    One file under construction.  It ends with `commit` or with `abort`.
+    """
+
+    async def write(self, chunks: Iterable[bytes]) -> None:
+        """
+        Append *chunks*, which are taken one after the other, perhaps in a worker thread.
+
+        Never waits for a network.  Raises `StorageError`, `UnsafeNameError`,
+        `OutOfDescriptorsError`, and whatever *chunks* raises.
+        """
+        ...
+
+    async def commit(self) -> None:
+        """
+        Put the file, which is whole, under its name.  Raises as `write` does.
+        """
+        ...
+
+    async def abort(self) -> None:
+        """
+        Leave no trace of the file.  May be called at any time, also after `commit`: then it does
+        nothing.
+        """
+        ...
+
+
+class Storage(Protocol):
+    """
+    Files by name, `/` between folders.  Knows nothing of what is in them.
+    """
+
+    def lock(self) -> AbstractAsyncContextManager[None]:
+        """
+        Hold the storage for one run, and remove what a dead run left under construction.
+
+        Raises `OutputLockedError` if another run holds it, `StorageError` if it cannot be used.
+        """
+        ...
+
+    def open(self, name: str, size_hint: int | None = None) -> Target:
+        """
+        Begin the file *name*, of about *size_hint* bytes if that is known.
+        """
+        ...
+
+    async def stat(self, names: Sequence[str]) -> list[Found]:
+        """
+        Return what is under each of *names*.  Raises `StorageError`.
+        """
+        ...
+
+    def read(self, name: str) -> AsyncIterator[bytes]:
+        """
+        Yield the file *name* in pieces.  Raises `StorageError` and `UnsafeNameError`.
+        """
+        ...

@@ -1,0 +1,57 @@
+"""
+Parts of a run put together as `open_batch` does it, for tests of one part.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from batchfetch.run.download import Downloader
+from batchfetch.run.poller import Poller
+from batchfetch.scheduling import Pace, RetryPolicy
+from batchfetch.service import Transport
+from batchfetch.settings import Durability, Settings
+from batchfetch.storage import FileExecutor, LocalStorage, Storage, open_storage
+
+
+@asynccontextmanager
+async def local_storage(root: Path, durability: Durability) -> AsyncIterator[LocalStorage]:
+    """
+    The folder *root*, held for one run.
+    """
+    with FileExecutor() as files:
+        async with open_storage(root, durability, files) as storage, storage.lock():
+            yield storage
+
+
+def downloader(transport: Transport, storage: Storage, settings: Settings) -> Downloader:
+    """
+    Return what asks *transport* and leaves images in *storage*.
+    """
+    return Downloader(
+        transport,
+        storage,
+        checksum=settings.checksum,
+        max_bytes=settings.max_image_bytes,
+    )
+
+
+def poller(
+    transport: Transport,
+    storage: Storage,
+    settings: Settings,
+    pace: Pace,
+    retries: RetryPolicy,
+    **options: Any,
+) -> Poller:
+    """
+    Return what puts questions to *transport* and says what came of them.
+    """
+    return Poller(
+        downloader(transport, storage, settings),
+        pace,
+        retries,
+        endpoint=settings.endpoint,
+        **options,
+    )
