@@ -5,6 +5,7 @@ What becomes of a task, and the ids whose fate is known beforehand.
     ------------------------------------    ---------------------------------------------------
     00000000-0000-0000-0000-000000000000    NotExist
     sample-unknown                          NotExist
+    sample-expired                          NotExist, as a result kept for 24 hours ends
     sample-error                            Error, one message
     sample-error-many                       Error, two messages and a warning
     sample-warning                          Completed, with a warning
@@ -55,6 +56,7 @@ WELL_KNOWN: Mapping[str, Script | None] = MappingProxyType(
     {
         "00000000-0000-0000-0000-000000000000": None,
         "sample-unknown": None,
+        "sample-expired": None,
         "sample-error": Script(failed=True, messages=("The image is damaged: no pixels found.",)),
         "sample-error-many": Script(
             failed=True,
