@@ -17,10 +17,21 @@ from batchfetch.exit_codes import ExitCode, code_of_failure
 from batchfetch.text import sanitize
 from batchfetch.version import __version__
 
-_COMMANDS = {
+COMMANDS = {
     "fetch": "Fetch every task of the manifests.",
     "sandbox": "Serve a local stand-in for the service.",
+    "help": "Show a page of the manual, or list the pages.",
 }
+"""Each subcommand's module in this folder, and what it does."""
+
+
+def load_command(name: str) -> click.Command:
+    """
+    Import the subcommand *name*, one of `COMMANDS`.
+    """
+    with kept():
+        command: click.Command = import_module(f"batchfetch.cli.{name}").command
+    return command
 
 
 class _Commands(click.Group):
@@ -29,18 +40,14 @@ class _Commands(click.Group):
     """
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(COMMANDS)
 
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        with kept():
-            command: click.Command = import_module(f"batchfetch.cli.{cmd_name}").command
-        return command
+        return load_command(cmd_name) if cmd_name in COMMANDS else None
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+            formatter.write_dl(list(COMMANDS.items()))
 
 
 _root = _Commands(

@@ -1,0 +1,226 @@
+"""
+`batchfetch help`: the list of topics, pages in a pipe and on a terminal, words it does not know.
+"""
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+
+import pytest
+from command import ROOT, environment, finish, run, start
+
+from batchfetch.cli.help import find_topics
+from batchfetch.cli.main import COMMANDS
+
+PAGES = {path.stem: path for path in sorted((ROOT / "batchfetch" / "manual").glob("*.md"))}
+CONTROL = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def on_terminal(*args, width=80, terminal="xterm"):
+    """
+    Run the command on a terminal of *width* columns and return what that terminal is sent.
+    """
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, width, 0, 0))
+    process = start(*args, env=environment(TERM=terminal), stdout=follower)
+    os.close(follower)
+    sent = bytearray()
+    while piece := _read(leader):
+        sent += piece
+    os.close(leader)
+    assert finish(process).code == 0
+    return sent.decode().replace("\r\n", "\n")
+
+
+def _read(leader):
+    try:
+        return os.read(leader, 2**16)
+    except OSError:  # Linux says so when the other side is closed.
+        return b""
+
+
+def words(text):
+    """
+    Return the words of *text*: letters and digits, without what is between them.
+    """
+    return set(re.findall(r"\w+", text))
+
+
+# The list
+
+
+def test_the_list_has_every_page_and_command():
+    """
+    Without a topic there is one line for each page, its first sentence, and for each command.
+    """
+    finished = run("help")
+    assert finished.code == 0
+    listed = dict(re.findall(r"^  (\S+)  +(.+)$", finished.stdout, re.MULTILINE))
+    assert listed.keys() == {*PAGES, *COMMANDS}
+    for name, path in PAGES.items():
+        first = path.read_text(encoding="utf-8").split("\n\n")[1]
+        assert listed[name].endswith(".")
+        assert first.startswith(listed[name]), "the first sentence does not fit on one line"
+    assert finished.stderr == ""
+
+
+def test_help_is_in_the_list_of_commands():
+    """
+    Who asks the command for help is told of this one.
+    """
+    assert re.search(r"^  help +Show a page of the manual", run("--help").stdout, re.MULTILINE)
+
+
+# Pages
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_in_a_pipe_is_markdown(name):
+    """
+    A page is printed as it is written.
+    """
+    finished = run("help", name)
+    assert finished.code == 0
+    assert finished.stdout.startswith(PAGES[name].read_text(encoding="utf-8").rstrip("\n"))
+    assert finished.stderr == ""
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_on_a_terminal_is_formatted(name):
+    """
+    A page has no marks of Markdown, stays within the width, and loses none of its words.
+    """
+    sent = on_terminal("help", name, width=90)
+    shown = CONTROL.sub("", sent)
+    assert sent != shown
+    text = PAGES[name].read_text(encoding="utf-8")
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ .+$", prose, re.MULTILINE)
+    assert headings
+    assert not [mark for mark in ("```", "|---", *headings) if mark in shown]
+    assert max(map(len, shown.splitlines())) <= 90
+    # Wide enough that no word is broken at the end of a line.
+    wide = CONTROL.sub("", on_terminal("help", name, width=600))
+    without_links = re.sub(r"\]\([\w-]+\.md\)", "]", text)
+    languages = re.compile(r"^```\w+$", re.MULTILINE)
+    assert words(languages.sub("", without_links)) <= words(wide)
+
+
+def test_a_page_follows_the_width_of_the_terminal():
+    """
+    A narrower terminal gets shorter lines.
+    """
+    for width in (50, 120):
+        lines = CONTROL.sub("", on_terminal("help", "resuming", width=width)).splitlines()
+        assert width - 15 < max(map(len, lines)) <= width
+
+
+def test_a_terminal_that_can_do_nothing_gets_markdown():
+    """
+    On a dumb terminal a page is printed as it is written.
+    """
+    sent = on_terminal("help", "manifest", terminal="dumb")
+    assert sent.rstrip("\n") == PAGES["manifest"].read_text(encoding="utf-8").rstrip("\n")
+
+
+def test_a_page_in_a_poor_encoding():
+    """
+    What stdout's encoding does not have becomes a question mark.
+    """
+    finished = run("help", "polling", env=environment(PYTHONIOENCODING="ascii"))
+    assert finished.code == 0
+    assert "wait = ?(2?m / (??r))" in finished.stdout
+
+
+def test_a_reader_that_leaves_early():
+    """
+    `batchfetch help options | head -1` is no failure.
+    """
+    process = start("help", "options")
+    process.stdout.close()
+    assert process.wait() == 0
+    assert process.stderr.read() == ""
+    process.stderr.close()
+
+
+def test_the_case_of_a_topic_does_not_matter():
+    """
+    Nor whether its parts are joined by `-` or `_`.
+    """
+    assert run("help", "Exit_Codes").stdout == run("help", "exit-codes").stdout
+
+
+# Commands
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_a_topic(name):
+    """
+    Its own words come first, then where its options are.
+    """
+    finished = run("help", name)
+    assert finished.code == 0
+    text, last = finished.stdout.rstrip("\n").rsplit("\n", 1)
+    assert last == f"options: batchfetch {name} --help"
+    own = run(name, "--help").stdout.split("\nOptions:\n")[0]
+    assert text.rstrip("\n") == own.rstrip("\n")
+
+
+def test_a_page_about_a_command(tmp_path):
+    """
+    Where there is a page of a command's name, it is shown, then where the options are.
+    """
+    (tmp_path / "fetch.md").write_text("# Fetch\n\nTo fetch\nis all.  More.\n")
+    (tmp_path / "notes.txt").write_text("This is no page.\n")
+    pages = find_topics(tmp_path)["Pages"]
+    assert list(pages) == ["fetch"]
+    assert pages["fetch"].summary == "To fetch is all."
+    assert pages["fetch"].text() == (
+        "# Fetch\n\nTo fetch\nis all.  More.\n\noptions: batchfetch fetch --help\n"
+    )
+
+
+# Words that are no topic
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("exitcodes", "did you mean exit-codes?"),
+        ("fetsh", "did you mean fetch?"),
+        ("Manifests", "did you mean manifest?"),
+        ("quux", "`batchfetch help` lists the topics"),
+        ("", "`batchfetch help` lists the topics"),
+    ],
+)
+def test_a_word_that_is_no_topic(word, hint):
+    """
+    It is exit code 2 and one sentence with what may have been meant.
+    """
+    finished = run("help", word)
+    assert (finished.code, finished.stdout) == (2, "")
+    assert finished.stderr == f"batchfetch: {word!r} is not a help topic; {hint}\n"
+
+
+# Start-up
+
+
+def test_nothing_heavy_is_imported_in_a_pipe():
+    """
+    The list and a page take none of the libraries that a run needs, nor what formats a page.
+    """
+    code = (
+        "import sys; from batchfetch.cli.main import main;"
+        "main(['help']); main(['help', 'report']);"
+        "print(sorted({'aiohttp', 'anyio', 'rich', 'aiofiles', 'asyncio', 'pydantic'}"
+        " & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment()
+    )
+    assert done.stderr == "[]\n"
