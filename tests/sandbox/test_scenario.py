@@ -13,21 +13,34 @@ from batchfetch.sandbox.settings import SandboxSettings
 SAMPLES = Path(__file__).parent.parent.parent / "samples"
 
 
-def manifest_rows():
-    with (SAMPLES / "manifest.csv").open(encoding="utf-8", newline="") as file:
+def manifest_rows(name="manifest.csv"):
+    with (SAMPLES / name).open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
-def test_the_sample_manifest_shows_every_ending():
+def test_the_sample_manifest_completes():
     """
-    Two dozen tasks complete, one fails, one does not exist, one keeps its client waiting.
+    Two dozen tasks complete: one keeps its client waiting, one comes with a warning.
     """
     scripts = [script_for(row["task_id"]) for row in manifest_rows()]
-    known = [script for script in scripts if script]
-    assert len(scripts) - len(known) == 1
+    assert len(scripts) == 24
+    assert not any(script is None or script.failed or script.lost for script in scripts)
+    assert len([script for script in scripts if script.held]) == 1
+    assert len([script for script in scripts if script.warnings]) == 1
+
+
+def test_the_troubled_manifest_shows_what_can_go_wrong():
+    """
+    Beside rows that complete: one fails, one is unknown, one has expired, one lost its image.
+    """
+    rows = {row["task_id"]: row for row in manifest_rows("troubled.csv")}
+    scripts = {task_id: script_for(task_id) for task_id in rows}
+    unknown = [task_id for task_id, script in scripts.items() if script is None]
+    assert [bool(rows[task_id]["submitted_at"]) for task_id in unknown] == [False, True]
+    known = [script for script in scripts.values() if script]
     assert [script.failed for script in known].count(True) == 1
-    assert [script.failed for script in known].count(False) == 24
-    assert len([script for script in known if script.held]) == 1
+    assert [script.lost for script in known].count(True) == 1
+    assert len([script for script in known if not script.failed and not script.lost]) >= 2
 
 
 def test_the_sample_images_are_of_all_sizes():
@@ -45,11 +58,12 @@ def test_the_sample_images_are_of_all_sizes():
     assert 10e6 < sum(sizes) < 15e6
 
 
-def test_the_smaller_samples_are_part_of_the_manifest():
+def test_the_smaller_samples_are_part_of_the_manifests():
     """
-    The other formats name tasks, and places for them, that the CSV has too.
+    The other formats name tasks, and places for them, that the CSVs have too.
     """
-    names = {row["task_id"]: row["name"] for row in manifest_rows()}
+    rows = [*manifest_rows("troubled.csv"), *manifest_rows()]
+    names = {row["task_id"]: row["name"] for row in rows}
     lines = (SAMPLES / "ids.txt").read_text(encoding="utf-8").splitlines()
     assert {line for line in lines if line and not line.startswith("#")} <= names.keys()
     with (SAMPLES / "manifest.jsonl").open(encoding="utf-8") as file:
