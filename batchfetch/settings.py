@@ -32,6 +32,23 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b)?", re.IGNORECASE)
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:/\s*(s|m|h))?", re.IGNORECASE)
 
+_MAX_SHOWN = 20
+
+UNSHOWN = frozenset({"base_url", "ca_file", "output", "report"})
+"""Settings whose value no error shows: a URL may contain a password, and a path is private."""
+
+
+def shown(value: object) -> str:
+    """
+    Return *value* as an error may show it, or `the value` if it may be a credential.
+
+    Text of more than 20 characters is not shown: no duration, size, rate, number or name of a
+    choice is that long, and a token or a secret usually is.
+    """
+    if isinstance(value, str | int | float) and len(str(value)) <= _MAX_SHOWN:
+        return repr(value)
+    return "the value"
+
 
 def parse_duration(text: object) -> object:
     """
@@ -40,7 +57,7 @@ def parse_duration(text: object) -> object:
     if not isinstance(text, str):
         return text
     if (match := _DURATION.fullmatch(text.strip())) is None:
-        raise ValueError("is no duration; write 90, 90s, 15m or 2h")
+        raise ValueError(f"{shown(text)} is not a valid duration; use 90, 90s, 15m or 2h")
     return float(match[1]) * _SECONDS[(match[2] or "s").lower()]
 
 
@@ -51,7 +68,7 @@ def parse_size(text: object) -> object:
     if not isinstance(text, str):
         return text
     if (match := _SIZE.fullmatch(text.strip())) is None:
-        raise ValueError("is no size; write 1000, 64KiB or 1GiB")
+        raise ValueError(f"{shown(text)} is not a valid size; use 1000, 64KiB or 1GiB")
     step = 1024 if match[3] else 1000
     power = "kmgt".index(match[2].lower()) + 1 if match[2] else 0
     return int(float(match[1]) * step**power)
@@ -64,7 +81,7 @@ def parse_rate(text: object) -> object:
     if not isinstance(text, str):
         return text
     if (match := _RATE.fullmatch(text.strip())) is None:
-        raise ValueError("is no rate; write 20, 20/s or 600/m")
+        raise ValueError(f"{shown(text)} is not a valid rate; use 20, 20/s or 600/m")
     return float(match[1]) / _SECONDS[(match[2] or "s").lower()]
 
 
@@ -75,7 +92,8 @@ def _split_outcomes(text: object) -> object:
     words = [word.strip() for word in text.split(",") if word.strip()]
     for word in words:
         if word.lower() not in known:
-            raise ValueError(f"{word!r} is no outcome; use {', '.join(OutcomeStatus)}")
+            names = ", ".join(OutcomeStatus)
+            raise ValueError(f"{shown(word)} is not a valid outcome; use {names}")
     return frozenset(known[word.lower()] for word in words)
 
 
@@ -153,7 +171,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
-        # An error must not echo what was typed: it may be a credential in the wrong place.
+        # The input may be a credential in the wrong place; a parser shows it where that is safe.
         hide_input_in_errors=True,
         use_attribute_docstrings=True,
         # Defaults are checked too: a wrong one is our defect, not the first user's.
@@ -247,9 +265,9 @@ class Settings(BaseModel):
             parts = urlsplit(url)
             _ = parts.port
         except ValueError:
-            raise ValueError("is no URL; write https://host[:port]") from None
+            raise ValueError("is not a valid URL; use https://host[:port]") from None
         if parts.scheme not in {"https", "http"} or not parts.hostname:
-            raise ValueError("is no URL; write https://host[:port]")
+            raise ValueError("is not a valid URL; use https://host[:port]")
         if parts.username is not None or parts.password is not None:
             raise ValueError("holds credentials; give them in the environment instead")
         if parts.query or parts.fragment:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from batchfetch.endpoints import ENDPOINTS
-from batchfetch.settings import Settings, is_loopback
+from batchfetch.settings import Settings, is_loopback, shown
 
 
 def refusal(**settings):
@@ -66,6 +66,23 @@ def test_no_amounts(name, text):
     assert refusal(**{name: text})
 
 
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("patience", "'soon' is not a valid duration; use 90, 90s, 15m or 2h"),
+        ("max_image_bytes", "'soon' is not a valid size; use 1000, 64KiB or 1GiB"),
+        ("rate", "'soon' is not a valid rate; use 20, 20/s or 600/m"),
+    ],
+)
+def test_a_refused_amount_is_named(name, sentence):
+    """
+    The sentence names what is refused and what to use, but not what may be a credential.
+    """
+    assert refusal(**{name: "soon"}) == sentence
+    assert refusal(**{name: "x" * 20}) == sentence.replace("soon", "x" * 20)
+    assert refusal(**{name: "x" * 21}) == sentence.replace("'soon'", "the value")
+
+
 @pytest.mark.parametrize("amount", [float("inf"), float("nan"), 0, -1])
 @pytest.mark.parametrize("name", ["patience", "rate", "read_timeout"])
 def test_never_and_at_once_are_no_amounts(name, amount):
@@ -87,7 +104,8 @@ def test_what_is_no_outcome_is_named():
     """
     The sentence lists the outcomes there are.
     """
-    assert refusal(retry="Eror").startswith("'Eror' is no outcome; use Completed, Error, ")
+    assert refusal(retry="Eror").startswith("'Eror' is not a valid outcome; use Completed, Error, ")
+    assert refusal(retry=f"Error,{'x' * 21}").startswith("the value is not a valid outcome; use ")
     assert refusal(retry="Completed") == "Completed is not retried; use --overwrite"
 
 
@@ -108,11 +126,11 @@ def test_roots_of_a_service(url):
 @pytest.mark.parametrize(
     ("url", "sentence"),
     [
-        ("api.aspose.cloud", "is no URL"),
-        ("ftp://api.aspose.cloud", "is no URL"),
-        ("https://", "is no URL"),
-        ("https://host:port", "is no URL"),
-        ("https://[::1", "is no URL"),
+        ("api.aspose.cloud", "is not a valid URL; use https://host[:port]"),
+        ("ftp://api.aspose.cloud", "is not a valid URL; use https://host[:port]"),
+        ("https://", "is not a valid URL; use https://host[:port]"),
+        ("https://host:port", "is not a valid URL; use https://host[:port]"),
+        ("https://[::1", "is not a valid URL; use https://host[:port]"),
         ("https://me:s3cret@host", "holds credentials"),
         ("https://host/?key=s3cret", "must not have a query"),
         ("https://host/#top", "must not have a query or a fragment"),
@@ -191,3 +209,14 @@ def test_the_report_is_in_the_output_unless_it_is_elsewhere():
     assert str(Settings(output="out").report_path) == "out/report.jsonl"
     assert str(Settings(output="out", report="r.jsonl").report_path) == "r.jsonl"
     assert refusal(output="a", report="a") == "report and output are the same path"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("fast", "'fast'"), (7, "7"), (0.5, "0.5"), (True, "True"), (["fast"], "the value")],
+)
+def test_values_that_an_error_may_show(value, text):
+    """
+    Short words and numbers; a list may contain anything.
+    """
+    assert shown(value) == text

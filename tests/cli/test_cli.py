@@ -128,7 +128,10 @@ def test_a_shell_can_complete_the_command():
         (["fetch"], "Missing argument 'MANIFEST...'."),
         (["fetch", "m.txt", "--conurrency", "3"], "No such option"),
         (["fetch", "m.txt", "--rate"], "Option '--rate' requires an argument."),
-        (["fetch", "m.txt", "--rate", "fast"], "--rate: is no rate; write 20, 20/s or 600/m"),
+        (
+            ["fetch", "m.txt", "--rate", "fast"],
+            "--rate: 'fast' is not a valid rate; use 20, 20/s or 600/m",
+        ),
         (["fetch", "m.txt", "--log-level", "loud"], "--log-level: should be 'debug', 'info'"),
         (["fetch", "m.txt", "--config", "gone.toml"], "gone.toml: cannot be read: No such file"),
         (

@@ -189,7 +189,7 @@ def test_a_file_may_use_toml_values_or_the_words_of_the_command_line(in_file):
 @pytest.mark.parametrize(
     ("sources", "sentence"),
     [
-        ([typed(rate="fast")], "--rate: is no rate; write 20, 20/s or 600/m"),
+        ([typed(rate="fast")], "--rate: 'fast' is not a valid rate; use 20, 20/s or 600/m"),
         ([typed(concurrency="0")], "--concurrency: should be greater than 0"),
         ([typed(polling="x")], "--polling: should be 'thrifty' or 'prompt'"),
         (
@@ -238,7 +238,7 @@ def test_a_wrong_value_is_not_repeated(name):
     [
         ("conurrency = 3", "conurrency is no setting; did you mean concurrency?"),
         ("wholly-other = 3", "wholly-other is no setting"),
-        ("rate = 'fast'", "rate: is no rate; write 20, 20/s or 600/m"),
+        ("rate = 'fast'", "rate: 'fast' is not a valid rate; use 20, 20/s or 600/m"),
         ("[rate]\nof = 3", "rate: should be a valid number"),
         ("max-calls = 1\nmax_calls = 2", "max_calls is set twice"),
         ("rate = 1\nrate 2", "is not TOML: Expected '=' after a key in a key/value pair"),
