@@ -1,23 +1,23 @@
 """
-The settings file: TOML in, values by option name out.
+Reader of the settings file: TOML to values by option name.
 """
 
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
-from batchfetch.cli.sources import SettingsSource, did_you_mean
+from batchfetch.cli.sources import did_you_mean
 from batchfetch.errors import SettingsError
 from batchfetch.service import credentials
 
 
-def read_config(path: str, known: Sequence[str]) -> SettingsSource:
+def read_config(path: str, known: Sequence[str]) -> dict[str, object]:
     """
-    Return what the file at *path* sets; its keys are option names with dashes or underscores.
+    Return the settings in the file at *path*; its keys are option names with dashes or underscores.
 
-    Relative paths in it are left as they are, so they start at the working directory, as they do
+    Relative paths in it are returned unchanged, so they start at the working directory, as they do
     on the command line.  Raises `SettingsError` if the file cannot be read, is not TOML, or has a
-    key that is none of *known*.
+    key that is not one of *known*.
     """
     values: dict[str, object] = {}
     for key, value in _read_toml(path).items():
@@ -26,7 +26,7 @@ def read_config(path: str, known: Sequence[str]) -> SettingsSource:
         if name in values:
             raise SettingsError(f"{path}: {key} is set twice")
         values[name] = value
-    return SettingsSource(values, lambda name: f"{path}: {name}")
+    return values
 
 
 def _read_toml(path: str) -> dict[str, object]:
@@ -50,4 +50,4 @@ def _require_known(path: str, key: str, name: str, known: Sequence[str]) -> None
                 f"{path}: {key} does not belong in a settings file; set {variable}, or "
                 f"{variable}_FILE to the name of a file that holds it"
             )
-    raise SettingsError(f"{path}: {key} is no setting{did_you_mean(name, known)}")
+    raise SettingsError(f"{path}: {key} is not a setting{did_you_mean(name, known)}")

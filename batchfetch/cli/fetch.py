@@ -1,14 +1,13 @@
 """
-`batchfetch fetch`: what it takes, and what it says of itself.
+The `batchfetch fetch` command: its arguments, options and help.
 """
 
 import os
-from typing import Any
 
 import click
 
 from batchfetch.cli.imports import kept
-from batchfetch.cli.options import RunOptions, options_of
+from batchfetch.cli.options import PREFIX, RunOptions, names_of, options_of
 from batchfetch.settings import Settings
 
 _HELP = """Fetch the image of every task in the MANIFESTs, `-` for standard input.
@@ -25,12 +24,24 @@ stopped by a limit, 5 credentials, 6 disk, 7 another run is on, 130 and 143 stop
 """
 
 
-def _fetch(manifests: tuple[str, ...], config: str | None, **values: Any) -> int:
-    # What a run needs takes longer to import than --help takes to be printed.
+@click.pass_context
+def _fetch(ctx: click.Context, /, **_: object) -> int:
+    # The imports of a run take longer than printing --help.
     with kept():
         from batchfetch.cli.run import run  # noqa: PLC0415
 
-    return run(manifests, config, values, os.environ)
+    return run(ctx, os.environ)
+
+
+def _load_config(ctx: click.Context, _: click.Parameter, path: str | None) -> str | None:
+    """
+    Make the settings in the file at *path* the defaults of the options of *ctx*.
+    """
+    if path:
+        from batchfetch.cli.config_file import read_config  # noqa: PLC0415 - a parser of TOML
+
+        ctx.default_map = read_config(path, [*names_of(Settings), *names_of(RunOptions)])
+    return path
 
 
 command = click.Command(
@@ -39,11 +50,14 @@ command = click.Command(
     help=_HELP,
     params=[
         click.Argument(["manifests"], nargs=-1, required=True, metavar="MANIFEST..."),
-        *options_of(Settings),
-        *options_of(RunOptions),
+        *options_of(Settings, PREFIX),
+        *options_of(RunOptions, PREFIX),
         click.Option(
             ["config", "--config"],
             metavar="FILE",
+            envvar=f"{PREFIX}CONFIG",
+            is_eager=True,  # Before the other options look up their defaults.
+            callback=_load_config,
             help="A TOML file of options; relative paths in it start at the working directory",
         ),
     ],

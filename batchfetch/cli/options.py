@@ -1,11 +1,11 @@
 """
-Options made from the fields of a model: names, defaults and help cannot say anything else.
+Click options generated from the fields of a settings model.
 """
 
 from collections.abc import Mapping
 from enum import StrEnum
 from types import NoneType
-from typing import Annotated, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import click
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -13,9 +13,13 @@ from pydantic.fields import FieldInfo
 
 from batchfetch.settings import parse_duration, parse_rate, parse_size
 
+# The environment variables of `fetch` and those of `sandbox` begin with these.
+PREFIX = "BATCHFETCH_"
+SANDBOX_PREFIX = f"{PREFIX}SANDBOX_"
+
 _SHORT = {"output": "-o", "report": "-r"}
 
-# By the parser of its words, else by name, else by type.
+# The metavar follows from the field's parser, otherwise from its name, otherwise from its type.
 _PARSED: Mapping[object, str] = {
     parse_duration: "DURATION",
     parse_size: "SIZE",
@@ -38,7 +42,7 @@ _SIZES = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10, "": 1}
 
 class ProgressMode(StrEnum):
     """
-    When a run shows how far it is.
+    When a run shows its progress.
     """
 
     AUTO = "auto"
@@ -48,7 +52,7 @@ class ProgressMode(StrEnum):
 
 class LogFormat(StrEnum):
     """
-    How a log line is written.
+    The format of log lines.
     """
 
     TEXT = "text"
@@ -57,7 +61,7 @@ class LogFormat(StrEnum):
 
 class LogLevel(StrEnum):
     """
-    What is worth a log line.
+    The lowest severity that is logged.
     """
 
     DEBUG = "debug"
@@ -68,7 +72,7 @@ class LogLevel(StrEnum):
 
 class RunOptions(BaseModel):
     """
-    What the command line adds to the library's settings.
+    Options of `fetch` that are not settings of the library.
     """
 
     model_config = ConfigDict(
@@ -79,7 +83,7 @@ class RunOptions(BaseModel):
         defer_build=True,
     )
 
-    # ManifestFormat, whose module takes longer to import than --help has.
+    # The values of ManifestFormat, whose module takes too long to import for --help.
     manifest_format: Literal["txt", "csv", "tsv", "jsonl"] | None = None
     """How manifests are written [default: by suffix; txt for standard input]."""
 
@@ -89,7 +93,7 @@ class RunOptions(BaseModel):
     dry_run: bool = False
     """Say what would be fetched and what it takes; touch nothing, ask nothing."""
 
-    # The name is the user's word; a model has a method of that name.
+    # Users call it `json`, which is also the name of a method of the model.
     as_json: bool = Field(default=False, alias="json")
     """Print the run's summary, or the plan, on stdout as one JSON object."""
 
@@ -110,22 +114,36 @@ def names_of(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def options_of(model: type[BaseModel]) -> list[click.Parameter]:
+class ModelOption(click.Option):
     """
-    Return one option for each field of *model*.
-
-    Their values are the words typed, and None for what was not typed: `resolve` makes sense of
-    them.
+    An option whose value is parsed by a model: `resolve`.
     """
-    return [_option(field.alias or name, field) for name, field in model.model_fields.items()]
+
+    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:  # noqa: ARG002
+        """
+        Return *value* as it was given: text, True or False for a switch, or a type of TOML.
+        """
+        return value
 
 
-def _option(name: str, field: FieldInfo) -> click.Option:
+def options_of(model: type[BaseModel], prefix: str) -> list[click.Parameter]:
+    """
+    Return one option for each field of *model*, with a variable that begins with *prefix*.
+    """
+    return [
+        _option(field.alias or name, field, prefix) for name, field in model.model_fields.items()
+    ]
+
+
+def _option(name: str, field: FieldInfo, prefix: str) -> ModelOption:
+    variable = prefix + name.upper()
     switch = name.replace("_", "-")
     text = (field.description or "").removesuffix(".")
     if field.annotation is bool:
-        # What a file or the environment switches on, the command line must be able to undo.
-        return click.Option([name, f"--{switch}/--no-{switch}"], default=None, help=text)
+        # The negative form overrides a variable or a file that turns the switch on.
+        return ModelOption(
+            [name, f"--{switch}/--no-{switch}"], default=None, envvar=variable, help=text
+        )
     kind, parser = _kind_and_parser(field)
     metavar = _PARSED.get(parser) or _NAMED.get(name) or _TYPED.get(kind, "TEXT")
     if isinstance(kind, type) and issubclass(kind, StrEnum):
@@ -133,16 +151,17 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     elif get_origin(kind) is Literal:
         metavar = "|".join(get_args(kind))
     default = _default_words(field.default, metavar)
-    return click.Option(
+    return ModelOption(
         [name, *filter(None, [_SHORT.get(name)]), f"--{switch}"],
         metavar=metavar,
+        envvar=variable,
         help=f"{text} [default: {default}]" if default else text,
     )
 
 
 def _kind_and_parser(field: FieldInfo) -> tuple[object, object]:
     """
-    Return what *field* is, None aside, and what turns words into it.
+    Return the type of *field* without None, and the function that parses its text, if any.
     """
     kind: object = field.annotation
     metadata = list(field.metadata)
@@ -157,7 +176,7 @@ def _kind_and_parser(field: FieldInfo) -> tuple[object, object]:
 
 def _default_words(value: object, metavar: str) -> str:
     """
-    Return *value* as it would be typed, and nothing for what is unset or empty.
+    Return *value* as it would be typed, or an empty text if it is unset or empty.
     """
     match value:
         case None:

@@ -1,5 +1,5 @@
 """
-A run of `batchfetch fetch`, from its settings to its exit code.
+Run `batchfetch fetch`, from its settings to its exit code.
 """
 
 import logging
@@ -10,13 +10,15 @@ from importlib.util import find_spec
 from typing import Any
 
 import anyio
+import click
+from click.core import ParameterSource
 
 from batchfetch.cli.display import OutcomeLog, open_display
 from batchfetch.cli.format import plan_text, summary_text
 from batchfetch.cli.logs import configure
-from batchfetch.cli.options import RunOptions, names_of
+from batchfetch.cli.options import PREFIX, SANDBOX_PREFIX, RunOptions
 from batchfetch.cli.signals import stop_on_signal
-from batchfetch.cli.sources import resolve, typed_options, unknown_variables, variables
+from batchfetch.cli.sources import resolve, unknown_variables
 from batchfetch.cli.streams import print_stdout
 from batchfetch.errors import (
     BatchFetchError,
@@ -36,29 +38,19 @@ from batchfetch.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_PREFIX = "BATCHFETCH_"
-_SANDBOX = "BATCHFETCH_SANDBOX_"
-_NAMES = [*names_of(Settings), *names_of(RunOptions)]
 
-
-def run(
-    manifests: tuple[str, ...],
-    config: str | None,
-    typed: Mapping[str, Any],
-    environment: Mapping[str, str],
-) -> int:
+def run(ctx: click.Context, environment: Mapping[str, str]) -> int:
     """
-    Fetch, or with `--dry-run` foretell, the tasks of *manifests*; return the exit code.
+    Fetch the tasks of the manifests, or with `--dry-run` estimate them, and return the exit code.
 
-    *config* is the name of a settings file, *typed* holds the options on the command line.
-    Raises `SettingsError` where they make no sense.
+    *ctx* holds the arguments and options.  Raises `SettingsError` if they are not valid.
     """
-    settings, options = choose(config, typed, environment)
+    settings, options = choose(ctx)
     configure(options.log_format, options.log_level)
-    for sentence in strange_variables(environment):
+    for sentence in misspelt_variables(ctx.command, environment):
         log.warning("%s", sentence)
     form = ManifestFormat(options.manifest_format) if options.manifest_format else None
-    manifest = Manifest(*manifests, manifest_format=form)
+    manifest = Manifest(*ctx.params["manifests"], manifest_format=form)
     work: Callable[[], Awaitable[int]]
     if options.dry_run:
         work = partial(_plan, manifest, settings, options)
@@ -72,40 +64,32 @@ def run(
         return code
 
 
-def choose(
-    config: str | None, typed: Mapping[str, Any], environment: Mapping[str, str]
-) -> tuple[Settings, RunOptions]:
+def choose(ctx: click.Context) -> tuple[Settings, RunOptions]:
     """
-    Return what the command line, the environment, the settings file and the defaults come to.
+    Return the settings and options in *ctx*, each from its source of highest precedence.
 
     Raises `SettingsError`.
     """
-    config = config or environment.get(f"{_PREFIX}CONFIG")
-    sources = [typed_options(typed), variables(environment, _NAMES, _PREFIX)]
-    if config:
-        from batchfetch.cli.config_file import read_config  # noqa: PLC0415 - a parser of TOML
-
-        sources.append(read_config(config, _NAMES))
-    options = resolve(RunOptions, sources)
-    if options.sandbox and "base_url" in sources[0].values:
+    options = resolve(RunOptions, ctx)
+    if options.sandbox and ctx.get_parameter_source("base_url") is ParameterSource.COMMANDLINE:
         raise SettingsError("--base-url and --sandbox exclude each other")
-    return resolve(Settings, sources), options
+    return resolve(Settings, ctx), options
 
 
-def strange_variables(environment: Mapping[str, str]) -> Iterator[str]:
+def misspelt_variables(command: click.Command, environment: Mapping[str, str]) -> Iterator[str]:
     """
-    Yield a sentence about each variable that looks like one of ours and is none: a misspelt one.
+    Yield a warning for each variable that begins like those of *command* and is not one of them.
 
-    Those of the sandbox are its own affair.
+    The sandbox checks its own variables.
     """
-    secrets = credentials.NAMES
-    known = [*_NAMES, "config", *secrets, *(f"{name}_file" for name in secrets)]
-    ours = {name: text for name, text in environment.items() if not name.startswith(_SANDBOX)}
-    yield from unknown_variables(ours, _PREFIX, [_PREFIX + name.upper() for name in known])
+    secrets = [credentials.variable(name) for name in credentials.NAMES]
+    ours = {name: text for name, text in environment.items() if not name.startswith(SANDBOX_PREFIX)}
+    files = [f"{secret}_FILE" for secret in secrets]
+    return unknown_variables(command, ours, PREFIX, [*secrets, *files])
 
 
 async def _plan(manifest: Manifest, settings: Settings, options: RunOptions) -> int:
-    from batchfetch.run.plan import plan  # noqa: PLC0415 - nothing that a run needs
+    from batchfetch.run.plan import plan  # noqa: PLC0415 - a fetch does not need it
 
     plan_found = await plan(manifest, settings)
     print_stdout(
@@ -135,15 +119,15 @@ async def _service(
     settings: Settings, options: RunOptions, environment: Mapping[str, str]
 ) -> AsyncIterator[tuple[Settings, Credentials]]:
     """
-    Say whom to ask and as whom: the service, or a stand-in that lives as long as the block.
+    Provide the service's URL and credentials, or those of a sandbox open during the block.
     """
     if not options.sandbox:
         yield settings, find_credentials(environment)
         return
-    # A server is a tenth of a second of imports that no other run needs.
-    from batchfetch.cli.sandbox import from_environment, open_sandbox  # noqa: PLC0415
+    # Importing the server takes a tenth of a second, and only this kind of run needs it.
+    from batchfetch.cli.sandbox import open_sandbox, settings_from_environment  # noqa: PLC0415
 
-    async with open_sandbox(from_environment(environment)) as sandbox:
+    async with open_sandbox(settings_from_environment()) as sandbox:
         yield (
             settings.model_copy(update={"base_url": sandbox.url}),
             Credentials.model_validate({"client_id": "anybody", "client_secret": "anything"}),
@@ -164,7 +148,7 @@ async def _follow(batch: Batch, options: RunOptions) -> None:
 @asynccontextmanager
 async def _beside(*work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
     """
-    Do *work* until the block is left.  What the block raises comes out as it is, not in a group.
+    Run *work* in tasks until the block ends.  The block's exceptions are not grouped.
     """
     with unwrapped():
         async with anyio.create_task_group() as tasks:

@@ -1,27 +1,24 @@
 """
-`batchfetch sandbox`: the stand-in for the service, as a process of its own.
+The `batchfetch sandbox` command: a local stand-in for the service in a process of its own.
 """
 
 import logging
 import os
 import signal
-from collections.abc import Mapping
-from typing import Any
 
 import anyio
 import click
 
 from batchfetch.cli.logs import configure
-from batchfetch.cli.options import LogFormat, LogLevel, names_of, options_of
-from batchfetch.cli.sources import resolve, typed_options, unknown_variables, variables
+from batchfetch.cli.options import SANDBOX_PREFIX, LogFormat, LogLevel, options_of
+from batchfetch.cli.sources import resolve, unknown_variables
 from batchfetch.cli.streams import print_stdout
 from batchfetch.sandbox import SandboxSettings, open_sandbox
 
-__all__ = ["command", "from_environment", "open_sandbox"]
+__all__ = ["command", "open_sandbox", "settings_from_environment"]
 
 log = logging.getLogger(__name__)
 
-_PREFIX = "BATCHFETCH_SANDBOX_"
 _HELP = """Serve a local stand-in for the service until SIGINT or SIGTERM.
 
 Its root URL is the first line on stdout; give it to fetch as --base-url.  It accepts any
@@ -31,24 +28,24 @@ Every option is also BATCHFETCH_SANDBOX_<OPTION> in the environment, also for fe
 """
 
 
-def _sandbox(**values: Any) -> int:
+@click.pass_context
+def _sandbox(ctx: click.Context, /, **_: object) -> int:
     configure(LogFormat.TEXT, LogLevel.INFO)
-    anyio.run(_serve, from_environment(os.environ, values))
+    anyio.run(_serve, _settings(ctx))
     return 0
 
 
-def from_environment(
-    environment: Mapping[str, str], typed: Mapping[str, Any] | None = None
-) -> SandboxSettings:
+def settings_from_environment() -> SandboxSettings:
     """
-    Return the stand-in's settings: what was *typed*, else the variables, else the defaults.
+    Return the sandbox's settings from its variables and defaults, for `fetch --sandbox`.
     """
-    names = names_of(SandboxSettings)
-    known = [_PREFIX + name.upper() for name in names]
-    for sentence in unknown_variables(environment, _PREFIX, known):
+    return _settings(command.make_context("sandbox", []))
+
+
+def _settings(ctx: click.Context) -> SandboxSettings:
+    for sentence in unknown_variables(ctx.command, os.environ, SANDBOX_PREFIX):
         log.warning("%s", sentence)
-    sources = [typed_options(typed or {}), variables(environment, names, _PREFIX)]
-    return resolve(SandboxSettings, sources)
+    return resolve(SandboxSettings, ctx)
 
 
 async def _serve(settings: SandboxSettings) -> None:
@@ -60,5 +57,8 @@ async def _serve(settings: SandboxSettings) -> None:
 
 
 command = click.Command(
-    "sandbox", callback=_sandbox, help=_HELP, params=options_of(SandboxSettings)
+    "sandbox",
+    callback=_sandbox,
+    help=_HELP,
+    params=options_of(SandboxSettings, SANDBOX_PREFIX),
 )

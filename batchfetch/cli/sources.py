@@ -1,97 +1,93 @@
 """
-What was given for the options, in whatever place, made into a model.
+Validation of option values, with errors that name the source of a wrong value.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
+import click
+from click.core import ParameterSource
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from batchfetch.cli.options import names_of
 from batchfetch.errors import SettingsError
+from batchfetch.settings import UNSHOWN, shown
 
 M = TypeVar("M", bound=BaseModel)
 
+# Ends of pydantic's sentences that are about Python and tell a user nothing.
+_INTERNAL = re.compile(r"(, unable to .*| for <class .*)$")
 
-@dataclass(frozen=True, slots=True)
-class SettingsSource:
+
+def resolve(model: type[M], ctx: click.Context) -> M:
     """
-    A place where settings are given: the command line, the environment, a file.
+    Return *model* with the values that *ctx* has for its fields.
+
+    Raises `SettingsError` with a sentence that names the source of a wrong value.
     """
+    sources = _sources_of(ctx)
+    values = {name: ctx.params[name] for name in names_of(model) if name in sources}
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False)
+        sentences = (_sentence(problem, values, sources) for problem in problems)
+        raise SettingsError("; ".join(dict.fromkeys(sentences))) from None
 
-    values: Mapping[str, object]
-    """By the option's name, with underscores."""
 
-    label: Callable[[str], str]
-    """What a user of this place calls the option of that name."""
-
-
-def typed_options(values: Mapping[str, Any]) -> SettingsSource:
+def _sources_of(ctx: click.Context) -> dict[str, str]:
     """
-    Return what was typed on the command line; None is what was not.
+    Return where each value that was given comes from: an option, a variable, or a file and its key.
     """
-    return SettingsSource(
-        {name: value for name, value in values.items() if value is not None},
-        lambda name: "--" + name.replace("_", "-"),
-    )
+    sources = {}
+    for option in ctx.command.params:
+        match ctx.get_parameter_source(option.name):
+            case ParameterSource.COMMANDLINE:
+                sources[option.name] = option.opts[-1]
+            case ParameterSource.ENVIRONMENT:
+                sources[option.name] = str(option.envvar)
+            case ParameterSource.DEFAULT_MAP:
+                sources[option.name] = f"{ctx.params['config']}: {option.name}"
+    return sources
 
 
-def variables(environment: Mapping[str, str], names: Sequence[str], prefix: str) -> SettingsSource:
-    """
-    Return what the variables of these *names* say; an empty one says nothing.
-    """
-    found = {name: environment.get(prefix + name.upper()) for name in names}
-    return SettingsSource(
-        {name: value for name, value in found.items() if value},
-        lambda name: prefix + name.upper(),
-    )
+def _sentence(
+    problem: ErrorDetails, values: Mapping[str, object], sources: Mapping[str, str]
+) -> str:
+    name = str(problem["loc"][0]) if problem["loc"] else ""
+    words = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] != "value_error":
+        # The value as it was given, unless only an element of it is wrong.
+        input_ = values.get(name) if len(problem["loc"]) == 1 else problem["input"]
+        value = "the value" if name in UNSHOWN else shown(input_)
+        subject = f"{value} is not valid; it" if words.startswith("Input should") else value
+        words = _INTERNAL.sub("", words).replace("a valid boolean", "true or false")
+        words = words.replace("Input", subject, 1)
+    # Without a source, two values exclude each other.
+    return f"{sources[name]}: {words}" if name in sources else words
 
 
 def unknown_variables(
-    environment: Mapping[str, str], prefix: str, known: Sequence[str]
+    command: click.Command, environment: Mapping[str, str], prefix: str, also: Sequence[str] = ()
 ) -> Iterator[str]:
     """
-    Yield a sentence about each variable that begins with *prefix* and is none of *known*.
+    Yield a warning for each variable that begins with *prefix* and that no option of *command* has.
+
+    The variables *also* are known, too.
     """
+    known = [*(str(option.envvar) for option in command.params if option.envvar), *also]
     for name in sorted(environment):
         if name.startswith(prefix) and name not in known:
-            yield f"the variable {name} means nothing here{did_you_mean(name, known)}"
+            yield f"unknown variable {name}{did_you_mean(name, known)}"
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
     """
-    Return `; did you mean …?` if *name* is nearly one of *known*, and nothing otherwise.
+    Return `; did you mean …?` if *name* resembles one of *known*, otherwise an empty text.
     """
-    from difflib import get_close_matches  # noqa: PLC0415 - most people make no mistake
+    from difflib import get_close_matches  # noqa: PLC0415 - only needed after a mistake
 
     close = get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]}?" if close else ""
-
-
-def resolve(model: type[M], sources: Sequence[SettingsSource]) -> M:
-    """
-    Return *model* with each field from the first of *sources* that has it.
-
-    Raises `SettingsError` with a sentence that says where a wrong value came from, and not what it
-    was: it may be a secret in the wrong place.
-    """
-    chosen: dict[str, SettingsSource] = {}
-    for name in names_of(model):
-        place = next((place for place in sources if name in place.values), None)
-        if place is not None:
-            chosen[name] = place
-    try:
-        return model.model_validate({name: place.values[name] for name, place in chosen.items()})
-    except ValidationError as error:
-        raise SettingsError(_sentence(error, chosen)) from None
-
-
-def _sentence(error: ValidationError, chosen: Mapping[str, SettingsSource]) -> str:
-    parts = []
-    for problem in error.errors(include_url=False, include_context=False, include_input=False):
-        words = problem["msg"].removeprefix("Value error, ")
-        words = words.replace("Input should", "should", 1)
-        name = str(problem["loc"][0]) if problem["loc"] else ""
-        parts.append(f"{chosen[name].label(name)}: {words}" if name in chosen else words)
-    return "; ".join(dict.fromkeys(parts))
