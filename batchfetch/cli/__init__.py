@@ -1,3 +1,3 @@
 """
-The command line: words in, one library call, exit code out.
+Command-line interface: parse the arguments, call the library, return an exit code.
 """

@@ -1,5 +1,5 @@
 """
-What a run shows on stderr while it goes on: how far it is, and what did not end well.
+Output on stderr during a run: progress, and the tasks that did not complete.
 """
 
 import logging
@@ -23,9 +23,9 @@ _SHOWN = 20
 
 class OutcomeLog:
     """
-    A warning for each outcome that is not Completed: the first *shown* of them, then silence.
+    Log a warning for each of the first *shown* outcomes that are not Completed.
 
-    A hundred thousand lines help nobody; the report has them all.
+    The report lists all of them.
     """
 
     def __init__(self, shown: int = _SHOWN) -> None:
@@ -49,9 +49,9 @@ class OutcomeLog:
 @dataclass(frozen=True, slots=True)
 class Display:
     """
-    Something that is shown the progress from time to time.
+    A function that shows the progress, called periodically.
 
-    *first* and *every* are seconds: until it is shown for the first time, and between times.
+    *first* is the delay before the first call and *every* the interval after that, in seconds.
     """
 
     show: Callable[[Progress], None]
@@ -63,7 +63,7 @@ class Display:
         """
         Show what *read* returns until cancelled.
 
-        A ticker, and not a call for each outcome: it costs the same whatever the speed.
+        A timer costs the same at any speed, unlike a call for each outcome.
         """
         await anyio.sleep(self.first)
         while True:
@@ -74,7 +74,7 @@ class Display:
 @contextmanager
 def open_display(mode: ProgressMode, log_format: LogFormat) -> Iterator[Display]:
     """
-    Choose what suits *mode* and where stderr goes, and put the terminal back afterwards.
+    Open the display for *mode* and the kind of stderr, and restore the terminal afterwards.
     """
     display = _choose(mode, log_format)
     try:
@@ -87,14 +87,14 @@ def _choose(mode: ProgressMode, log_format: LogFormat) -> Display:
     if mode is ProgressMode.NEVER:
         return Display(lambda _: None, first=3600, every=3600)
     if log_format is LogFormat.TEXT and _is_terminal():
-        # Half as long to import as the rest of a run's needs together, and only useful here.
+        # This import takes half as long as all other imports of a run.
         from batchfetch.cli.live import LiveDisplay  # noqa: PLC0415
 
         live = LiveDisplay()
         return Display(live.show, first=0, every=0.2, close=live.close)
     if mode is ProgressMode.ALWAYS:
         return Display(log_progress, first=5, every=5)
-    # A short run says nothing but its summary, a long one does not fill a mail.
+    # A short run logs only its summary, and a long one stays readable in a mail from cron.
     return Display(log_progress, first=10, every=60)
 
 
@@ -104,6 +104,6 @@ def _is_terminal() -> bool:
 
 def log_progress(progress: Progress) -> None:
     """
-    Log how far a run is, on one line.
+    Log the progress of a run on one line.
     """
     log.info("%s", progress_line(progress), extra={"fields": {"progress": asdict(progress)}})

@@ -1,5 +1,5 @@
 """
-Numbers and outcomes in words for people.  Pure text: who shows it, and where, is not decided here.
+Text for people: numbers, outcomes, progress, summaries and plans.  Pure functions.
 """
 
 import shlex
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from batchfetch.exit_codes import ExitCode
 from batchfetch.text import sanitize
 
-if TYPE_CHECKING:  # Each of these would cost `--help` a tenth of a second.
+if TYPE_CHECKING:  # Importing each of these takes a tenth of a second.
     from batchfetch.models import Outcome
     from batchfetch.run.plan import Plan
     from batchfetch.run.summary import Progress, Summary
@@ -22,8 +22,8 @@ _MINUTE, _HOUR = 60, 3600
 _STOPPED = {
     "max-calls": "stopped by --max-calls",
     "max-runtime": "stopped by --max-runtime",
-    "credentials": "stopped: the service gives no access",
-    "storage": "stopped: the disk takes no more",
+    "credentials": "stopped: the service refuses the credentials",
+    "storage": "stopped: the disk cannot be written",
 }
 
 
@@ -61,7 +61,7 @@ def number(count: int, noun: str) -> str:
 
 def counts(found: Mapping[Word, int]) -> str:
     """
-    Return `22 Completed, 2 Error`, leaving out what did not occur.
+    Return `22 Completed, 2 Error`, without counts of zero.
     """
     return ", ".join(f"{count} {word}" for word, count in found.items() if count)
 
@@ -70,7 +70,7 @@ def outcome_line(outcome: "Outcome") -> str:
     """
     Return one line about an *outcome* that is not Completed.
     """
-    # What is wrong with a row is mended in the manifest.
+    # An unusable row has to be corrected in the manifest.
     at_fault = outcome.task_id is None or outcome.status == "Invalid"
     row = f"{outcome.manifest}:{outcome.line}" if at_fault and outcome.line else None
     who = ": ".join(filter(None, (row, outcome.task_id)))
@@ -80,14 +80,14 @@ def outcome_line(outcome: "Outcome") -> str:
 
 def progress_line(progress: "Progress") -> str:
     """
-    Return a run's standing on one line.
+    Return the progress of a run on one line.
     """
     return "; ".join(filter(None, (tally(progress), traffic(progress))))
 
 
 def tally(progress: "Progress") -> str:
     """
-    Return how many tasks are settled and how: the first half of `progress_line`.
+    Return how many tasks are decided, by outcome: the first half of `progress_line`.
     """
     known = f"{progress.tasks}" if progress.all_read else f"at least {progress.tasks}"
     already = f"{progress.already} settled earlier" if progress.already else ""
@@ -97,7 +97,7 @@ def tally(progress: "Progress") -> str:
 
 def traffic(progress: "Progress") -> str:
     """
-    Return what goes on and what it took so far: the second half of `progress_line`.
+    Return current activity and totals so far: the second half of `progress_line`.
     """
     going_on = ", ".join(
         (
@@ -116,14 +116,14 @@ def traffic(progress: "Progress") -> str:
 
 def speed(progress: "Progress") -> float:
     """
-    Return the tasks decided per second, over the whole run.
+    Return the tasks decided per second since the run began.
     """
     return sum(progress.outcomes.values()) / progress.seconds if progress.seconds > 0 else 0.0
 
 
 def remaining(progress: "Progress") -> float | None:
     """
-    Return the seconds the rest takes at the speed so far; None while that is anybody's guess.
+    Return the seconds left at the average speed so far; None while they cannot be estimated.
     """
     pace = speed(progress)
     if not progress.all_read or pace == 0:
@@ -133,7 +133,7 @@ def remaining(progress: "Progress") -> float | None:
 
 def summary_text(summary: "Summary", report: Path, price_per_call: float | None = None) -> str:
     """
-    Return what a run came to, in a few lines, the last saying where to read on.
+    Return the summary of a run in a few lines; the last ones name the report.
     """
     decided = counts(summary.outcomes) or ("nothing decided" if summary.left else "nothing to do")
     lines = [
@@ -168,7 +168,7 @@ def money(calls: float, price_per_call: float) -> str:
 
 def plan_text(plan: "Plan", settings: "Settings") -> str:
     """
-    Return what a run would do and what it would take, in a few lines.
+    Return what a run would do and how many calls it would take, in a few lines.
     """
     found = {
         "to fetch": plan.to_fetch,

@@ -1,5 +1,5 @@
 """
-Imports put off until somebody needs what they bring, and what makes them quicker.
+Fast imports: no garbage collection during deferred imports.
 """
 
 import gc
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 @contextmanager
 def kept() -> Iterator[None]:
     """
-    Take what the block makes for good: look for no garbage meanwhile, nor in it later on.
+    Treat the objects created in the block as permanent: never scan them for garbage.
     """
     gc.disable()
     try:

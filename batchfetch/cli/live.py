@@ -1,5 +1,5 @@
 """
-The display of a run on a terminal, kept at its bottom while log lines pass above.
+Live display at the bottom of a terminal, below the log lines.
 """
 
 from rich.console import Console, Group
@@ -13,13 +13,13 @@ from batchfetch.run.summary import Progress
 
 class LiveDisplay:
     """
-    Three lines on stderr's terminal: a bar, what was decided, what goes on.  `close` removes them.
+    Three lines on stderr: a progress bar, outcomes, activity.  `close` removes them.
     """
 
     def __init__(self) -> None:
         self._live = Live(
             console=Console(stderr=True),
-            auto_refresh=False,  # We know when there is something new, and need no thread for it.
+            auto_refresh=False,  # `show` refreshes it, so rich needs no thread.
             transient=True,
             redirect_stdout=False,
         )
@@ -39,6 +39,6 @@ class LiveDisplay:
 
     def close(self) -> None:
         """
-        Give the terminal back.
+        Remove the display and restore the terminal.
         """
         self._live.stop()

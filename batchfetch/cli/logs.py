@@ -1,5 +1,5 @@
 """
-What goes to stderr, and in which form: text for people, JSON for machines.
+Log records on stderr, as text or as JSON.
 """
 
 import json
@@ -13,7 +13,7 @@ from batchfetch.text import sanitize
 
 _MAX_LINE = 8000
 
-# asyncio shows exceptions by their repr, and aiohttp's repr shows the request's headers.
+# asyncio logs the repr of exceptions, and that of aiohttp's includes the request's headers.
 _TOKEN = re.compile(
     r"""(\bbearer\s+|\b(?:client_secret|access_token)["']?\s*[=:]\s*["']?)[^\s"'&,;)}\]>]+""",
     re.IGNORECASE,
@@ -22,7 +22,7 @@ _TOKEN = re.compile(
 
 def configure(log_format: LogFormat, level: LogLevel) -> None:
     """
-    Send what batchfetch logs from *level* on, and everybody's warnings, to stderr.
+    Send batchfetch's log from *level* up, and the warnings of all other libraries, to stderr.
     """
     handler = StderrHandler()
     handler.setFormatter(JsonFormatter() if log_format is LogFormat.JSON else TextFormatter())
@@ -32,7 +32,7 @@ def configure(log_format: LogFormat, level: LogLevel) -> None:
 
 class StderrHandler(logging.Handler):
     """
-    Write to stderr, as long as somebody reads it.
+    Write records to stderr; a closed stderr is ignored.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -41,10 +41,9 @@ class StderrHandler(logging.Handler):
 
 class TextFormatter(logging.Formatter):
     """
-    One line a record: `2026-01-31T12:00:00Z warning: …`.
+    Format a record as one line: `2026-01-31T12:00:00Z warning: …`.
 
-    A record made with `extra={"block": True}` is our own text of several lines, and is left as it
-    is.
+    A record with `extra={"block": True}` is text of several lines and is not changed.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -59,7 +58,7 @@ class TextFormatter(logging.Formatter):
 
 class JsonFormatter(logging.Formatter):
     """
-    One JSON object a record; what was handed over as `extra={"fields": {…}}` is in it.
+    Format a record as one JSON object, with the members of `extra={"fields": {…}}`.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -92,6 +91,6 @@ def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> list[
 
 def redacted(text: str) -> str:
     """
-    Return *text* with everything that stands where a token or a secret stands taken out.
+    Return *text* with asterisks wherever a token or a secret is expected.
     """
     return _TOKEN.sub(r"\1***", text)

@@ -1,5 +1,5 @@
 """
-SIGINT and SIGTERM: the first one asks the run to end, the second one ends it.
+SIGINT and SIGTERM: the first one stops the run cleanly, the second one at once.
 """
 
 import logging
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 class Stoppable(Protocol):
     """
-    What can be asked to end early.
+    A run that can be stopped early.
     """
 
     def stop(self, by: str) -> None: ...
@@ -23,9 +23,9 @@ class Stoppable(Protocol):
 
 async def stop_on_signal(running: Stoppable, inline: Callable[[], None]) -> None:
     """
-    Stop *running* at the first signal; at the second call *inline* and leave the process.
+    Stop *running* at the first signal; at the second call *inline* and exit the process.
 
-    Leaving without any clean-up is safe: images and report lines are written whole or not at all.
+    Exiting without clean-up is safe: images and report lines are written whole or not at all.
     """
     stopping = False
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
@@ -36,7 +36,7 @@ async def stop_on_signal(running: Stoppable, inline: Callable[[], None]) -> None
             stopping = True
             running.stop(signal.Signals(signum).name)
             log.warning(
-                "%s: nothing new is asked, what is under way gets a moment; "
+                "%s: no new requests are made, and those in flight get a moment to finish; "
                 "a second signal stops at once",
                 signal.Signals(signum).name,
             )

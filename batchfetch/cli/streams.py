@@ -1,5 +1,5 @@
 """
-Standard output and standard error, and what becomes of a run when nobody reads them.
+Standard output and standard error, including closed pipes and missing descriptors.
 """
 
 import os
@@ -11,20 +11,21 @@ from batchfetch.errors import StorageError
 
 def hold_standard_streams() -> None:
     """
-    Open the null device in the place of each standard stream the process was started without.
+    Open the null device in place of each standard stream the process was started without.
 
-    Else the next file opened, an image perhaps, would be what somebody takes for stderr.
+    Otherwise the next file to be opened would get its descriptor, and messages for stderr would be
+    written to an image.
     """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # Takes the lowest number that is free: this one.
+            os.open(os.devnull, os.O_RDWR)  # It gets the lowest free descriptor: this one.
 
 
 def print_stdout(text: str) -> None:
     """
-    Print *text* on stdout, at once.  A reader that has left has read enough.
+    Print *text* on stdout and flush.  A closed pipe is ignored.
 
     Raises `StorageError` if stdout is a file and its disk is full.
     """
@@ -39,21 +40,21 @@ def print_stdout(text: str) -> None:
 
 def print_stderr(text: str) -> None:
     """
-    Print *text* on stderr, at once.  That nobody reads it is no reason to stop the work.
+    Print *text* on stderr and flush.  A stderr that cannot be written does not stop the run.
     """
     try:
-        # Whatever is stderr at the moment: a live display puts itself in its place.
+        # The current sys.stderr: a live display replaces it while it is open.
         _write(sys.stderr, text)
     except (OSError, ValueError):
         _silence(sys.stderr)
 
 
 def _write(stream: TextIO | None, text: str) -> None:
-    if stream is not None:  # As it is where the process was started with it closed.
+    if stream is not None:  # None if the process was started without it.
         stream.write(f"{text}\n")
         stream.flush()
 
 
 def _silence(stream: TextIO) -> None:
-    # Else the interpreter would fail to flush it once more when it ends, and exit 120.
+    # Otherwise the interpreter fails to flush it again at exit and returns 120.
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

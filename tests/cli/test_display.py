@@ -180,7 +180,7 @@ def test_summary_shows_how_to_find_what_went_wrong():
         ("SIGTERM", "stopped by SIGTERM; 3 tasks left: run the same command again"),
         (
             "storage",
-            "stopped: the disk takes no more; 3 tasks left: run the same command again",
+            "stopped: the disk cannot be written; 3 tasks left: run the same command again",
         ),
     ],
 )
