@@ -38,7 +38,8 @@ def _load_config(ctx: click.Context, _: click.Parameter, path: str | None) -> st
     Make the settings in the file at *path* the defaults of the options of *ctx*.
     """
     if path:
-        from batchfetch.cli.config_file import read_config  # noqa: PLC0415 - a parser of TOML
+        with kept():  # A parser of TOML, and the names of the credentials.
+            from batchfetch.cli.config_file import read_config  # noqa: PLC0415
 
         ctx.default_map = read_config(path, [*names_of(Settings), *names_of(RunOptions)])
     return path
