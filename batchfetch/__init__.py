@@ -11,80 +11,162 @@ if TYPE_CHECKING:
     from batchfetch.errors import (
         BatchFetchError,
         CredentialsError,
+        JobError,
         ManifestError,
+        OutOfDescriptorsError,
         OutputLockedError,
         ReportError,
         SettingsError,
+        StaleConnectionError,
+        StatusError,
         StorageError,
+        TransportError,
+        UnsafeNameError,
     )
+    from batchfetch.exit_codes import ExitCode
+    from batchfetch.hooks import Answered, Asked, Event, Hook, Paused, ProgressHook, Settled, Tally
     from batchfetch.manifest import Manifest, ManifestFormat
     from batchfetch.models import BadRow, Job, Outcome, OutcomeStatus
-    from batchfetch.run.api import fetch, open_batch
+    from batchfetch.report import read_report
+    from batchfetch.run.api import Client, fetch, open_batch, open_client
     from batchfetch.run.batch import Batch
+    from batchfetch.run.intake import Row
     from batchfetch.run.plan import Plan, plan
     from batchfetch.run.summary import Progress, Summary
-    from batchfetch.service import Credentials
-    from batchfetch.settings import Checksum, Durability, Polling, Settings
+    from batchfetch.sandbox import InjectedFault, Sandbox, SandboxSettings, open_sandbox
+    from batchfetch.scheduling import Pace, RetryPolicy
+    from batchfetch.service import Body, Credentials, TokenSource, Transport, find_credentials
+    from batchfetch.settings import Checksum, Durability, Polling, Settings, SettingsOptions
+    from batchfetch.statuses import StatusMeaning
+    from batchfetch.storage import Found, Storage, Target
     from batchfetch.version import __version__
 
 # Imported when first used: `batchfetch --help` needs none of it, and aiohttp alone takes longer to
 # import than the help takes to be printed.
 _HOMES = {
+    "Answered": "hooks",
+    "Asked": "hooks",
     "BadRow": "models",
     "Batch": "run.batch",
     "BatchFetchError": "errors",
+    "Body": "service",
     "Checksum": "settings",
+    "Client": "run.api",
     "Credentials": "service",
     "CredentialsError": "errors",
     "Durability": "settings",
+    "Event": "hooks",
+    "ExitCode": "exit_codes",
+    "Found": "storage",
+    "Hook": "hooks",
+    "InjectedFault": "sandbox",
     "Job": "models",
+    "JobError": "errors",
     "Manifest": "manifest",
     "ManifestError": "errors",
     "ManifestFormat": "manifest",
+    "OutOfDescriptorsError": "errors",
     "Outcome": "models",
     "OutcomeStatus": "models",
     "OutputLockedError": "errors",
+    "Pace": "scheduling",
+    "Paused": "hooks",
     "Plan": "run.plan",
     "Polling": "settings",
     "Progress": "run.summary",
+    "ProgressHook": "hooks",
     "ReportError": "errors",
+    "RetryPolicy": "scheduling",
+    "Row": "run.intake",
+    "Sandbox": "sandbox",
+    "SandboxSettings": "sandbox",
     "Settings": "settings",
     "SettingsError": "errors",
+    "SettingsOptions": "settings",
+    "Settled": "hooks",
+    "StaleConnectionError": "errors",
+    "StatusError": "errors",
+    "StatusMeaning": "statuses",
+    "Storage": "storage",
     "StorageError": "errors",
     "Summary": "run.summary",
+    "Tally": "hooks",
+    "Target": "storage",
+    "TokenSource": "service",
+    "Transport": "service",
+    "TransportError": "errors",
+    "UnsafeNameError": "errors",
     "__version__": "version",
     "fetch": "run.api",
+    "find_credentials": "service",
     "open_batch": "run.api",
+    "open_client": "run.api",
+    "open_sandbox": "sandbox",
     "plan": "run.plan",
+    "read_report": "report",
 }
 
 __all__ = [
+    "Answered",
+    "Asked",
     "BadRow",
     "Batch",
     "BatchFetchError",
+    "Body",
     "Checksum",
+    "Client",
     "Credentials",
     "CredentialsError",
     "Durability",
+    "Event",
+    "ExitCode",
+    "Found",
+    "Hook",
+    "InjectedFault",
     "Job",
+    "JobError",
     "Manifest",
     "ManifestError",
     "ManifestFormat",
+    "OutOfDescriptorsError",
     "Outcome",
     "OutcomeStatus",
     "OutputLockedError",
+    "Pace",
+    "Paused",
     "Plan",
     "Polling",
     "Progress",
+    "ProgressHook",
     "ReportError",
+    "RetryPolicy",
+    "Row",
+    "Sandbox",
+    "SandboxSettings",
     "Settings",
     "SettingsError",
+    "SettingsOptions",
+    "Settled",
+    "StaleConnectionError",
+    "StatusError",
+    "StatusMeaning",
+    "Storage",
     "StorageError",
     "Summary",
+    "Tally",
+    "Target",
+    "TokenSource",
+    "Transport",
+    "TransportError",
+    "UnsafeNameError",
     "__version__",
     "fetch",
+    "find_credentials",
     "open_batch",
+    "open_client",
+    "open_sandbox",
     "plan",
+    "read_report",
 ]
 
 

@@ -6,7 +6,7 @@ from here.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypedDict, Unpack
@@ -22,6 +22,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
 from batchfetch.endpoints import endpoint_path
 from batchfetch.errors import SettingsError
@@ -31,6 +32,9 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", re.IGNORECASE)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b)?", re.IGNORECASE)
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:/\s*(s|m|h))?", re.IGNORECASE)
+
+# Ends of pydantic's sentences that are about Python and tell a user nothing.
+_INTERNAL = re.compile(r"(, unable to .*| for <class .*)$")
 
 _MAX_SHOWN = 20
 
@@ -48,6 +52,37 @@ def shown(value: object) -> str:
     if isinstance(value, str | int | float) and len(str(value)) <= _MAX_SHOWN:
         return repr(value)
     return "the value"
+
+
+def problems_of(error: ValidationError, values: Mapping[str, object]) -> list[tuple[str, str]]:
+    """
+    Return what is wrong with *values*, by name: a few words each, the value itself among them where
+    it cannot be a credential.  Without a name, two values exclude each other.
+    """
+    problems = error.errors(include_url=False, include_context=False)
+    return [_problem(problem, values) for problem in problems]
+
+
+def _problem(problem: ErrorDetails, values: Mapping[str, object]) -> tuple[str, str]:
+    name = str(problem["loc"][0]) if problem["loc"] else ""
+    words = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] != "value_error":
+        # The value as it was given, unless only an element of it is wrong.
+        given = values.get(name) if len(problem["loc"]) == 1 else problem["input"]
+        value = "the value" if name in UNSHOWN else shown(given)
+        subject = f"{value} is not valid; it" if words.startswith("Input should") else value
+        words = _INTERNAL.sub("", words).replace("a valid boolean", "true or false")
+        words = words.replace("Input", subject, 1)
+    return name, words
+
+
+def invalid_values(error: ValidationError, values: Mapping[str, object]) -> SettingsError:
+    """
+    Return the error that says what is wrong with *values*, one sentence for each.
+    """
+    problems = problems_of(error, values)
+    sentences = dict.fromkeys(f"{name}: {words}" if name else words for name, words in problems)
+    return SettingsError("; ".join(sentences), problems)
 
 
 def parse_duration(text: object) -> object:
@@ -184,7 +219,7 @@ class Settings(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as exc:
-            raise invalid_settings(exc) from None
+            raise invalid_values(exc, values) from None
 
     output: Path = Path("images")
     """Where images go; made if missing."""
@@ -294,18 +329,6 @@ class Settings(BaseModel):
         if self.report is not None and self.report == self.output:
             raise ValueError("report and output are the same path")
         return self
-
-
-def invalid_settings(error: ValidationError) -> SettingsError:
-    """
-    Return what is wrong with values, field by field, without the values: one may be a secret.
-    """
-    problems = []
-    for problem in error.errors(include_url=False, include_context=False, include_input=False):
-        words = problem["msg"].removeprefix("Value error, ").replace("Input should", "should", 1)
-        problems.append((str(problem["loc"][0]) if problem["loc"] else "", words))
-    sentences = dict.fromkeys(f"{name}: {words}" if name else words for name, words in problems)
-    return SettingsError("; ".join(sentences), problems)
 
 
 def is_loopback(host: str) -> bool:

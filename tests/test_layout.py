@@ -3,6 +3,7 @@ The shape of the package: who may import whom, and what is public.
 """
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -16,31 +17,37 @@ PACKAGE = Path(batchfetch.__file__).parent
 
 # A folder counts as one module.  Modules of one layer do not know each other.
 LAYERS = [
-    {"errors", "endpoints", "exception_groups", "text", "version"},
-    {"exit_codes", "models"},
-    {"settings"},
-    {"decoding", "manifest", "report", "scheduling", "storage"},
+    {"endpoints", "exception_groups", "statuses", "text", "tuning", "version"},
+    {"errors", "models"},
+    {"exit_codes", "settings"},
+    {"decoding", "hooks", "manifest", "report", "sandbox", "scheduling", "storage"},
     {"service"},
     {"run"},
-    {"sandbox"},
     {"cli"},
     {"__init__", "__main__"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 
-# Outside libraries, and the rooms that know them.  pydantic is known wherever text becomes values.
+# Outside libraries, and the folders that know them.  pydantic is known wherever text becomes values.
 SEAMS = {
     "aiofiles": {"report", "storage"},
     "aiohttp": {"sandbox", "service"},
     "click": {"cli"},
     "isal": {"decoding"},
-    "multidict": {"sandbox", "service"},
+    "multidict": {"sandbox"},
     "PIL": {"sandbox"},
     "pybase64": {"decoding", "sandbox"},
     "rich": {"cli"},
     "yarl": {"service"},
 }
 EVERYWHERE = {"anyio", "pydantic", "pydantic_core"}
+
+# What may be imported of these: the package itself, and the modules that its documentation names.
+DOCUMENTED = {
+    "aiofiles": {"aiofiles", "aiofiles.os"},
+    "aiohttp": {"aiohttp", "aiohttp.web"},
+    "anyio": {"anyio", "anyio.abc", "anyio.lowlevel", "anyio.to_thread"},
+}
 
 PATHS = sorted(PACKAGE.rglob("*.py"))
 
@@ -101,6 +108,67 @@ def test_outside_libraries_stay_behind_their_seams(path):
         if name in sys.stdlib_module_names or name in EVERYWHERE or name == "batchfetch":
             continue
         assert room(path) in SEAMS[name], f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_libraries_are_used_by_their_documentation(path):
+    """
+    Nothing is imported from submodules that are implementation details, and no name with an
+    underscore is used of what is imported.
+    """
+    tree = ast.parse(path.read_text())
+    for name in imports(path):
+        library = name.split(".")[0]
+        assert name in DOCUMENTED.get(library, {name}), f"{path} imports {name}"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in SEAMS | DOCUMENTED:
+            private = [alias.name for alias in node.names if alias.name.startswith("_")]
+            assert private == [], f"{path} imports {private}"
+
+
+@pytest.mark.parametrize("library", ["aiohttp", "aiofiles"])
+def test_only_public_names_of_a_library_are_used(library):
+    """
+    Every attribute of aiohttp's and aiofiles' packages that is used is one that they export.
+    """
+    exported = set(importlib.import_module(library).__all__) | {"web", "os"}
+    for path in PATHS:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == library:
+                used = {alias.name for alias in node.names}
+            elif (
+                isinstance(node, ast.Attribute)
+                and isinstance(node.value, ast.Name)
+                and node.value.id == library
+            ):
+                used = {node.attr}
+            else:
+                continue
+            assert used <= exported, f"{path} uses {used - exported} of {library}"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "service").glob("*.py")), ids=lambda p: p.name)
+def test_no_private_attribute_of_another_object_is_touched(path):
+    """
+    An underscore is looked up on `self` and on classes only: aiohttp's objects have plenty.
+    """
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_"):
+            assert isinstance(node.value, ast.Name), f"{path}:{node.lineno}"
+            assert node.value.id in {"self", "cls"}, f"{path}:{node.lineno}"
+
+
+def test_one_place_is_for_decoding_and_storage_together():
+    """
+    Where images are decoded and where they go is known together in `run/download.py` only, and to
+    what looks at images that are there already.
+    """
+    together = {
+        str(path.relative_to(PACKAGE))
+        for path in PATHS
+        if siblings(path) >= {"decoding", "storage"}
+    }
+    assert together == {"run/download.py", "run/intake.py"}
 
 
 def test_exports():

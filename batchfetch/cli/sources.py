@@ -2,23 +2,18 @@
 Validation of option values, with errors that name the source of a wrong value.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import click
 from click.core import ParameterSource
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from batchfetch.cli.options import names_of
 from batchfetch.errors import SettingsError
-from batchfetch.settings import UNSHOWN, shown
+from batchfetch.settings import problems_of
 
 M = TypeVar("M", bound=BaseModel)
-
-# Ends of pydantic's sentences that are about Python and tell a user nothing.
-_INTERNAL = re.compile(r"(, unable to .*| for <class .*)$")
 
 
 def resolve(model: type[M], ctx: click.Context) -> M:
@@ -32,9 +27,13 @@ def resolve(model: type[M], ctx: click.Context) -> M:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False)
-        sentences = (_sentence(problem, values, sources) for problem in problems)
-        raise SettingsError("; ".join(dict.fromkeys(sentences))) from None
+        problems: Sequence[tuple[str, str]] = problems_of(error, values)
+    except SettingsError as error:
+        problems = error.problems
+    sentences = (
+        f"{sources[name]}: {words}" if name in sources else words for name, words in problems
+    )
+    raise SettingsError("; ".join(dict.fromkeys(sentences)))
 
 
 def _sources_of(ctx: click.Context) -> dict[str, str]:
@@ -51,22 +50,6 @@ def _sources_of(ctx: click.Context) -> dict[str, str]:
             case ParameterSource.DEFAULT_MAP:
                 sources[option.name] = f"{ctx.params['config']}: {option.name}"
     return sources
-
-
-def _sentence(
-    problem: ErrorDetails, values: Mapping[str, object], sources: Mapping[str, str]
-) -> str:
-    name = str(problem["loc"][0]) if problem["loc"] else ""
-    words = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] != "value_error":
-        # The value as it was given, unless only an element of it is wrong.
-        input_ = values.get(name) if len(problem["loc"]) == 1 else problem["input"]
-        value = "the value" if name in UNSHOWN else shown(input_)
-        subject = f"{value} is not valid; it" if words.startswith("Input should") else value
-        words = _INTERNAL.sub("", words).replace("a valid boolean", "true or false")
-        words = words.replace("Input", subject, 1)
-    # Without a source, two values exclude each other.
-    return f"{sources[name]}: {words}" if name in sources else words
 
 
 def unknown_variables(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 
+from batchfetch.exit_codes import ExitCode
 from batchfetch.models import OutcomeStatus
 
 
@@ -80,7 +81,7 @@ class Summary(BaseModel):
     """Of the images fetched or adopted in this run."""
 
     seconds: float
-    exit_code: int
+    exit_code: ExitCode
     stopped_by: str | None = None
     """`max-calls`, `max-runtime`, `credentials`, `storage`, or what `Batch.stop` was told, such as
     `SIGINT`; `abandoned` if the block was left early; None if nothing stopped it."""

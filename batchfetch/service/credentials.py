@@ -11,7 +11,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, model_validator
 
 from batchfetch.errors import SettingsError
-from batchfetch.settings import invalid_settings
+from batchfetch.settings import invalid_values
 
 NAMES = ("client_id", "client_secret", "access_token")
 
@@ -41,7 +41,7 @@ class Credentials(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as exc:
-            raise invalid_settings(exc) from None
+            raise invalid_values(exc, {}) from None  # Without the values: they are secret.
 
     client_id: SecretStr | None = None
     client_secret: SecretStr | None = None

@@ -19,10 +19,10 @@ from command import (
     wait_until,
 )
 from origin import Origin, serving
-from pydantic import ValidationError
 from replies import ready, status
 
 from batchfetch import Credentials
+from batchfetch.errors import SettingsError
 
 GRANTED = "granted-token"
 SECRETS = (TOKEN, SECRET, CLIENT_ID, GRANTED)
@@ -143,7 +143,7 @@ def test_error_about_credentials_does_not_repeat_them():
     """
     Nothing of what was given is in the error about it, nor in its traceback.
     """
-    with pytest.raises(ValidationError) as caught:
+    with pytest.raises(SettingsError) as caught:
         Credentials(client_id=CLIENT_ID, client_secret=f"{SECRET} with a blank")
     shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value)
     assert [secret for secret in SECRETS if secret in shown] == []

@@ -3,7 +3,6 @@ Credentials: found where they may be, refused where they cannot be right, shown 
 """
 
 import pytest
-from pydantic import ValidationError
 
 from batchfetch.errors import SettingsError
 from batchfetch.service import Credentials, find_credentials
@@ -160,16 +159,16 @@ def test_file_that_is_not_text(tmp_path):
         {"client_secret": "a-secret", "access_token": "a-token"},
         {"access_token": ""},
         {"access_token": "two words"},
-        {"access_token": "a-token", "password": "a-secret"},
+        {"access_token": 4711},
     ],
 )
 def test_credentials_that_cannot_be_right(fields):
     """
     A caller's credentials are checked like those of the environment, and not repeated.
     """
-    with pytest.raises(ValidationError) as caught:
+    with pytest.raises(SettingsError) as caught:
         Credentials(**fields)
-    assert all(text not in str(caught.value) for text in fields.values() if text)
+    assert all(str(text) not in str(caught.value) for text in fields.values() if text)
 
 
 def test_credentials_do_not_show_themselves():
