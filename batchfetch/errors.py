@@ -11,7 +11,7 @@ Everything batchfetch raises on purpose.
     └── JobError                       one question went wrong; the batch goes on
         ├── TransportError             no usable answer came back
         │   ├── ConnectionLostError
-    │   │   └── StaleConnectionError
+        │   │   └── StaleConnectionError
         │   ├── StalledError
         │   ├── StatusError
         │   ├── RedirectedError

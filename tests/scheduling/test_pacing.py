@@ -4,7 +4,7 @@ How fast: back-off, rate, pause, window and budget, on a clock that only the tes
 
 import pytest
 
-from batchfetch.scheduling.pacing import Budget, ConcurrencyLimit, Cooldown, Pace, RateLimit
+from batchfetch.scheduling.pacing import Budget, ConcurrencyLimit, Cooldown, LocalPace, RateLimit
 from batchfetch.scheduling.retry import RetryPolicy
 
 
@@ -212,7 +212,7 @@ def test_pace_says_when_a_question_may_start():
     """
     The latest of rate and pause counts; slots and budget depend on answers, not on time.
     """
-    pace = Pace(slots=2, rate=1, max_calls=3)
+    pace = LocalPace(slots=2, rate=1, max_calls=3)
     assert pace.held_until(0) is None
     pace.start(0)
     assert pace.held_until(0.5) == pytest.approx(1, abs=0.05)
