@@ -1,8 +1,8 @@
 """
-The service's addresses: short names for users, paths for the wire.
+URL paths of the service's endpoints, and their short names.
 
-Source: the service's API reference and release notes 23.5.0, which deprecated the first two and
-named their replacements.
+Source: the service's API reference, and its release notes 23.5.0, which deprecate `task` and `file`
+and name their replacements.
 """
 
 from collections.abc import Mapping
@@ -26,16 +26,21 @@ _MAX_PATH = 1000
 
 def endpoint_path(endpoint: str) -> str:
     """
-    Return the path below the service's root for *endpoint*: a short name, or a path itself.
+    Return the URL path below the service's root for *endpoint*, a short name or a path.
 
-    Raises `ValueError` with a sentence for the user if it is neither.
+    Raises `ValueError` with a message for the user if it is neither.
     """
     if endpoint in ENDPOINTS:
         return ENDPOINTS[endpoint]
     if not endpoint.startswith("/"):
         names = ", ".join(ENDPOINTS)
-        raise ValueError(f"{endpoint!r} is no endpoint; use {names} or a path beginning with /")
+        raise ValueError(
+            f"{endpoint!r} is not a valid endpoint; use {names} or a path beginning with /"
+        )
     plain = endpoint.isascii() and endpoint.isprintable() and len(endpoint) <= _MAX_PATH
     if not plain or any(character in endpoint for character in " ?#\\"):
-        raise ValueError(f"{endpoint[:80]!r} is no path; leave out blanks, ?, # and backslashes")
+        raise ValueError(
+            f"{endpoint[:80]!r} is not a valid path; use at most {_MAX_PATH} printable ASCII "
+            "characters without blanks, ?, # and backslashes"
+        )
     return endpoint

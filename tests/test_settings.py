@@ -171,10 +171,10 @@ def test_endpoints(endpoint):
 @pytest.mark.parametrize(
     ("endpoint", "sentence"),
     [
-        ("rotate", "'rotate' is no endpoint; use task, file, "),
-        ("/a b", "'/a b' is no path"),
-        ("/a?id=1", "'/a?id=1' is no path"),
-        ("/ä", "'/ä' is no path"),
+        ("rotate", "'rotate' is not a valid endpoint; use task, file, "),
+        ("/a b", "'/a b' is not a valid path"),
+        ("/a?id=1", "'/a?id=1' is not a valid path"),
+        ("/ä", "'/ä' is not a valid path"),
         ("/" + "a" * 1000, "'/aaa"),
     ],
 )

@@ -1,5 +1,5 @@
 """
-Manifests: files of task ids in, jobs out.
+Manifest files: read TXT, CSV, TSV and JSON Lines into jobs.
 """
 
 from batchfetch.manifest.formats import ManifestFormat

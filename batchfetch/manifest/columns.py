@@ -1,5 +1,5 @@
 """
-What the columns of a manifest mean, by their names.
+Mapping of a manifest's column names or object keys to the fields of a job.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from batchfetch.manifest.rows import RowReader
 from batchfetch.models import NO_EXTRA, BadRow, Job
 
-_MEANING: Mapping[str, str] = {
+_FIELDS: Mapping[str, str] = {
     "task_id": "task_id",
     "taskid": "task_id",
     "id": "task_id",
@@ -21,21 +21,21 @@ _MEANING: Mapping[str, str] = {
 
 class Columns:
     """
-    Which value of a row means what, by its *labels*: a header's cells or an object's keys.
+    The fields that the values of a row belong to, by its *labels*: header cells or object keys.
 
-    Case and blanks around a label do not matter.  Where `task_id` stands beside another `id`, the
-    other one is extra.
+    Labels are compared without case and surrounding blanks.  If there is a `task_id` as well as an
+    `id`, the `id` is an extra column.
     """
 
     def __init__(self, labels: Sequence[str]) -> None:
         self.labels = labels
         self._known: dict[str, int] = {}
         self._extra: dict[str, int] = {}
-        # A bare `id` comes last; sorting keeps the order of everything else.
-        for index in sorted(range(len(labels)), key=lambda i: _folded(labels[i]) == "id"):
-            meaning = _MEANING.get(_folded(labels[index]))
-            if meaning is not None and meaning not in self._known:
-                self._known[meaning] = index
+        # `id` comes last, so that `task_id` takes precedence; the sort keeps all other order.
+        for index in sorted(range(len(labels)), key=lambda i: _normalized(labels[i]) == "id"):
+            field = _FIELDS.get(_normalized(labels[index]))
+            if field is not None and field not in self._known:
+                self._known[field] = index
             else:
                 self._extra[self._unique(labels[index].strip(), index)] = index
 
@@ -48,12 +48,14 @@ class Columns:
 
     def job(self, rows: RowReader, line: int, values: Sequence[JsonValue]) -> Job | BadRow:
         """
-        Return the row that begins at *line*, of one value for each label.
+        Return the row that begins at *line* as a job, or a bad row if it cannot be used.
+
+        *values* holds one value for each label, in the same order.
         """
-        known = {meaning: values[at] for meaning, at in self._known.items()}
+        known = {field: values[index] for field, index in self._known.items()}
         if not self._extra:
             return rows.job(line, **known, extra=NO_EXTRA)
-        extra = {label: values[at] for label, at in self._extra.items()}
+        extra = {label: values[index] for label, index in self._extra.items()}
         return rows.job(line, **known, extra=extra)
 
     def _unique(self, label: str, index: int) -> str:
@@ -62,19 +64,19 @@ class Columns:
         return f"{label or 'column'} {index + 1}"
 
 
-def listed(labels: Sequence[str]) -> str:
+def quote_labels(labels: Sequence[str]) -> str:
     """
-    Return the first of *labels*, for people.
+    Return the first 20 of *labels*, quoted and separated by commas, for an error message.
     """
     return ", ".join(repr(label.strip()[:40]) for label in labels[:20])
 
 
-def names_task(label: str) -> bool:
+def is_task_id_label(label: str) -> bool:
     """
-    Whether the column called *label* may hold the task ids.
+    Whether *label* is one of the names of the column of task ids.
     """
-    return _MEANING.get(_folded(label)) == "task_id"
+    return _FIELDS.get(_normalized(label)) == "task_id"
 
 
-def _folded(label: str) -> str:
+def _normalized(label: str) -> str:
     return label.strip().lower()

@@ -1,5 +1,5 @@
 """
-The formats of a manifest: lines in, jobs out.  Nothing here opens a file.
+Table of the manifest formats and the reader of each; no file is opened here.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from batchfetch.models import BadRow, Job
 
 class ManifestFormat(StrEnum):
     """
-    How a manifest is written.
+    The format of a manifest.
     """
 
     TXT = "txt"
@@ -25,10 +25,10 @@ class ManifestFormat(StrEnum):
 
 def read_rows(lines: Lines, manifest_format: ManifestFormat) -> Iterator[Job | BadRow]:
     """
-    Return the jobs in *lines*, and between them the rows that cannot be used.
+    Return the rows of *lines* in order: jobs, and bad rows for those that cannot be used.
 
-    What shows whether this is a manifest is read at once: the header, or the first JSON object.
-    Raises `ManifestError` if it is none.
+    The header of a table, or the first JSON object, is read by this call; the rest while iterating.
+    Raises `ManifestError` if they have no task id, or if the source cannot be read further.
     """
     match manifest_format:
         case ManifestFormat.TXT:

@@ -1,5 +1,5 @@
 """
-The lines of a manifest, numbered and in bounded memory.
+Line reader for manifests: numbered lines in bounded memory.
 """
 
 import zlib
@@ -9,20 +9,21 @@ from typing import TextIO
 from batchfetch.errors import ManifestError
 
 MAX_ROW = 2**20
-"""Characters of a row, its end included."""
+"""The most characters of a row, including its line end."""
 
 
 class UnusableLineError(Exception):
     """
-    One line cannot be used; the next one may.
+    A line that cannot be used; reading may go on with the next one.
     """
 
 
 class Lines:
     """
-    The lines of *stream*, numbered, each in bounded memory.
+    Iterator over the lines of *stream*; `number` counts them from 1 and *name* is for messages.
 
-    A line that is too long or not UTF-8 raises `UnusableLineError`; reading goes on after it.
+    Raises `UnusableLineError` for a line of more than `MAX_ROW` characters or that is not UTF-8,
+    after which iteration can go on, and `ManifestError` if the stream cannot be read further.
     """
 
     def __init__(self, stream: TextIO, name: str) -> None:
@@ -51,19 +52,19 @@ class Lines:
             return self._stream.readline(MAX_ROW)
         except (EOFError, OSError, zlib.error) as exc:
             raise ManifestError(
-                f"{self.name} cannot be read beyond line {self.number}: {words(exc)}"
+                f"{self.name} cannot be read beyond line {self.number}: {describe_error(exc)}"
             ) from exc
 
 
 def _require_utf8(line: str) -> None:
     try:
         line.encode()
-    except UnicodeEncodeError:  # Bytes that are not UTF-8 were kept as lone surrogates.
+    except UnicodeEncodeError:  # Bytes that are not UTF-8 were read as lone surrogates.
         raise UnusableLineError("the line is not UTF-8") from None
 
 
-def words(exc: Exception) -> str:
+def describe_error(exc: Exception) -> str:
     """
-    Return what *exc* says, without numbers and paths.
+    Return the message of *exc*, without the error number and path of an `OSError`.
     """
     return (exc.strerror if isinstance(exc, OSError) else None) or str(exc)

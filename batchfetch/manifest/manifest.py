@@ -1,5 +1,5 @@
 """
-Manifests, one after the other, as one stream of jobs.
+One stream of jobs from any number of manifest files.
 """
 
 import os
@@ -14,45 +14,45 @@ from batchfetch.models import BadRow, Job
 
 class Manifest:
     """
-    The jobs of *sources*: paths, or `-` for standard input, each once.
+    The jobs of *sources*: paths, or `-` for standard input.  Duplicate paths are read once.
 
-    *manifest_format* says how all of them are written; without it each one's suffix does, and
-    standard input is text.  Iterating opens one after the other and reads as it goes.
+    All sources are in *manifest_format*; if it is None, the suffix of each decides, and standard
+    input is `TXT`.  Iteration opens one source after the other and reads it as a stream.
     """
 
     def __init__(self, *sources: str | Path, manifest_format: ManifestFormat | None = None) -> None:
-        once: dict[str, str] = {}
+        distinct: dict[str, str] = {}
         for source in map(str, sources):
-            once.setdefault(_identity(source), source)
-        self._sources = list(once.values())
+            distinct.setdefault(_identity(source), source)
+        self._sources = list(distinct.values())
         self._format = manifest_format
         self._opened: dict[str, tuple[ExitStack, Iterator[Job | BadRow]]] = {}
 
     @property
     def is_at_hand(self) -> bool:
         """
-        Whether every row is there already: no source is a pipe, whose writer may take its time.
+        Whether every source is a regular file, so that no read waits for the writer of a pipe.
         """
         return all(is_regular(source) for source in self._sources)
 
     def check(self) -> None:
         """
-        Look at the beginning of every source.
+        Read the beginning of every source.
 
-        Raises `ManifestError`, one sentence, if one of them cannot be read as a manifest.
+        Raises `ManifestError` if one of them cannot be read as a manifest.
         """
         for source in self._sources:
             with ExitStack() as stack:
                 rows = stack.enter_context(self._rows(source))
-                # What came out of a pipe cannot be read again.
+                # Bytes read from a pipe cannot be read again, so the open source is kept.
                 if not is_regular(source):
                     self._opened[source] = stack.pop_all(), rows
 
     def __iter__(self) -> Iterator[Job | BadRow]:
         """
-        Read the sources: usable rows as jobs, the others as bad rows, in their order.
+        Yield the rows of all sources in order: jobs, and bad rows for those that cannot be used.
 
-        Raises `ManifestError` where a source cannot be read (further).
+        Raises `ManifestError` if a source cannot be read, or not to its end.
         """
         for source in self._sources:
             with self._rows(source) as rows:

@@ -1,11 +1,11 @@
 """
-Where an image goes: names out of a manifest made into safe places below the output.
+Conversion of manifest names and task ids into safe file paths below the output.
 """
 
 import re
 
-# Bytes.  File systems take 255 in a component; the last one leaves room for what a file under
-# construction is called, `.{name}.{8 hex digits}.part`, and some more.
+# Bytes.  File systems allow 255 in a component; the file name leaves room for that of the part
+# file, `.{name}.{8 hex digits}.part`, and a reserve.
 _MAX_FOLDER = 255
 _MAX_FILE = 235
 _MAX_TOTAL = 1000
@@ -17,10 +17,10 @@ _SPECIAL_IN_ID = re.compile(r"[%/\\:]|^\.")
 
 def image_filename(name: str) -> str:
     """
-    Return the image's place below the output for a manifest's *name*: `.png` is added if missing.
+    Return the image's path relative to the output for a manifest's *name*, `.png` added if missing.
 
-    Raises `ValueError` with a sentence for the user if the place would not be below the output,
-    on this system or on one the output is copied to, or is longer than file systems take.
+    Raises `ValueError` with a message for the user if the path would not be below the output, on
+    this system or on one that the output is copied to, or is longer than file systems allow.
     """
     if not _ORDINARY.fullmatch(name):
         _require_safe(name)
@@ -29,12 +29,12 @@ def image_filename(name: str) -> str:
 
 def default_filename(task_id: str) -> str:
     r"""
-    Return the image's place below the output for a task without a name.
+    Return the image's path relative to the output for a task without a name.
 
-    It is the id, where `%`, `/`, `\`, `:` and a leading dot are written as in a URL (`%25`, `%2F`,
-    `%5C`, `%3A`, `%2E`), so no id makes folders and no two ids differ only in the writing.
+    It is the id with `%`, `/`, `\`, `:` and a leading dot percent-encoded (`%25`, `%2F`, `%5C`,
+    `%3A`, `%2E`), so that no id creates folders and no two ids get the same name by encoding.
 
-    Raises `ValueError` if the id is too long for a file's name.
+    Raises `ValueError` if the id is too long for a file name.
     """
     if _ORDINARY.fullmatch(task_id):
         return _with_suffix(task_id)
@@ -50,20 +50,20 @@ def _require_safe(name: str) -> None:
     if not name:
         raise ValueError("the name is empty")
     if _CONTROL.search(name):
-        raise ValueError(f"the name {shown} holds control characters")
+        raise ValueError(f"the name {shown} contains control characters")
     if name.startswith("/"):
-        raise ValueError(f"the name {shown} is an absolute path")
+        raise ValueError(f"the name {shown} is an absolute path; use one relative to the output")
     if "\\" in name or ":" in name:
-        raise ValueError(f"the name {shown} holds a backslash or a colon")
+        raise ValueError(f"the name {shown} contains a backslash or a colon")
     if any(part in {"", ".", ".."} for part in name.split("/")):
         raise ValueError(f"the name {shown} has an empty, a . or a .. part")
     *folders, file = _with_suffix(name).split("/")
-    # Some systems drop these, which makes a way out of `.. /`.
+    # Windows drops trailing dots and blanks, which would turn `.. /` into `../`.
     if any(folder[-1] in " ." for folder in folders):
         raise ValueError(f"the name {shown} has a folder that ends with a dot or a blank")
     if any(len(folder.encode()) > _MAX_FOLDER for folder in folders):
         raise ValueError(f"the name {shown} has a folder of more than {_MAX_FOLDER} bytes")
     if len(file.encode()) > _MAX_FILE:
-        raise ValueError(f"the name {shown} makes a file's name of more than {_MAX_FILE} bytes")
+        raise ValueError(f"the name {shown} gives a file name of more than {_MAX_FILE} bytes")
     if len(name.encode()) > _MAX_TOTAL:
         raise ValueError(f"the name {shown} is longer than {_MAX_TOTAL} bytes")

@@ -1,5 +1,5 @@
 """
-One row of a manifest, whatever its format, made into a Job or into the reason why not.
+Validation of manifest rows, independent of the format: a row becomes a job or a bad row.
 """
 
 import re
@@ -13,17 +13,17 @@ from batchfetch.manifest.names import default_filename, image_filename
 from batchfetch.models import NO_EXTRA, BadRow, Job
 
 MAX_ID = 512
-"""Characters of a task id."""
+"""The most characters of a task id."""
 
 _ORDINARY_ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 
-# Blanks, controls, what nobody sees, and what cannot be encoded: signs of a broken row.
+# Blanks, control and invisible characters, and lone surrogates: signs of a damaged row.
 _NOT_IN_ID = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2060\ufeff\ud800-\udfff]")
 
 
 class RowReader:
     """
-    Make jobs of the rows of one *manifest* (its name, as the report shall show it).
+    Converts the rows of one manifest; *manifest* is its name in the report, None if there is none.
     """
 
     def __init__(self, manifest: str | None) -> None:
@@ -39,24 +39,26 @@ class RowReader:
         extra: Mapping[str, JsonValue] = NO_EXTRA,
     ) -> Job | BadRow:
         """
-        Return the row that begins at *line* as a job, or as a bad row that says why not.
+        Return the row that begins at *line* as a job, or as a bad row with the reason.
 
-        *extra* is what the manifest says besides.  Text is trimmed, and what is then empty counts
-        as absent.
+        *extra* holds the other columns.  Text is stripped, and text that is then empty counts as
+        absent.  An id or name may be an integer; a time without an offset is UTC.
         """
         known_id = None
         try:
             known_id = _task_id(task_id)
             instant = None if submitted_at is None else _instant(submitted_at)
-            place = None if endpoint is None else _endpoint(endpoint)
-            words = None if name is None else _text(name, "name")
+            endpoint_name = None if endpoint is None else _endpoint(endpoint)
+            image_name = None if name is None else _text(name, "name")
         except ValueError as exc:
             return self.bad(line, str(exc), task_id=known_id, extra=extra)
         try:
-            filename = image_filename(words) if words else default_filename(known_id)
+            filename = image_filename(image_name) if image_name else default_filename(known_id)
         except ValueError as exc:
             return self.bad(line, str(exc), reason="bad_name", task_id=known_id, extra=extra)
-        return Job(known_id, filename, words, instant, place, self._manifest, line, extra)
+        return Job(
+            known_id, filename, image_name, instant, endpoint_name, self._manifest, line, extra
+        )
 
     def bad(
         self,
@@ -68,7 +70,7 @@ class RowReader:
         extra: Mapping[str, JsonValue] = NO_EXTRA,
     ) -> BadRow:
         """
-        Return the row that begins at *line* as one that cannot be used.
+        Return a bad row for the row that begins at *line*; *detail* is the message for the user.
         """
         return BadRow(reason, detail, task_id, self._manifest, line, extra)
 
@@ -80,9 +82,9 @@ def _task_id(value: JsonValue) -> str:
     if _ORDINARY_ID.fullmatch(text):
         return text
     if len(text) > MAX_ID:
-        raise ValueError(f"the task_id has {len(text)} characters; {MAX_ID} is the most")
+        raise ValueError(f"the task_id has {len(text)} characters; at most {MAX_ID} are allowed")
     if _NOT_IN_ID.search(text):
-        raise ValueError(f"the task_id {_shown(text)} holds blanks or control characters")
+        raise ValueError(f"the task_id {_shown(text)} contains blanks or control characters")
     return text
 
 
@@ -91,10 +93,10 @@ def _text(value: JsonValue, column: str) -> str | None:
         return value.strip() or None
     if value is None:
         return None
-    # Tools that write JSON turn ids of digits into numbers.
+    # Some tools write ids of digits as JSON numbers.
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    raise ValueError(f"{column} is not text")
+    raise ValueError(f"{column} {_shown(value)} is not text; use a string")
 
 
 def _instant(value: JsonValue | datetime) -> datetime | None:
@@ -108,7 +110,7 @@ def _instant(value: JsonValue | datetime) -> datetime | None:
         return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise ValueError(
-            f"submitted_at {_shown(text)} is no date; write 2026-01-31T12:00:00Z"
+            f"submitted_at {_shown(text)} is not a valid date; use the form 2026-01-31T12:00:00Z"
         ) from None
 
 
@@ -119,5 +121,8 @@ def _endpoint(value: JsonValue) -> str | None:
     return text
 
 
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 80 else f"{text[:80]}…")
+def _shown(value: object) -> str:
+    if isinstance(value, str):
+        return repr(value if len(value) <= 80 else f"{value[:80]}…")
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}…"

@@ -1,5 +1,5 @@
 """
-Manifests as files: opened, unzipped, and refused before anything is asked.
+Opening of manifest files: formats, compression, standard input, and files that are refused.
 """
 
 import gzip
@@ -19,7 +19,7 @@ PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 
 def ids(manifest):
     """
-    The task ids of *manifest*, in order.
+    Return the task ids of *manifest*, in order.
     """
     return [row.task_id for row in manifest]
 
@@ -36,7 +36,7 @@ def ids(manifest):
 @pytest.mark.parametrize("zipped", [False, True])
 def test_the_suffix_says_the_format(tmp_path, name, text, zipped):
     """
-    Every format is known by its suffix, gzipped or not.
+    Every format is recognized by its suffix, compressed or not.
     """
     data = text.encode()
     path = tmp_path / (name + (".GZ" if zipped else ""))
@@ -46,9 +46,9 @@ def test_the_suffix_says_the_format(tmp_path, name, text, zipped):
     assert ids(manifest) == ["a", "b"]
 
 
-def test_a_given_format_is_believed(tmp_path):
+def test_a_given_format_overrides_the_suffix(tmp_path):
     """
-    With a format, the suffix does not matter.
+    If the format is given, the suffix does not matter.
     """
     path = tmp_path / "ids.dat"
     path.write_text("a\n")
@@ -57,7 +57,7 @@ def test_a_given_format_is_believed(tmp_path):
 
 def test_manifests_follow_each_other_and_one_is_read_once(tmp_path):
     """
-    Several manifests are read in their order, each once by whatever name.
+    Several manifests are read in order; one that is named twice, also by a link, is read once.
     """
     (tmp_path / "1.txt").write_text("a\n")
     (tmp_path / "2.txt").write_text("b\n")
@@ -70,7 +70,7 @@ def test_manifests_follow_each_other_and_one_is_read_once(tmp_path):
 
 def test_a_manifest_can_be_read_again(tmp_path):
     """
-    Checking and iterating begin at the beginning each time.
+    Checking and iterating start from the beginning each time.
     """
     path = tmp_path / "m.csv"
     path.write_text("id\na\n")
@@ -82,26 +82,26 @@ def test_a_manifest_can_be_read_again(tmp_path):
 
 def refused(path):
     """
-    The sentence with which *path* is refused before it is read.
+    Return the message with which *path* is refused before it is read.
     """
     with pytest.raises(ManifestError) as error:
         Manifest(path).check()
-    sentence = str(error.value)
-    assert sentence.startswith(str(path))
-    return sentence
+    message = str(error.value)
+    assert message.startswith(str(path))
+    return message
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "words"),
+    ("name", "data", "message"),
     [
         ("m.csv", b"name,page\n", "no column task_id; its columns are 'name', 'page'"),
         ("m.jsonl", b'{"page": 1}\n', "line 1 has no key task_id; its keys are 'page'"),
         ("m.txt", PNG, "a PNG image"),
         ("m.csv", b"PK\x03\x04....", "a spreadsheet"),
-        ("m.txt", gzip.compress(b"a\n", mtime=0), "ending in .gz"),
+        ("m.txt", gzip.compress(b"a\n", mtime=0), "rename the file so that it ends in .gz"),
         ("m.txt", "a\n".encode("utf-16"), "save it as UTF-8"),
         ("m.txt", b"abc\0def", "zero bytes"),
-        ("m.csv", b"id,Stra\xdfe\n", "first line is not UTF-8"),
+        ("m.csv", b"id,Stra\xdfe\n", "first line is not UTF-8; save the file as UTF-8"),
         ("m.txt.gz", b"a\n", "Not a gzipped file"),
         ("m.txt.gz", gzip.compress(b"a\n" * 99, mtime=0)[:15], "end-of-stream"),
         ("m.xml", b"", "must end in .txt, .csv, .tsv, .jsonl"),
@@ -109,27 +109,27 @@ def refused(path):
         ("ids", b"", "must end in"),
     ],
 )
-def test_what_is_no_manifest_is_refused(tmp_path, name, data, words):
+def test_a_file_that_is_not_a_manifest_is_refused(tmp_path, name, data, message):
     """
-    A file that cannot be a manifest is refused with what to do about it.
+    A file that cannot be a manifest is refused with the reason and the remedy.
     """
     path = tmp_path / name
     path.write_bytes(data)
-    assert words in refused(path)
+    assert message in refused(path)
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     """
-    What cannot be opened is refused in the system's words.
+    A path that cannot be opened is refused with the system's reason.
     """
     (tmp_path / "folder.txt").mkdir()
     assert "No such file" in refused(tmp_path / "none.txt")
     assert "directory" in refused(tmp_path / "folder.txt")
 
 
-def test_the_first_character_may_be_cut_by_the_look_ahead(tmp_path):
+def test_a_character_may_be_cut_at_the_end_of_the_peeked_bytes(tmp_path):
     """
-    A first line longer than what is looked at ahead is not taken for something else than UTF-8.
+    A first line longer than the peeked bytes is still recognized as UTF-8.
     """
     path = tmp_path / "m.txt"
     path.write_text("#" + "é" * 100_000 + "\na\n")
@@ -138,9 +138,9 @@ def test_the_first_character_may_be_cut_by_the_look_ahead(tmp_path):
     assert ids(manifest) == ["a"]
 
 
-def test_a_broken_gzip_is_told_with_the_line_reached(tmp_path):
+def test_a_truncated_gzip_is_reported_with_the_line_reached(tmp_path):
     """
-    Rows before the damage are read; then the manifest ends in an error.
+    Rows before the damage are read; then iteration raises an error that names the line.
     """
     path = tmp_path / "m.txt.gz"
     lines = "".join(f"{os.urandom(16).hex()}\n" for _ in range(20_000))
@@ -156,7 +156,7 @@ def test_a_broken_gzip_is_told_with_the_line_reached(tmp_path):
 
 def test_a_pipe_is_checked_and_read(tmp_path):
     """
-    What was looked at in a pipe is not lost.
+    The rows that a check reads from a pipe are not lost.
     """
     path = tmp_path / "m.csv"
     os.mkfifo(path)
@@ -170,7 +170,7 @@ def test_a_pipe_is_checked_and_read(tmp_path):
 
 def test_a_path_that_is_not_utf8_can_be_reported(tmp_path):
     """
-    The name of a manifest is made fit for the report.
+    Bytes of a manifest's name that are not UTF-8 are replaced in the report.
     """
     path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.txt")
     with open(path, "w") as file:  # noqa: PTH123 - text
@@ -200,12 +200,12 @@ except ManifestError as exc:
         ("csv", b"id\na\n", "[('-', 2, 'a')]"),
         ("csv", b"name\na\n", "- has no column task_id; its columns are 'name'"),
         ("txt", PNG, "- is not text: it is a PNG image"),
-        ("txt", None, "- cannot be opened: it is closed"),
+        ("txt", None, "- cannot be opened: standard input is closed"),
     ],
 )
 def test_standard_input_is_a_manifest(manifest_format, given, printed):
     """
-    `-` is checked and read once, as text or in the format given.
+    `-` is checked and read once, as TXT or in the given format.
     """
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, manifest_format],

@@ -1,5 +1,5 @@
 """
-Manifests as text: every format's rows become jobs, or bad rows that say why not.
+Readers of the manifest formats: every row becomes a job, or a bad row with the reason.
 """
 
 import csv
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchfetch.errors import ManifestError
-from batchfetch.manifest import ManifestFormat, job_of
+from batchfetch.manifest import ManifestFormat, RowReader
 from batchfetch.manifest.formats import read_rows
 from batchfetch.manifest.lines import MAX_ROW, Lines
 from batchfetch.models import BadRow, Job
@@ -23,7 +23,7 @@ TXT, CSV, TSV, JSONL = ManifestFormat
 
 def rows_of(text, manifest_format=TXT):
     """
-    Every row of *text*, read as a file would be.
+    Return every row of *text*, read as from a file.
     """
     stream = io.TextIOWrapper(
         io.BytesIO(text if isinstance(text, bytes) else text.encode()),
@@ -35,7 +35,7 @@ def rows_of(text, manifest_format=TXT):
 
 def ids_of(text, manifest_format=TXT):
     """
-    The task ids of the usable rows of *text*, with their lines.
+    Return the line and task id of each usable row of *text*.
     """
     return [(row.line, row.task_id) for row in rows_of(text, manifest_format) if is_job(row)]
 
@@ -49,13 +49,13 @@ def is_job(row):
 
 def only_row(text, manifest_format=TXT):
     """
-    The one row of *text*.
+    Return the only row of *text*.
     """
     (row,) = rows_of(text, manifest_format)
     return row
 
 
-# What every format has in common.
+# All formats.
 
 
 @pytest.mark.parametrize(
@@ -74,13 +74,13 @@ def only_row(text, manifest_format=TXT):
 )
 def test_line_ends_and_byte_order_marks_do_not_matter(manifest_format, text):
     """
-    Each way to end lines gives the same ids, with or without a byte order mark.
+    LF, CRLF and CR give the same ids, with or without a byte order mark.
     """
     assert [task_id for _, task_id in ids_of(text, manifest_format)] == ["a", "b"]
 
 
 @pytest.mark.parametrize("manifest_format", [TXT, JSONL])
-def test_nothing_in_nothing_out(manifest_format):
+def test_an_empty_file_has_no_rows(manifest_format):
     """
     An empty file without a header is a manifest without tasks.
     """
@@ -88,7 +88,7 @@ def test_nothing_in_nothing_out(manifest_format):
     assert rows_of("\n \n", manifest_format) == []
 
 
-def test_a_row_knows_where_it_came_from():
+def test_a_job_names_its_manifest_and_line():
     """
     A job has its manifest's name and its line, counted from 1.
     """
@@ -105,7 +105,7 @@ def test_a_row_knows_where_it_came_from():
         (TXT, b"a\n\xed\xa0\x80\nc\n", 2),
     ],
 )
-def test_a_line_that_is_not_utf8_costs_only_itself(manifest_format, text, line):
+def test_a_line_that_is_not_utf8_is_one_bad_row(manifest_format, text, line):
     """
     Bytes that are not UTF-8 make one bad row; the rows around it are read.
     """
@@ -119,9 +119,9 @@ def test_a_line_that_is_not_utf8_costs_only_itself(manifest_format, text, line):
     ("manifest_format", "head", "tail"),
     [(TXT, "", "c\n"), (CSV, "task_id\n", "c\n"), (JSONL, '{"id":"a"}\n', '{"id":"c"}\n')],
 )
-def test_a_line_too_long_is_not_held(manifest_format, head, tail):
+def test_a_line_too_long_is_not_kept_in_memory(manifest_format, head, tail):
     """
-    A line of 64 MB makes one bad row, in a few megabytes of memory.
+    A line of 64 MB gives one bad row and takes a few megabytes of memory.
     """
     with io.BytesIO() as file:
         file.write(head.encode())
@@ -142,19 +142,20 @@ def test_a_line_too_long_is_not_held(manifest_format, head, tail):
 
 
 @pytest.mark.parametrize("length", [MAX_ROW - 1, MAX_ROW])
-def test_a_line_ends_where_it_ends(length):
+def test_a_line_of_the_longest_length_ends_at_its_line_end(length):
     """
-    A line about as long as may be does not swallow the next one.
+    A line of about the longest length allowed does not include the next one.
     """
     assert [row.line for row in rows_of("x" * length + "\nb")] == [1, 2]
 
 
 def test_a_bare_id_is_a_job():
     """
-    An id that comes from no file is judged like one that does.
+    An id that does not come from a file is validated like one that does.
     """
-    assert job_of(" a/b ") == Job("a/b", "a%2Fb.png")
-    assert isinstance(job_of("a b"), BadRow)
+    rows = RowReader(None)
+    assert rows.job(None, " a/b ") == Job("a/b", "a%2Fb.png")
+    assert isinstance(rows.job(None, "a b"), BadRow)
 
 
 # Ids.
@@ -174,13 +175,13 @@ def test_a_bare_id_is_a_job():
 )
 def test_an_id_is_opaque(task_id):
     """
-    Any text without blanks may be an id, and is kept as it is.
+    Any text without blanks may be an id, and is kept unchanged.
     """
     assert only_row(f"  {task_id}\t").task_id == task_id
 
 
 @pytest.mark.parametrize(
-    ("task_id", "words"),
+    ("task_id", "message"),
     [
         ("a b", "blanks"),
         ("a\x00b", "control"),
@@ -189,18 +190,18 @@ def test_an_id_is_opaque(task_id):
         ("x" * 513, "513 characters"),
     ],
 )
-def test_an_unusable_id_is_a_bad_row(task_id, words):
+def test_an_unusable_id_is_a_bad_row(task_id, message):
     """
-    An id that can only be a mistake is not asked for.
+    An id that can only be a mistake gives a bad row.
     """
     row = only_row(task_id)
     assert (row.reason, row.task_id) == ("bad_row", None)
-    assert words in row.detail
+    assert message in row.detail
 
 
 def test_an_id_too_long_for_a_file_needs_a_name():
     """
-    A long id is usable with a name, and a bad name without.
+    A long id is usable with a name, and gives a bad row without one.
     """
     long = "x" * 300
     unnamed, named = rows_of(f"id,name\n{long},\n{long},short\n", CSV)
@@ -213,7 +214,7 @@ def test_an_id_too_long_for_a_file_needs_a_name():
 
 def test_comments_and_blank_lines_are_skipped():
     """
-    Lines that are blank or begin with # are no rows, but count as lines.
+    Lines that are blank or begin with # are not rows, but are counted as lines.
     """
     assert ids_of("# head\n\na\n  # more\nb#1\n") == [(3, "a"), (5, "b#1")]
 
@@ -227,23 +228,23 @@ def test_comments_and_blank_lines_are_skipped():
 )
 def test_the_id_column_has_several_names(header):
     """
-    `task_id`, `id` and `taskId` name the ids, whatever the case and the blanks around.
+    `task_id`, `id` and `taskId` name the id column, regardless of case and surrounding blanks.
     """
     assert ids_of(f"{header}\n7,7\n", CSV) == [(2, "7")]
 
 
-def test_task_id_is_meant_before_id():
+def test_task_id_takes_precedence_over_id():
     """
-    Beside a `task_id`, a column `id` is just a column.
+    If there is a column `task_id`, a column `id` is an extra one.
     """
     row = only_row("id,task_id\n1,a\n", CSV)
     assert (row.task_id, row.extra) == ("a", {"id": "1"})
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-def test_spreadsheets_separate_cells_as_their_country_does(delimiter):
+def test_a_csv_may_have_any_list_separator(delimiter):
     """
-    A .csv may have commas, semicolons or tabs.
+    The cells of a .csv may be separated by commas, semicolons or tabs.
     """
     row = only_row(delimiter.join(["name", "id"]) + "\n" + delimiter.join(["n", "a"]), CSV)
     assert (row.task_id, row.name) == ("a", "n")
@@ -251,7 +252,7 @@ def test_spreadsheets_separate_cells_as_their_country_does(delimiter):
 
 def test_all_columns_are_used():
     """
-    Known columns go where they belong, the others into extra.
+    Known columns become fields of the job, the others go into extra.
     """
     text = (
         "task_id,name,submitted_at,endpoint,customer,\n"
@@ -271,14 +272,14 @@ def test_all_columns_are_used():
 
 def test_columns_of_one_name_are_kept_apart():
     """
-    Two extra columns of one name both arrive.
+    Two extra columns of the same name are both kept, under different names.
     """
     assert only_row("id,x,x\na,1,2\n", CSV).extra == {"x": "1", "x 3": "2"}
 
 
 def test_empty_cells_are_absent():
     """
-    A cell that is empty, blank or not there means the default.
+    A cell that is empty, blank or missing gives the default.
     """
     for text in ("id,name,endpoint\na,,\n", "id,name,endpoint\na, \n", "id,name,endpoint\na\n"):
         row = only_row(text, CSV)
@@ -287,14 +288,14 @@ def test_empty_cells_are_absent():
 
 def test_rows_of_empty_cells_are_skipped():
     """
-    What a spreadsheet writes below the last row is no row.
+    Rows without any content, as spreadsheets write below the last one, are skipped.
     """
     assert ids_of("id,x\n,\n\na,\n,\n", CSV) == [(4, "a")]
 
 
 def test_a_row_without_id_is_bad():
     """
-    A row with cells but without an id is told, with its other columns.
+    A row with cells but without an id is a bad row that keeps its other columns.
     """
     row = only_row("id,x\n,1\n", CSV)
     assert (row.line, row.detail, row.extra) == (2, "the row has no task_id", {"x": "1"})
@@ -302,33 +303,35 @@ def test_a_row_without_id_is_bad():
 
 def test_a_row_with_too_many_cells_is_bad():
     """
-    A comma that nobody quoted is noticed, not taken for the end of a name.
+    An unquoted comma is reported, not taken for the end of a name.
     """
     bad, good = rows_of("id,name\na,x,y\nb,z,\n", CSV)
-    assert bad.detail == "the row has 3 cells, the header 2"
+    assert bad.detail == (
+        "the row has 3 cells but the header has 2; quote cells that contain the delimiter"
+    )
     assert good.name == "z"
 
 
 def test_a_quoted_cell_may_span_lines():
     """
-    A row is at the line where it begins.
+    A row of several lines is reported by its first line.
     """
     first, second = rows_of('id,note\na,"1\n2\n3"\nb,\n', CSV)
     assert (first.line, first.extra) == (2, {"note": "1\n2\n3"})
     assert second.line == 5
 
 
-def test_a_broken_quotation_costs_only_its_row():
+def test_a_malformed_quotation_is_one_bad_row():
     """
-    Text after a closing quotation mark makes one bad row.
+    Text after a closing quotation mark gives one bad row.
     """
     bad, good = rows_of('id\n"a"b\nc\n', CSV)
     assert (bad.line, good.task_id) == (2, "c")
 
 
-def test_a_quotation_without_end_is_told_with_its_lines():
+def test_an_unclosed_quotation_is_reported_with_its_lines():
     """
-    What an open quotation mark swallowed is named, and reading goes on behind it.
+    The lines consumed by an unclosed quotation mark are named, and the rows after them are read.
     """
     text = 'id,x\na,"open\n' + "b,1\n" * 40_000 + "c,2\n"
     bad, *rest = rows_of(text, CSV)
@@ -338,17 +341,17 @@ def test_a_quotation_without_end_is_told_with_its_lines():
     assert rest[-1].task_id == "c"
 
 
-def test_a_quotation_open_at_the_end_is_told():
+def test_an_unclosed_quotation_at_the_end_is_reported():
     """
-    An open quotation mark in the last row makes a bad row, not a silent end.
+    An unclosed quotation mark in the last row gives a bad row.
     """
     good, bad = rows_of('id,x\na,1\nb,"open\n', CSV)
     assert (good.task_id, bad.line) == ("a", 3)
 
 
-def test_a_row_of_endless_cells_is_not_held():
+def test_a_row_of_many_lines_is_bounded():
     """
-    Cells that each span a line cannot make one row of the whole file.
+    Cells that each span a line cannot turn the whole file into one row.
     """
     bad, *_ = rows_of('id,x\na,"' + '\n","' * 300_000 + '"\n', CSV)
     assert bad.line == 2
@@ -356,7 +359,7 @@ def test_a_row_of_endless_cells_is_not_held():
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("", "is empty"),
         ("\n\n", "is empty"),
@@ -365,11 +368,11 @@ def test_a_row_of_endless_cells_is_not_held():
         ("x" * MAX_ROW + "\n", "line 1: the line is longer"),
     ],
 )
-def test_a_table_without_ids_is_no_manifest(text, words):
+def test_a_table_without_an_id_column_is_refused(text, message):
     """
-    A header that cannot be used is an error, before any row.
+    A header that cannot be used is an error before any row is read.
     """
-    with pytest.raises(ManifestError, match=words):
+    with pytest.raises(ManifestError, match=message):
         rows_of(text, CSV)
 
 
@@ -385,7 +388,7 @@ def test_a_table_without_ids_is_no_manifest(text, words):
 )
 def test_cells_are_those_of_the_csv_module(cells):
     """
-    Whatever the csv module writes is read back cell by cell.
+    Any table that the csv module writes is read back cell by cell.
     """
     table = [[f"t{number}", *row] for number, row in enumerate(cells)]
     text = io.StringIO(newline="")
@@ -400,22 +403,22 @@ def test_cells_are_those_of_the_csv_module(cells):
 @pytest.mark.parametrize("key", ["task_id", "id", "taskId", "TaskId"])
 def test_the_id_key_has_several_names(key):
     """
-    An object's id is found like a column.
+    The key of an object's id may have the same names as the column.
     """
     assert ids_of(json.dumps({key: "a"}), JSONL) == [(1, "a")]
 
 
-def test_objects_carry_whatever_they_hold():
+def test_unknown_keys_are_kept():
     """
-    Keys that are not known are carried as they are, nested or not.
+    The values of unknown keys are kept unchanged, nested or not.
     """
     row = only_row('{"id": "a", "name": "n", "x": {"y": [1, null]}, "z": true}', JSONL)
     assert (row.name, row.extra) == ("n", {"x": {"y": [1, None]}, "z": True})
 
 
-def test_objects_may_differ():
+def test_objects_may_have_different_keys():
     """
-    Each line has its own keys.
+    The keys of each line are looked up separately.
     """
     first, second = rows_of('{"id":"a","x":1}\n{"y":2,"task_id":"b"}\n', JSONL)
     assert (first.extra, second.extra) == ({"x": 1}, {"y": 2})
@@ -423,53 +426,57 @@ def test_objects_may_differ():
 
 def test_numbers_may_be_ids():
     """
-    An id of digits is one, also where a tool wrote it as a number.
+    An id or a name of digits may be written as a number.
     """
     assert ids_of('{"id": 17, "name": 4}', JSONL) == [(1, "17")]
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("line", "message"),
     [
         ('{"id": null}', "no task_id"),
         ('{"id": ""}', "no task_id"),
         ("{}", "no task_id"),
-        ('{"id": true}', "task_id is not text"),
-        ('{"id": ["a"]}', "task_id is not text"),
-        ('{"id": "a", "name": {}}', "name is not text"),
-        ('{"id": "a", "submitted_at": "yesterday"}', "submitted_at 'yesterday' is no date"),
-        ('{"id": "a", "submitted_at": "0001-01-01T00:00:00+23:00"}', "is no date"),
-        ('{"id": "a", "endpoint": "rotate"}', "'rotate' is no endpoint"),
+        ('{"id": true}', "task_id True is not text; use a string"),
+        ('{"id": ["a"]}', "task_id ['a'] is not text; use a string"),
+        ('{"id": "a", "name": {}}', "name {} is not text; use a string"),
+        ('{"id": "a", "name": [' + "1," * 99 + "1]}", "1… is not text; use a string"),
+        (
+            '{"id": "a", "submitted_at": "yesterday"}',
+            "submitted_at 'yesterday' is not a valid date; use the form 2026-01-31T12:00:00Z",
+        ),
+        ('{"id": "a", "submitted_at": "0001-01-01T00:00:00+23:00"}', "is not a valid date"),
+        ('{"id": "a", "endpoint": "rotate"}', "'rotate' is not a valid endpoint"),
         ('{"id": "a"', "not JSON"),
         ('{"id": "a", "x": NaN}', "not JSON"),
         ('{"id": "\\ud800"}', "not JSON"),
-        ('["a"]', "no object"),
+        ('["a"]', "not a JSON object"),
         ('{"id": "a", "x": ' + "[" * 100_000, "not JSON"),
         ('{"id": "a", "x": ' + "[" * 200 + "]" * 200 + "}", "not JSON"),
     ],
 )
-def test_an_unusable_object_is_a_bad_row(line, words):
+def test_an_unusable_object_is_a_bad_row(line, message):
     """
-    A line that cannot be used is told, and the next one is read.
+    A line that cannot be used gives a bad row, and the next one is read.
     """
     _, bad, good = rows_of(f'{{"id":"z"}}\n{line}\n{{"id":"b"}}', JSONL)
     assert (bad.line, bad.reason, good.task_id) == (2, "bad_row", "b")
-    assert words in bad.detail
+    assert message in bad.detail
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ('[\n{"id": "a"}\n]', "line 1"),
         ("task_id\na\n", "not JSON"),
         ('{"taskid_": "a", "x": 1}', "its keys are 'taskid_', 'x'"),
     ],
 )
-def test_json_of_another_kind_is_no_manifest(text, words):
+def test_a_first_line_without_an_id_is_refused(text, message):
     """
-    A first line that is no object with an id is an error, before any row.
+    A first line that is not an object with an id is an error before any row is read.
     """
-    with pytest.raises(ManifestError, match=words):
+    with pytest.raises(ManifestError, match=message):
         rows_of(text, JSONL)
 
 
@@ -485,7 +492,7 @@ def test_json_of_another_kind_is_no_manifest(text, words):
 )
 def test_submission_times_are_iso_8601(text, expected):
     """
-    A time without an offset is UTC.
+    Times are ISO 8601; one without an offset is UTC.
     """
     assert only_row(json.dumps({"id": "a", "submitted_at": text}), JSONL).submitted_at == expected
 
@@ -508,9 +515,9 @@ REPORTED = {
 }
 
 
-def test_a_report_line_is_the_row_it_was():
+def test_a_report_line_gives_back_its_row():
     """
-    A report's line gives back the row; what was found out about it is left behind.
+    A line of a report gives the row it came from; the fields about the outcome are ignored.
     """
     assert only_row(json.dumps(REPORTED), JSONL) == Job(
         task_id="a",
@@ -525,9 +532,9 @@ def test_a_report_line_is_the_row_it_was():
 
 
 @pytest.mark.parametrize(("path", "name"), [("x/y.png", "x/y.png"), ("a.png", None), (None, None)])
-def test_a_report_line_without_name_goes_by_its_path(path, name):
+def test_a_report_line_without_name_uses_its_path(path, name):
     """
-    Where the image was is where it goes; the place that follows from the id is no name.
+    The path of an image is used as its name, unless it is the one that follows from the id.
     """
     row = only_row(json.dumps({**REPORTED, "name": None, "path": path}), JSONL)
     assert row.name == name
@@ -535,18 +542,18 @@ def test_a_report_line_without_name_goes_by_its_path(path, name):
 
 def test_a_report_line_about_an_unusable_row_stays_unusable():
     """
-    A report's null id is a bad row, also in the first line.
+    A report line whose id is null is a bad row, also as the first line.
     """
     assert isinstance(only_row(json.dumps({**REPORTED, "task_id": None}), JSONL), BadRow)
 
 
-# Whatever comes.
+# Arbitrary input.
 
 
 @given(st.binary(max_size=300), st.sampled_from(ManifestFormat))
-def test_any_bytes_give_rows_or_a_sentence(data, manifest_format):
+def test_any_bytes_give_rows_or_an_error(data, manifest_format):
     """
-    No input ends in anything but jobs, bad rows and `ManifestError`, in the order of their lines.
+    Any input gives jobs and bad rows in the order of their lines, or a `ManifestError`.
     """
     try:
         rows = rows_of(data, manifest_format)
@@ -568,7 +575,7 @@ JSON = st.recursive(
 @given(st.dictionaries(st.sampled_from(["id", "name", "endpoint", "submitted_at", "x"]), JSON))
 def test_any_object_is_a_job_or_a_bad_row(row):
     """
-    Values of any type are used or told, never raised.
+    Values of any type give a job or a bad row, never an exception.
     """
     _, judged = rows_of(f'{{"id":"z"}}\n{json.dumps(row)}', JSONL)
     if is_job(judged):

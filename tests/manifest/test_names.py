@@ -1,5 +1,5 @@
 """
-Names made into places: nothing leaves the output.
+Conversion of names and ids into file paths: no path leaves the output.
 """
 
 import re
@@ -30,15 +30,15 @@ from batchfetch.manifest import default_filename, image_filename
         ("f" * 255 + "/x", "f" * 255 + "/x.png"),
     ],
 )
-def test_a_name_is_a_place(name, filename):
+def test_a_name_is_kept_and_ends_in_png(name, filename):
     """
-    A name is kept as it is, and ends in .png.
+    A safe name is kept unchanged, with .png added if it is missing.
     """
     assert image_filename(name) == filename
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "message"),
     [
         ("", "empty"),
         ("/etc/passwd", "absolute"),
@@ -64,11 +64,11 @@ def test_a_name_is_a_place(name, filename):
         ("/".join(["abcdefghi"] * 101), "1000 bytes"),
     ],
 )
-def test_an_unsafe_name_is_refused(name, words):
+def test_an_unsafe_name_is_refused(name, message):
     """
-    A name that could lead elsewhere, or nowhere, is refused in one printable sentence.
+    A name that could leave the output, or that file systems refuse, gives a printable message.
     """
-    with pytest.raises(ValueError, match=re.escape(words)) as error:
+    with pytest.raises(ValueError, match=re.escape(message)) as error:
         image_filename(name)
     assert str(error.value).isprintable()
     assert len(str(error.value)) < 200
@@ -86,9 +86,9 @@ def test_an_unsafe_name_is_refused(name, words):
         ("scan.png", "scan.png"),
     ],
 )
-def test_an_id_is_a_file_in_the_output_itself(task_id, filename):
+def test_an_id_gives_a_file_directly_in_the_output(task_id, filename):
     """
-    What could make folders of an id is written as in a URL.
+    Characters of an id that could create folders are percent-encoded.
     """
     assert default_filename(task_id) == filename
 
@@ -98,17 +98,17 @@ def test_an_id_is_a_file_in_the_output_itself(task_id, filename):
 @example("c:/x")
 def test_no_name_leaves_the_output(name):
     """
-    A place is relative and goes only down, also as Windows reads it.
+    A path is relative and has no parent steps, on POSIX and on Windows.
     """
     try:
         filename = image_filename(name)
     except ValueError:
         return
     for kind in (PurePosixPath, PureWindowsPath):
-        place = kind(filename)
-        assert not place.anchor
-        assert len(place.parts) == filename.count("/") + 1
-        assert not any(part.strip(" .") == "" for part in place.parts)
+        path = kind(filename)
+        assert not path.anchor
+        assert len(path.parts) == filename.count("/") + 1
+        assert not any(part.strip(" .") == "" for part in path.parts)
     assert filename.lower().endswith(".png")
 
 
@@ -117,7 +117,7 @@ def test_no_name_leaves_the_output(name):
 @example("%2F")
 def test_every_id_has_a_file(task_id):
     """
-    Any short id gives one component, and not that of another id.
+    Any short id gives one path component, and different ids give different ones.
     """
     filename = default_filename(task_id)
     assert "/" not in filename
