@@ -1,5 +1,5 @@
 """
-Bytes in, meaning out: no I/O and no await.
+Incremental decoding of response bodies: JSON, base64 and PNG, without I/O.
 """
 
 from batchfetch.decoding.endpoint import AnswerDecoder, Endpoint, endpoint_of

@@ -1,5 +1,5 @@
 """
-What an endpoint answers with: where it is, how its body is read, what an empty answer means.
+Table of endpoint properties: URL path, body decoder, and the meaning of an empty response.
 """
 
 from collections.abc import Callable
@@ -14,15 +14,15 @@ from batchfetch.models import Answer, TaskStatus
 
 class AnswerDecoder(Protocol):
     """
-    Splits a body, fed in pieces of any size, into the image's text and the answer around it.
+    Splits a response body, fed in pieces of any size, into image data and the answer around it.
     """
 
     encoded: bool
-    """Whether the pieces handed out are base64."""
+    """Whether the pieces that `feed` returns are base64."""
 
     def feed(self, chunk: bytes) -> list[bytes | memoryview]:
         """
-        Return what *chunk* holds of the image.  Raises `DecodeError`.
+        Return the pieces of image data in *chunk*.  Raises `DecodeError`.
         """
         ...
 
@@ -36,28 +36,28 @@ class AnswerDecoder(Protocol):
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """
-    An address that results are fetched from.
+    An endpoint that results are fetched from.
     """
 
     path: str
-    """Below the service's root."""
+    """URL path below the service's root."""
 
     decoder: Callable[[str], AnswerDecoder]
-    """Makes what reads the answer about a task, given the task's id."""
+    """Makes the decoder of a response, given the task's id."""
 
     empty_means: TaskStatus | None = None
-    """What an answer without content (204) says of a task; None if it is an error."""
+    """The task's status if the response has no content (204); None if that is an error."""
 
 
 @lru_cache(maxsize=64)
 def endpoint_of(name: str) -> Endpoint:
     """
-    Return the endpoint that is called *name*, a short name or a path.
+    Return the endpoint for *name*, a short name or a path.
 
-    Raises `ValueError` with a sentence for the user if it is neither.
+    Raises `ValueError` with a message for the user if it is neither.
     """
     path = endpoint_path(name)
-    if path.lower() == ENDPOINTS["file"].lower():  # The service takes paths without regard to case.
+    if path.lower() == ENDPOINTS["file"].lower():  # The service ignores the case of paths.
         # Documented to mean "expired"; it may mean "not ready".
         return Endpoint(path, FileDecoder, empty_means=TaskStatus.NOT_EXIST)
     return Endpoint(path, ResultDecoder)

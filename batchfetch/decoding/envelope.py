@@ -1,5 +1,5 @@
 """
-The service's JSON without the image → an `Answer`.
+Parser for the JSON of a response without its image: validate it and make an `Answer`.
 """
 
 from typing import Annotated
@@ -12,7 +12,7 @@ from batchfetch.models import Answer, TaskStatus
 from batchfetch.text import sanitize
 
 MAX_TEXTS = 100
-"""Messages, and warnings, kept of one answer."""
+"""The most messages, and the most warnings, kept of one answer."""
 
 RESULT_DATA_LOST = "ResultDataLost"
 """The `responseStatusCode` of a completed task whose image the service no longer has."""
@@ -27,7 +27,7 @@ _RESPONSE_STATUS_CODES = (
     "Error",
 )
 
-# The service's examples show names; its SDK also numbers them, from one, in this order.
+# The API reference uses names; the vendor's SDK also numbers them, from 1, in this order.
 _STATUS_BY_SPELLING = {
     spelling.lower(): status
     for number, status in enumerate(TaskStatus, start=1)
@@ -44,11 +44,11 @@ def _known_status(value: object) -> TaskStatus:
     try:
         return _STATUS_BY_SPELLING[str(value).lower()]
     except KeyError:
-        message = "{status} is no status of a task"
+        message = "{status} is not a known task status"
         raise PydanticCustomError("unknown_status", message, {"status": repr(value)}) from None
 
 
-def _usual_code(value: object) -> str | None:
+def _normalized_code(value: object) -> str | None:
     if value is None:
         return None
     return _CODE_BY_SPELLING.get(str(value).lower()) or sanitize(str(value))
@@ -61,35 +61,35 @@ class _Error(BaseModel):
 
 class Envelope(BaseModel):
     """
-    What the service says around an image.  Only the status is required of it.
+    The fields of a response that are used, except the image.  Only the status is required.
     """
 
     model_config = ConfigDict(coerce_numbers_to_str=True, hide_input_in_errors=True)
 
     id: str | None = None
     status: Annotated[TaskStatus, BeforeValidator(_known_status)] = Field(alias="taskStatus")
-    response_status_code: Annotated[str | None, BeforeValidator(_usual_code)] = Field(
+    response_status_code: Annotated[str | None, BeforeValidator(_normalized_code)] = Field(
         default=None, alias="responseStatusCode"
     )
     error: _Error | None = None
 
     def is_about(self, task_id: str) -> bool:
         """
-        Whether this is said of *task_id*; an answer that names no task contradicts none.
+        Whether the response is for *task_id*; a response without an id counts as being for it.
         """
         return not self.id or self.id.lower() == task_id.lower()
 
     @property
     def promises_image(self) -> bool:
         """
-        Whether an image must have come with it: the task is completed, and its result not lost.
+        Whether the response must have an image: the task is completed and its result is not lost.
         """
         lost = self.response_status_code == RESULT_DATA_LOST
         return self.status is TaskStatus.COMPLETED and not lost
 
     def to_answer(self) -> Answer:
         """
-        Return what it says, its texts cut to a sane length and made harmless.
+        Return the answer, with its texts sanitized and limited in length and number.
         """
         if self.error is None:
             return Answer(self.status, self.response_status_code)
@@ -103,17 +103,19 @@ class Envelope(BaseModel):
 
 def parse_envelope(text: bytes) -> Envelope:
     """
-    Return what *text*, a whole JSON document, says.
+    Parse *text*, a complete JSON document.
 
-    Raises `MalformedBodyError`.
+    Raises `MalformedBodyError` if it is not valid JSON or not of the documented form.
     """
     try:
         return Envelope.model_validate_json(text)
     except ValidationError as exc:
         error = exc.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(str(step) for step in error["loc"])
-        detail = f"{where}: {error['msg']}" if where else error["msg"]
-        raise MalformedBodyError(sanitize(f"not the JSON promised: {detail}")) from exc
+        field = ".".join(str(step) for step in error["loc"])
+        detail = f"{field}: {error['msg']}" if field else error["msg"]
+        raise MalformedBodyError(
+            sanitize(f"the body is not the documented JSON: {detail}")
+        ) from exc
 
 
 def _sanitized(texts: list[str | None] | None) -> tuple[str, ...]:

@@ -1,5 +1,5 @@
 """
-The image's text in pieces → its bytes, checked, measured and hashed.
+Image decoder: decode base64, validate the PNG, limit its size and compute its hash.
 """
 
 import hashlib
@@ -13,11 +13,11 @@ from batchfetch.settings import Checksum
 
 class ImageDecoder:
     """
-    Turn what an answer holds of an image, piece by piece, into the image's bytes.
+    Decodes the image data of a response, piece by piece, into the bytes of a PNG.
 
-    *encoded* says whether the pieces are base64 or already the PNG itself; *max_bytes* bounds the
-    image.  For large pieces nearly all the time is spent without the GIL, so `decode` is best
-    called in a worker thread; calls must not overlap.
+    *encoded* says whether the pieces are base64 or the bytes of the PNG; *max_bytes* limits the
+    size of the image.  Large pieces are processed almost entirely without the GIL, so `decode` may
+    be called in a worker thread; calls must not overlap.
     """
 
     def __init__(self, *, encoded: bool, checksum: Checksum, max_bytes: int) -> None:
@@ -29,14 +29,16 @@ class ImageDecoder:
 
     def decode(self, text: bytes | memoryview) -> bytes:
         """
-        Return the image's next bytes.
+        Return the next bytes of the image.
 
         Raises `MalformedBase64Error`, `NotPngError`, `CorruptPngError` or `TooLargeError`.
         """
         data = self._base64.decode(text) if self._base64 else bytes(text)
         self._size += len(data)
         if self._size > self._max_bytes:
-            raise TooLargeError(f"the image has more than {self._max_bytes} bytes")
+            raise TooLargeError(
+                f"the image has more than {self._max_bytes} bytes; the limit is max_image_bytes"
+            )
         self._png.feed(data)
         if self._sha256:
             self._sha256.update(data)
@@ -44,7 +46,7 @@ class ImageDecoder:
 
     def flush(self) -> Image:
         """
-        Declare the end of the image and return its measures.
+        Declare the end of the image and return its size and hash.
 
         Raises `MalformedBase64Error`, `NotPngError` or `CorruptPngError`.
         """

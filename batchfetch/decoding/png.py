@@ -1,7 +1,7 @@
 """
-Image bytes in pieces → sound, or why not.
+Validate a PNG stream: signature, header, chunk order and CRCs.
 
-Source of the layout: PNG Specification (Third Edition), sections 5.2 to 5.6, 7.1 and 11.2.
+Source: PNG Specification (Third Edition), sections 5.2 to 5.6, 7.1 and 11.2.
 """
 
 import struct
@@ -9,13 +9,13 @@ from collections.abc import Callable
 
 from batchfetch.errors import CorruptPngError, NotPngError
 
-try:  # An extra.  Chunk by chunk it also gives the GIL away for a moment only.
+try:  # Optional: faster, and it releases the GIL only briefly per chunk.
     from isal.isal_zlib import crc32
 except ImportError:
     from zlib import crc32
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_MAX_NUMBER = 2**31 - 1  # Of every integer in a PNG: section 7.1.
+_MAX_NUMBER = 2**31 - 1  # Limit of every integer in a PNG: section 7.1.
 
 _HEADER = struct.Struct(">I4s")
 _CRC = struct.Struct(">I")
@@ -28,18 +28,19 @@ _Reader = Callable[["PngChecker", memoryview, int], int]
 
 class PngChecker:
     """
-    Walk through a PNG, fed in pieces of any size, without decoding its pixels.
+    Validates a PNG, fed in pieces of any size, without decoding its pixels.
 
-    Sound means: signature, IHDR first, its dimensions not zero, IDAT chunks in one run, IEND last
-    with nothing behind it, and every chunk's CRC right.
+    A PNG is valid if it has the signature, IHDR as the first chunk with dimensions above zero,
+    consecutive IDAT chunks, an empty IEND as the last chunk with no data after it, and the correct
+    CRC in every chunk.
     """
 
     def __init__(self) -> None:
-        # The state: what reads on from here.
+        # The state of the parser: the method that reads the next bytes.
         self._read: _Reader = PngChecker._read_signature
-        # The start of a field of fixed size, cut by the end of a piece.
+        # The start of a field of fixed size that continues in the next piece.
         self._cut = b""
-        self._left = 0  # Bytes still to come of what the chunk's CRC covers: type and data.
+        self._left = 0  # Bytes of the chunk's type and data, which its CRC covers, not read yet.
         self._crc = 0
         self._type = b""
         self._chunks = 0
@@ -47,7 +48,7 @@ class PngChecker:
 
     def feed(self, data: bytes | memoryview) -> None:
         """
-        Check the next bytes.
+        Validate the next bytes.
 
         Raises `NotPngError` or `CorruptPngError`.
         """
@@ -63,15 +64,15 @@ class PngChecker:
         """
         Declare the end of the image.
 
-        Raises `NotPngError` or `CorruptPngError` if it came too early.
+        Raises `NotPngError` or `CorruptPngError` if the image is incomplete.
         """
         if self._read is PngChecker._read_signature:
-            raise NotPngError("the image is too short for a PNG")
+            raise NotPngError("the image is shorter than the PNG signature")
         if self._read is not PngChecker._read_past_end:
             raise CorruptPngError(f"the PNG ends before its IEND chunk, after {self._where()}")
 
     def _read_signature(self, view: memoryview, pos: int) -> int:
-        if view[pos : pos + len(_START)] == _START:  # The short way, of every sound PNG.
+        if view[pos : pos + len(_START)] == _START:  # Fast path: every valid PNG starts like this.
             self._chunks, self._type = 1, b"IHDR"
             return self._read_ihdr(view, pos + len(_START))
         end = pos + len(SIGNATURE)
@@ -94,12 +95,12 @@ class PngChecker:
 
     def _enter(self, kind: bytes, length: int) -> None:
         if not kind.isalpha() or length > _MAX_NUMBER:
-            raise CorruptPngError(f"what follows {self._where()} in the PNG is no chunk")
+            raise CorruptPngError(f"the data after {self._where()} in the PNG is not a chunk")
         if (kind == b"IHDR") != (self._chunks == 0):
-            raise CorruptPngError("the PNG's first chunk, and no other, must be IHDR")
+            raise CorruptPngError("the PNG's first chunk must be IHDR, and no other chunk may be")
         if kind == b"IDAT":
             if self._has_data and self._type != b"IDAT":
-                raise CorruptPngError("the PNG's IDAT chunks are not in one run")
+                raise CorruptPngError("the PNG's IDAT chunks are not consecutive")
             self._has_data = True
         elif kind == b"IEND":
             if length or not self._has_data:
@@ -117,9 +118,9 @@ class PngChecker:
             return self._wait(PngChecker._read_ihdr, view, pos)
         width, height = _IHDR.unpack_from(view, pos)
         if not width or not height:
-            raise CorruptPngError("the PNG's IHDR chunk says it has no pixels")
+            raise CorruptPngError(f"the PNG's IHDR chunk gives {width} x {height}: no pixels")
         if width > _MAX_NUMBER or height > _MAX_NUMBER:
-            raise CorruptPngError("the PNG's IHDR chunk says it is too large for a PNG")
+            raise CorruptPngError(f"the PNG's IHDR chunk gives {width} x {height}: too large")
         self._crc = crc32(view[pos:end], _CRC_OF_IHDR)
         return self._read_crc(view, end)
 
@@ -142,7 +143,7 @@ class PngChecker:
         return end
 
     def _read_past_end(self, _view: memoryview, _pos: int) -> int:
-        raise CorruptPngError("something follows the PNG's IEND chunk")
+        raise CorruptPngError("there is data after the PNG's IEND chunk")
 
     def _wait(self, read: _Reader, view: memoryview, pos: int) -> int:
         self._read = read

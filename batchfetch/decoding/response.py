@@ -1,5 +1,5 @@
 """
-A body in pieces → the image's text in pieces, and the answer around it.
+Decoders of response bodies: one for JSON with a base64 image, one for a plain image file.
 """
 
 from batchfetch.decoding.envelope import parse_envelope
@@ -11,11 +11,11 @@ from batchfetch.text import sanitize
 
 class ResultDecoder:
     """
-    Read the JSON that answers a question about *task_id*, fed in pieces of any size.
+    Decodes the JSON response for *task_id*, fed in pieces of any size.
     """
 
     encoded = True
-    """Whether the pieces handed out are base64."""
+    """Whether the pieces that `feed` returns are base64."""
 
     def __init__(self, task_id: str) -> None:
         self._task_id = task_id
@@ -25,13 +25,13 @@ class ResultDecoder:
         self, chunk: bytes | bytearray, start: int = 0, end: int | None = None
     ) -> list[bytes | memoryview]:
         """
-        Return what *chunk* holds of the image's base64; most often nothing or one piece.
+        Return the pieces of the image's base64 in *chunk*, usually none or one.
 
-        What counts of *chunk* is from *start* to *end*.  A piece may be a view of it, good for as
-        long as *chunk* is left unchanged.
+        Only the bytes of *chunk* from *start* to *end* are read.  A piece may be a view of *chunk*,
+        valid until *chunk* is changed.
 
-        Nothing is known yet of the answer around it: keep the image only if `close` says the task
-        is completed.
+        The rest of the answer is not known yet: keep the image only if `close` returns that the
+        task is completed.
 
         Raises `MalformedBodyError`, `MalformedBase64Error` or `TooLargeError`.
         """
@@ -41,26 +41,26 @@ class ResultDecoder:
         """
         Declare the end of the body and return the answer around the image.
 
-        A task that is completed has an image, or the answer's `response_status_code` is
-        `RESULT_DATA_LOST`: then whether a piece was handed out tells.
+        A completed task has an image, unless the answer's `response_status_code` is
+        `RESULT_DATA_LOST`; then it has one if `feed` returned a piece.
 
         Raises `TruncatedBodyError`, `MalformedBodyError`, `WrongTaskError` or `NoDataError`.
         """
         envelope = parse_envelope(self._scanner.close())
         if not envelope.is_about(self._task_id):
-            raise WrongTaskError(f"the answer is about task {sanitize(str(envelope.id), 100)!r}")
+            raise WrongTaskError(f"the answer is for task {sanitize(str(envelope.id), 100)!r}")
         if not self._scanner.has_data and envelope.promises_image:
-            raise NoDataError("the task is completed and the answer holds no image")
+            raise NoDataError("the task is completed but the answer has no image")
         return envelope.to_answer()
 
 
 class FileDecoder:
     """
-    Read the answer of an endpoint that sends the image itself, with nothing around it.
+    Decodes the response of an endpoint whose body is the image file itself.
     """
 
     encoded = False
-    """Whether the pieces handed out are base64."""
+    """Whether the pieces that `feed` returns are base64."""
 
     def __init__(self, task_id: str) -> None:
         self._task_id = task_id
@@ -70,9 +70,9 @@ class FileDecoder:
         self, chunk: bytes | bytearray, start: int = 0, end: int | None = None
     ) -> list[bytes | memoryview]:
         """
-        Return what *chunk* holds of the image: all of it, from *start* to *end*.
+        Return the bytes of *chunk* from *start* to *end*: one piece, or none if they are empty.
 
-        The piece is a view of *chunk*, good for as long as *chunk* is left unchanged.
+        The piece is a view of *chunk*, valid until *chunk* is changed.
         """
         piece = memoryview(chunk)[start:end]
         if not piece:
@@ -82,10 +82,10 @@ class FileDecoder:
 
     def close(self) -> Answer:
         """
-        Declare the end of the body: the task is completed.
+        Declare the end of the body and return the answer: the task is completed.
 
         Raises `MalformedBodyError` if the body was empty.
         """
         if not self._has_data:
-            raise MalformedBodyError(f"the body is empty, for task {self._task_id}")
+            raise MalformedBodyError(f"the body of task {self._task_id} is empty")
         return Answer(TaskStatus.COMPLETED)

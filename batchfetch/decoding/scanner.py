@@ -1,10 +1,9 @@
 """
-JSON bytes in pieces → the image's text as it arrives, and everything around it.
+Incremental JSON scanner that separates the image's base64 text from the rest of a body.
 
-The scanner knows just enough JSON to find its way: where strings begin and end, and which key or
-index a value hangs on.  It does not judge the grammar.  What it read, with the image's text left
-out, is a small JSON document of its own, the *envelope*; whoever parses that checks the grammar of
-the whole.
+The scanner tracks only where strings begin and end, and the path of keys and indexes to each value.
+It does not validate the grammar.  The body without the image's text is a small JSON document, the
+*envelope*; parsing the envelope validates the grammar of the whole body.
 """
 
 import re
@@ -20,11 +19,13 @@ from batchfetch.errors import (
 )
 
 MAX_ENVELOPE = 2**20
-"""Bytes of a body besides the image's text."""
+"""The most bytes of a body besides the image's text."""
 
 MAX_DEPTH = 32
+"""The most levels of nested containers."""
 
-# An open container: the index reached in an array; the current key of an object, None before it.
+# An open container: the current index of an array, or the current key of an object (None before
+# the key).
 _Step = int | bytes | None
 
 _Chunk = bytes | bytearray
@@ -37,13 +38,14 @@ _NOT_BLANK = re.compile(rb"[^ \t\r\n]")
 _NOT_LEADING = re.compile(rb"[^ \t\r\n\xef\xbb\xbf]")
 _QUOTE_OR_BACKSLASH = re.compile(rb'["\\]')
 
-# Structure, and strings: a short plain one whole (keys and words are), else its opening quote.
-# The bound keeps a long string from being searched twice.
+# Structural characters, and strings: a short one without escapes is matched whole, as keys and most
+# values are; of any other only the opening quote.  The bound avoids searching a long string twice.
 _TOKENS = re.compile(rb'[\[\]{},]|"(?:[^"\\]{0,64}+")?')
 
-# The usual answer takes two steps: all before the image's text, and all behind it.  What these do
-# not match is left to the tokens, and comes to the same.  A blank in the patterns stands for a gap,
-# whatever holds no token; a member holds no other, and is not on the way to the image.
+# Fast path: two patterns match everything before and after the image's text in a usual response.
+# Anything they do not match is scanned token by token, with the same result.  A blank in the
+# patterns stands for a gap, which is any text without tokens.  A member has a plain value and a key
+# that is not on the path to the image.
 _GAP = rb'[^"\[\]{},]{0,64}+'
 _MEMBER = rb'(?!"(?:results|data)")(?:"[^"\\]{0,64}+" ){1,2}'
 
@@ -64,23 +66,23 @@ _LONGEST_CUT_ESCAPE = len(rb"\u002")
 
 class JsonScanner:
     """
-    Split a body, fed in pieces of any size, into the string at `results[0].data` and the rest.
+    Splits a body, fed in pieces of any size, into the string at `results[0].data` and the rest.
 
-    The time taken is linear in the body's length, however it is cut.
+    The time is linear in the length of the body, regardless of the size of the pieces.
     """
 
     def __init__(self) -> None:
         self.has_data = False
-        """Whether the string at `results[0].data` was met and is not empty."""
+        """Whether a string at `results[0].data` was found that is not empty."""
 
-        # The state: what reads on from here.
+        # The state of the scanner: the method that reads the next bytes.
         self._scan: Callable[[JsonScanner, _Chunk, int, int], int] = JsonScanner._scan_before
         self._pieces: list[bytes | memoryview] = []
         self._path: list[_Step] = []
         self._envelope = bytearray()
-        # Where the string being read began, if it goes over the end of a piece.
+        # Where in the envelope a string began that continues in the next piece.
         self._string_start = 0
-        # What was fed and cannot be read yet: an escape sequence cut in two, at most five bytes.
+        # The start of an escape sequence that continues in the next piece, at most five bytes.
         self._held = b""
         self._keys_met: set[int] = set()
 
@@ -88,12 +90,12 @@ class JsonScanner:
         self, chunk: _Chunk, start: int = 0, end: int | None = None
     ) -> list[bytes | memoryview]:
         """
-        Return what *chunk* holds of the image's text, unescaped; most often nothing or one piece.
+        Return the pieces of the image's text in *chunk*, unescaped; usually none or one.
 
-        What counts of *chunk* is from *start* to *end*.  A piece without escape sequences is a view
-        of it, not a copy, good for as long as *chunk* is left unchanged; all else is copied.
+        Only the bytes of *chunk* from *start* to *end* are read.  A piece without escape sequences
+        is a view of *chunk*, valid until *chunk* is changed; everything else is copied.
 
-        Raw control characters are left in: they are no base64, and the base64 decoder says so.
+        Raw control characters, which JSON forbids, are kept: the base64 decoder refuses them.
 
         Raises `MalformedBodyError`, `MalformedBase64Error` or `TooLargeError`.
         """
@@ -110,14 +112,14 @@ class JsonScanner:
 
     def close(self) -> bytes:
         """
-        Declare the end of the body and return the envelope: the body, the image's text left empty.
+        Declare the end of the body and return the envelope: the body with the image's text removed.
 
         Raises `TruncatedBodyError` or `MalformedBodyError`.
         """
         if self._scan is JsonScanner._scan_before:
             raise MalformedBodyError("the body is empty")
         if self._scan is not JsonScanner._scan_after:
-            raise TruncatedBodyError("the body ends before its JSON does")
+            raise TruncatedBodyError("the body ends before its JSON is complete")
         return bytes(self._envelope).removeprefix(_BOM)
 
     def _scan_before(self, chunk: _Chunk, pos: int, end: int) -> int:
@@ -129,7 +131,7 @@ class JsonScanner:
         if chunk[start.end() - 1] == _QUOTE:
             self._scan = JsonScanner._scan_target
             self._path = _TARGET.copy()
-            self._keys_met = {1, 3}  # As deep as they are: `results` and `data`.
+            self._keys_met = {1, 3}  # The depths of `results` and `data`.
         else:
             self._scan = JsonScanner._scan_structure
             self._path = [None]
@@ -178,12 +180,12 @@ class JsonScanner:
                 self._held = match[0]
                 self._keep(chunk, start, pos - 1)
                 return pos
-            pos += 1  # Whatever is escaped, it does not end the string.
+            pos += 1  # An escaped character never ends the string.
         return self._keep(chunk, start, end)
 
     def _scan_target(self, chunk: _Chunk, pos: int, end: int) -> int:
-        # The first quote ends the string.  If a backslash escapes it, unescaping fails: such a
-        # text is no base64 anyway.
+        # The first quote ends the string.  If it is escaped by a backslash, unescaping fails, as it
+        # should: base64 text cannot contain a quote.
         quote = chunk.find(b'"', pos, end)
         stop = quote if quote >= 0 else end
         if chunk.find(b"\\", pos, stop) < 0:
@@ -208,12 +210,12 @@ class JsonScanner:
 
     def _scan_after(self, chunk: _Chunk, pos: int, end: int) -> int:
         if _NOT_BLANK.search(chunk, pos, end):
-            raise MalformedBodyError("something follows the JSON")
+            raise MalformedBodyError("there is data after the JSON document")
         return self._keep(chunk, pos, end)
 
     def _open(self, step: _Step) -> None:
         if len(self._path) == MAX_DEPTH:
-            raise MalformedBodyError(f"the JSON is nested more than {MAX_DEPTH} deep")
+            raise MalformedBodyError(f"the JSON is nested more than {MAX_DEPTH} levels deep")
         self._path.append(step)
 
     def _enter_key(self, key: bytes) -> None:
@@ -223,7 +225,7 @@ class JsonScanner:
         path[-1] = key
         if key not in _TARGET:
             return
-        # Which of two would count is a matter of taste among parsers, and one image is gone by now.
+        # Parsers differ in which of two equal keys counts, and one image is already passed on.
         if path == _TARGET[: len(path)]:
             if len(path) in self._keys_met:
                 raise MalformedBodyError(f"the JSON has the key {key.decode()} twice")
@@ -231,7 +233,7 @@ class JsonScanner:
 
     def _keep(self, chunk: _Chunk, start: int, end: int) -> int:
         if len(self._envelope) + end - start > MAX_ENVELOPE:
-            raise TooLargeError(f"the answer holds over {MAX_ENVELOPE} bytes besides the image")
+            raise TooLargeError(f"the answer has over {MAX_ENVELOPE} bytes besides the image")
         self._envelope += chunk[start:end]
         return end
 
@@ -240,11 +242,11 @@ def _unescape(text: bytes) -> bytes:
     try:
         return str(from_json(b'"%b"' % text)).encode()
     except ValueError as exc:
-        raise MalformedBase64Error("the image's text holds a broken escape sequence") from exc
+        raise MalformedBase64Error("the image data has an invalid escape sequence") from exc
 
 
 def _unescape_key(key: bytes) -> bytes:
     try:
         return str(from_json(b'"%b"' % key)).encode()
     except ValueError as exc:
-        raise MalformedBodyError("the JSON has a key with a broken escape sequence") from exc
+        raise MalformedBodyError("the JSON has a key with an invalid escape sequence") from exc

@@ -1,5 +1,5 @@
 """
-`decoding.base64`: base64 text in pieces → bytes.
+Tests of `decoding.base64`, the strict incremental decoder.
 """
 
 import base64
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from batchfetch.decoding.base64 import Base64Decoder
 from batchfetch.errors import MalformedBase64Error
 
-# The standard library's own judgement will not do: it lets "QUJD=" pass.
+# The standard library is not strict enough as a reference: it accepts "QUJD=".
 GRAMMAR = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 
 TEXTS = [b"", b"QUJD", b"QUI=", b"QQ==", b"+/+/QUJD", base64.b64encode(bytes(range(100)))]
@@ -30,7 +30,7 @@ def decode(pieces):
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_does_not_care_where_it_is_cut(text):
+def test_the_division_into_pieces_does_not_matter(text):
     """
     Any division of the text decodes to the same bytes.
     """
@@ -64,9 +64,9 @@ def test_does_not_care_where_it_is_cut(text):
         b'QU"D',
     ],
 )
-def test_refuses_all_else(text):
+def test_refuses_invalid_text(text):
     """
-    What is not base64 to the last character is refused, however it is cut.
+    Text that is not valid base64 is refused, in any division.
     """
     for pieces in splits(text):
         with pytest.raises(MalformedBase64Error):
@@ -76,7 +76,7 @@ def test_refuses_all_else(text):
 @given(text=st.text("QUJDab+/9===\n -_", max_size=24).map(str.encode), positions=cuts())
 def test_agrees_with_the_grammar(text, positions):
     """
-    Accepted is what RFC 4648 calls base64, and nothing else; the bytes are the standard library's.
+    Text is accepted exactly if RFC 4648 allows it, and decodes as the standard library decodes it.
     """
     if GRAMMAR.fullmatch(text):
         assert decode(cut(text, positions)) == base64.b64decode(text, validate=True)
@@ -88,7 +88,7 @@ def test_agrees_with_the_grammar(text, positions):
 @given(data=st.binary(max_size=300), positions=cuts())
 def test_returns_what_was_encoded(data, positions):
     """
-    Encoded, cut and decoded again, bytes are themselves; views serve as well as bytes.
+    Bytes that are encoded, divided and decoded are unchanged; the pieces may be views.
     """
     pieces = cut(base64.b64encode(data), positions)
     assert decode(map(memoryview, pieces)) == data

@@ -1,5 +1,5 @@
 """
-`decoding.image`: the image's text in pieces → its bytes, checked, measured and hashed.
+Tests of `decoding.image`: decoding, validation, size limit and hash.
 """
 
 import base64
@@ -26,7 +26,7 @@ MIB = 2**20
 
 def decode(pieces, *, encoded=True, checksum=Checksum.SHA256, max_bytes=MIB):
     """
-    Return the bytes and the measures of the image in *pieces*.
+    Return the bytes of the image in *pieces*, and its size and hash.
     """
     decoder = ImageDecoder(encoded=encoded, checksum=checksum, max_bytes=max_bytes)
     data = b"".join([decoder.decode(piece) for piece in pieces])
@@ -42,30 +42,30 @@ def test_decodes_base64():
         assert decode(pieces) == (SMALL, image)
 
 
-def test_takes_the_image_itself():
+def test_accepts_an_image_that_is_not_encoded():
     """
-    What is not encoded goes through the same checks and is measured the same.
+    Data that is not base64 is validated, measured and hashed in the same way.
     """
     image = Image(len(SMALL), hashlib.sha256(SMALL).hexdigest())
     for pieces in splits(SMALL):
         assert decode(map(memoryview, pieces), encoded=False) == (SMALL, image)
 
 
-def test_hashes_only_if_asked():
+def test_hashes_only_on_request():
     """
-    Without a checksum there is the size alone.
+    Without a checksum the result has the size only.
     """
     assert decode([SMALL], encoded=False, checksum=Checksum.NONE)[1] == Image(len(SMALL), None)
 
 
-def test_the_limit_is_the_largest_image():
+def test_the_limit_is_the_largest_size_allowed():
     """
-    An image of just the limit passes; one byte more is refused before it is handed out.
+    An image of exactly the limit is accepted; one byte more is refused before it is returned.
     """
     decode([SMALL], encoded=False, max_bytes=len(SMALL))
     decoder = ImageDecoder(encoded=False, checksum=Checksum.NONE, max_bytes=len(SMALL) - 1)
     assert decoder.decode(SMALL[:-1]) == SMALL[:-1]
-    with pytest.raises(TooLargeError):
+    with pytest.raises(TooLargeError, match=f"more than {len(SMALL) - 1} bytes"):
         decoder.decode(SMALL[-1:])
 
 
@@ -82,9 +82,9 @@ def test_the_limit_is_the_largest_image():
         (base64.b64encode(SMALL).replace(b"i", b"-"), MalformedBase64Error),
     ],
 )
-def test_refuses_what_is_not_sound(text, error):
+def test_refuses_invalid_images(text, error):
     """
-    Text that is no base64, no PNG, or no sound one is refused, however it is cut.
+    Text that is not base64, not a PNG, or not a valid one is refused, in any division.
     """
     for pieces in splits(text):
         with pytest.raises(error):
@@ -95,7 +95,7 @@ def large_body(mebibytes):
     """
     Generate a completed task's answer with an image of *mebibytes*, in network-sized pieces.
     """
-    # Both are multiples of three, so that their base64 can be joined.
+    # The lengths of both are multiples of three, so that their base64 can be joined.
     start = SIGNATURE + ihdr()
     block = chunk(b"IDAT", bytes(3 * 2**16 - 12))
     yield b'{"taskStatus":"Completed","results":[{"data":"' + base64.b64encode(start)
@@ -105,7 +105,7 @@ def large_body(mebibytes):
 
 def test_memory_does_not_grow_with_the_image():
     """
-    A large image passes through in the memory of a few pieces.
+    A large image is decoded in the memory of a few pieces.
     """
     results = ResultDecoder("any")
     decoder = ImageDecoder(encoded=True, checksum=Checksum.SHA256, max_bytes=100 * MIB)
@@ -122,9 +122,9 @@ def test_memory_does_not_grow_with_the_image():
     assert peak < 2 * MIB
 
 
-def test_many_images_share_nothing():
+def test_decoders_are_independent():
     """
-    One image's end is not another's.
+    Two images decoded in turn each get their own hash.
     """
     pair = [
         ImageDecoder(encoded=False, checksum=Checksum.SHA256, max_bytes=MIB),

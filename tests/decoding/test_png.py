@@ -1,5 +1,5 @@
 """
-`decoding.png`: image bytes in pieces → sound, or why not.
+Tests of `decoding.png`, the incremental validator.
 """
 
 import io
@@ -21,7 +21,7 @@ from batchfetch.errors import CorruptPngError, NotPngError
 
 def check(pieces):
     """
-    Walk through *pieces* to the end.
+    Validate the PNG in *pieces*.
     """
     checker = PngChecker()
     for piece in pieces:
@@ -33,16 +33,16 @@ def check(pieces):
 @pytest.mark.parametrize("options", [{}, {"compress_level": 0}, {"dpi": (300, 300)}])
 def test_accepts_what_pillow_writes(mode, options):
     """
-    Images of every kind pass.
+    Images of every pixel format are accepted.
     """
     file = io.BytesIO()
     Image.new(mode, (300, 200)).save(file, "PNG", **options)
     check([file.getvalue()])
 
 
-def test_does_not_care_where_it_is_cut():
+def test_the_division_into_pieces_does_not_matter():
     """
-    Any division of a sound image passes.
+    Any division of a valid image is accepted.
     """
     for pieces in splits(SIGNATURE + ihdr() + TEXT + IDAT + IDAT + TEXT + IEND):
         check(pieces)
@@ -50,7 +50,7 @@ def test_does_not_care_where_it_is_cut():
 
 def test_refuses_every_flipped_bit():
     """
-    No single wrong bit goes unseen.
+    Every single-bit error is detected.
     """
     for position in range(len(SMALL) * 8):
         image = bytearray(SMALL)
@@ -60,9 +60,9 @@ def test_refuses_every_flipped_bit():
 
 
 @pytest.mark.parametrize(("missing", "module"), [("nothing", "isal.isal_zlib"), ("isal", "zlib")])
-def test_checks_with_what_is_installed(missing, module, tmp_path):
+def test_uses_isal_if_it_is_installed(missing, module, tmp_path):
     """
-    The faster library is used if it is there, and nothing depends on it.
+    The faster library is used if it is installed; without it the results are the same.
     """
     program = """if True:
         import sys
@@ -108,9 +108,9 @@ def test_refuses_every_proper_prefix():
     "image",
     [b"", SIGNATURE[:7], b"\xff\xd8\xff\xe0 JFIF", b"GIF89a..", SMALL[1:], b"<html></html>"],
 )
-def test_says_what_is_no_png(image):
+def test_refuses_data_without_the_signature(image):
     """
-    Without the signature it is no PNG at all.
+    Data without the PNG signature is not a PNG, which is an error of its own.
     """
     for pieces in splits(image):
         with pytest.raises(NotPngError):
@@ -118,36 +118,36 @@ def test_says_what_is_no_png(image):
 
 
 @pytest.mark.parametrize(
-    ("chunks", "words"),
+    ("chunks", "message"),
     [
         ([], "before its IEND chunk, after the signature"),
         ([ihdr()], r"before its IEND chunk, after chunk 1 \(IHDR\)"),
         ([ihdr(), IDAT], r"before its IEND chunk, after chunk 2 \(IDAT\)"),
         ([ihdr(), chunk(b"IDAT", b"abc", crc=1), IEND], r"CRC of chunk 2 \(IDAT\)"),
         ([ihdr(), IDAT, chunk(b"IEND", crc=1)], r"CRC of chunk 3 \(IEND\)"),
-        ([ihdr(), IDAT, IEND, b"\0"], "follows"),
-        ([ihdr(), IDAT, IEND, IEND], "follows"),
+        ([ihdr(), IDAT, IEND, b"\0"], "data after"),
+        ([ihdr(), IDAT, IEND, IEND], "data after"),
         ([IDAT, IEND], "first chunk"),
         ([TEXT, ihdr(), IDAT, IEND], "first chunk"),
         ([ihdr(), ihdr(), IDAT, IEND], "first chunk"),
-        ([ihdr(width=0), IDAT, IEND], "no pixels"),
-        ([ihdr(height=0), IDAT, IEND], "no pixels"),
-        ([ihdr(width=2**31), IDAT, IEND], "too large"),
+        ([ihdr(width=0), IDAT, IEND], "0 x 2: no pixels"),
+        ([ihdr(height=0), IDAT, IEND], "2 x 0: no pixels"),
+        ([ihdr(width=2**31), IDAT, IEND], "2147483648 x 2: too large"),
         ([chunk(b"IHDR", b"12 bytes....")], "12 bytes"),
         ([ihdr(), IEND], "no IDAT"),
-        ([ihdr(), IDAT, TEXT, IDAT, IEND], "one run"),
+        ([ihdr(), IDAT, TEXT, IDAT, IEND], "not consecutive"),
         ([ihdr(), IDAT, chunk(b"IEND", b"x")], "IEND"),
         ([ihdr(), struct.pack(">I4s", 2**31, b"IDAT")], r"chunk 1 \(IHDR\)"),
-        ([ihdr(), chunk(b"ID T", b""), IEND], "no chunk"),
-        ([ihdr(), chunk(b"ID\xc4T", b""), IEND], "no chunk"),
+        ([ihdr(), chunk(b"ID T", b""), IEND], "not a chunk"),
+        ([ihdr(), chunk(b"ID\xc4T", b""), IEND], "not a chunk"),
     ],
 )
-def test_says_what_is_wrong(chunks, words):
+def test_names_the_problem_and_its_place(chunks, message):
     """
-    A PNG that is not sound is refused with a sentence that names the place.
+    An invalid PNG is refused with a message that names the place.
     """
     for pieces in splits(SIGNATURE + b"".join(chunks)):
-        with pytest.raises(CorruptPngError, match=words):
+        with pytest.raises(CorruptPngError, match=message):
             check(pieces)
 
 
@@ -158,9 +158,9 @@ def test_says_what_is_wrong(chunks, words):
     ),
     positions=cuts(),
 )
-def test_agrees_with_a_plain_reading(chunks, positions):
+def test_agrees_with_a_reference_reader(chunks, positions):
     """
-    Accepted is what a reader of whole files accepts.
+    An image is accepted exactly if a reader of complete files accepts it.
     """
     image = SIGNATURE + ihdr() + b"".join(chunks)
     try:
@@ -171,16 +171,16 @@ def test_agrees_with_a_plain_reading(chunks, positions):
         assert is_sound(image)
 
 
-def test_takes_chunks_by_the_hundred_thousand():
+def test_accepts_a_hundred_thousand_chunks():
     """
-    Very many very small chunks are as good as few large ones.
+    The number of chunks is not limited.
     """
     check([SIGNATURE + ihdr() + TEXT * 100_000 + IDAT + IEND])
 
 
-def test_takes_a_chunk_in_many_pieces():
+def test_accepts_a_chunk_in_many_pieces():
     """
-    A chunk's CRC is the same however many pieces it comes in.
+    A chunk's CRC is computed over all pieces it arrives in.
     """
     image = SIGNATURE + ihdr() + chunk(b"IDAT", zlib.compress(bytes(200_000), 0)) + IEND
     check(memoryview(image)[start : start + 1000] for start in range(0, len(image), 1000))

@@ -1,5 +1,5 @@
 """
-`decoding.response`: a body in pieces → the image's text, and the answer around it.
+Tests of `decoding.response`: decoding a body into image data and an answer.
 """
 
 import json
@@ -25,7 +25,7 @@ from batchfetch.text import MAX_LENGTH
 
 def read(pieces, task_id=TASK_ID):
     """
-    Return the image and the answer that *pieces* hold.
+    Return the image and the answer in *pieces*.
     """
     decoder = ResultDecoder(task_id)
     base64 = Base64Decoder()
@@ -37,7 +37,7 @@ def read(pieces, task_id=TASK_ID):
 
 def answer_to(text):
     """
-    Return the answer in a body that holds no image.
+    Return the answer in a body that has no image.
     """
     data, answer = read([text])
     assert data == b""
@@ -45,7 +45,7 @@ def answer_to(text):
 
 
 @pytest.mark.parametrize("text", BODIES)
-def test_does_not_care_where_it_is_cut(text):
+def test_the_division_into_pieces_does_not_matter(text):
     """
     Any division of any spelling gives the same image and the same answer.
     """
@@ -59,7 +59,7 @@ def test_does_not_care_where_it_is_cut(text):
 @given(text=documents(), positions=cuts())
 def test_agrees_with_a_parser(text, positions):
     """
-    The image is what a parser and a strict decoder find, the status what the body says.
+    Image and status agree with a parser of complete documents and a strict decoder.
     """
     data, answer = read(cut(text, positions))
     assert data == payload_of(text)
@@ -67,9 +67,9 @@ def test_agrees_with_a_parser(text, positions):
 
 
 @given(text=documents(), share=st.floats(0, 1, exclude_max=True))
-def test_no_proper_prefix_passes(text, share):
+def test_refuses_every_proper_prefix(text, share):
     """
-    A body that ends early is cut off or empty, never an answer.
+    A truncated body is an error, never an answer.
     """
     with pytest.raises(DecodeError):
         read([text[: int(share * len(text.rstrip()))]])
@@ -78,7 +78,7 @@ def test_no_proper_prefix_passes(text, share):
 @given(text=garbled(), positions=cuts())
 def test_accepts_nothing_a_parser_refuses(text, positions):
     """
-    After any accident a body is refused, or is JSON with that very image.
+    A damaged body is refused, or is valid JSON with exactly the image returned.
     """
     try:
         data, _ = read(cut(text, positions))
@@ -92,7 +92,7 @@ def test_accepts_nothing_a_parser_refuses(text, positions):
 @given(text=st.binary(max_size=200), positions=cuts())
 def test_noise_is_refused(text, positions):
     """
-    Random bytes are no answer.
+    Random bytes are not accepted as an answer.
     """
     with pytest.raises(DecodeError):
         read(cut(text, positions))
@@ -132,7 +132,7 @@ def test_knows_every_status(status, expected):
 )
 def test_refuses_an_unknown_status(status, shown):
     """
-    A status nobody documented is no answer, and the error names it.
+    A status that is not documented is an error, and the message names it.
     """
     with pytest.raises(MalformedBodyError, match=f"taskStatus: .*{shown}"):
         answer_to(body(taskStatus=status, results=None))
@@ -140,7 +140,7 @@ def test_refuses_an_unknown_status(status, shown):
 
 def test_bounds_an_unknown_status():
     """
-    What stands where a status should is quoted at a sane length, without control characters.
+    An unknown status is quoted with limited length and without control characters.
     """
     with pytest.raises(MalformedBodyError) as caught:
         answer_to(body(taskStatus="\x1b" + "x" * 5000, results=None))
@@ -148,9 +148,9 @@ def test_bounds_an_unknown_status():
     assert str(caught.value).isprintable()
 
 
-def test_refuses_no_status():
+def test_refuses_a_missing_status():
     """
-    The status is the one field that must be there.
+    The status is the only required field.
     """
     with pytest.raises(MalformedBodyError, match="taskStatus"):
         answer_to(b"{}")
@@ -169,7 +169,7 @@ def test_refuses_no_status():
 )
 def test_knows_every_response_status_code(code, expected):
     """
-    A code is a name, its number, or whatever the service says, made harmless.
+    A code is a documented name or its number; any other value is sanitized and kept.
     """
     answer = answer_to(body(responseStatusCode=code, taskStatus="Pending", results=None))
     assert answer.response_status_code == expected
@@ -194,18 +194,18 @@ def test_everything_else_may_be_missing(text):
     assert (answer.messages, answer.warnings) == ((), ())
 
 
-@pytest.mark.parametrize("said", [None, "", TASK_ID, TASK_ID.upper()])
-def test_accepts_its_own_id(said):
+@pytest.mark.parametrize("answer_id", [None, "", TASK_ID, TASK_ID.upper()])
+def test_accepts_its_own_id(answer_id):
     """
-    The answer's id is the one asked for in any case, or is not given.
+    The answer's id may be the requested one in any case, or missing.
     """
-    answer = answer_to(body(id=said, taskStatus="Pending", results=None))
+    answer = answer_to(body(id=answer_id, taskStatus="Pending", results=None))
     assert answer.status is TaskStatus.PENDING
 
 
 def test_accepts_an_id_that_is_a_number():
     """
-    An id is opaque: one made of digits may come as a number.
+    An id of digits may be a JSON number.
     """
     decoder = ResultDecoder("1234")
     decoder.feed(b'{"id":1234,"taskStatus":"Pending"}')
@@ -215,7 +215,7 @@ def test_accepts_an_id_that_is_a_number():
 @pytest.mark.parametrize("status", ["Completed", "Pending", "NotExist"])
 def test_refuses_another_id(status):
     """
-    An answer about another task is not ours, whatever it says.
+    An answer for another task is an error, regardless of its status.
     """
     with pytest.raises(WrongTaskError, match="'TTS-\ufffd'"):
         read([body(id="TTS-\u202e", taskStatus=status)])
@@ -225,7 +225,7 @@ def test_refuses_another_id(status):
 @pytest.mark.parametrize("code", ["Ok", "NoAnyResultData", None])
 def test_completed_needs_an_image(data, code):
     """
-    A task that is completed and has no image is a fault of its own.
+    A completed task without an image is an error.
     """
     with pytest.raises(NoDataError):
         read([body(data=data, responseStatusCode=code)])
@@ -233,15 +233,15 @@ def test_completed_needs_an_image(data, code):
 
 def test_a_lost_result_is_an_answer():
     """
-    A task that is completed and whose image is lost says so; that is for the caller to judge.
+    A completed task whose image is lost is an answer that says so, not an error.
     """
     answer = answer_to(body(results=None, responseStatusCode="ResultDataLost"))
     assert answer == Answer(TaskStatus.COMPLETED, "ResultDataLost")
 
 
-def test_hands_on_the_service_s_words():
+def test_returns_messages_and_warnings():
     """
-    Messages and warnings come with any status, and nulls among them are left out.
+    Messages and warnings are returned for any status, without the nulls among them.
     """
     error = {"messages": ["skewed", None, "dark"], "warnings": ["small"]}
     _, answer = read([body(error=error)])
@@ -250,9 +250,9 @@ def test_hands_on_the_service_s_words():
     assert answer.warnings == ("small",)
 
 
-def test_bounds_the_service_s_words():
+def test_limits_messages_and_warnings():
     """
-    Texts are cut in length and number, and cannot move a terminal.
+    Texts are limited in length and number, and have no control characters.
     """
     error = {"messages": ["x" * 5000] * 150, "warnings": ["\x1b[2J\n"]}
     answer = answer_to(body(taskStatus="Error", results=None, error=error))
@@ -282,18 +282,18 @@ def test_bounds_the_service_s_words():
         (body()[: len(body()) // 2], TruncatedBodyError),
     ],
 )
-def test_tells_cut_off_from_garbled(text, error):
+def test_distinguishes_truncated_from_malformed(text, error):
     """
-    A body that broke off is told from one that is not the JSON promised, however it is cut.
+    A truncated body and one that is not the documented JSON give different errors.
     """
     for pieces in splits(text):
         with pytest.raises(error):
             read(pieces)
 
 
-def test_a_file_is_its_own_image():
+def test_a_file_body_is_the_image():
     """
-    An endpoint that sends the image itself: all of the body is the image, and it is completed.
+    The whole body of a file endpoint is the image, and the task is completed.
     """
     decoder = FileDecoder(TASK_ID)
     pieces = [piece for chunk in (b"\x89PNG", b"", b"...") for piece in decoder.feed(chunk)]
@@ -301,9 +301,9 @@ def test_a_file_is_its_own_image():
     assert decoder.close() == Answer(TaskStatus.COMPLETED)
 
 
-def test_an_empty_file_is_no_answer():
+def test_an_empty_file_body_is_an_error():
     """
-    An endpoint that sends the image itself and sends nothing is at fault.
+    A file endpoint must not answer with an empty body.
     """
     decoder = FileDecoder(TASK_ID)
     assert decoder.feed(b"") == []

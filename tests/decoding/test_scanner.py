@@ -1,5 +1,5 @@
 """
-`decoding.scanner`: JSON bytes → the image's text, and everything around it.
+Tests of `decoding.scanner`, which separates the image's text from the rest of the JSON.
 """
 
 import json
@@ -29,9 +29,9 @@ def scan(pieces):
     return text, envelope
 
 
-def emptied(text):
+def without_image(text):
     """
-    Return what *text* says, the image's text left empty.
+    Return the parsed JSON of *text* with the image's text left empty.
     """
     answer = json.loads(text)
     answer["results"][0]["data"] = ""
@@ -39,29 +39,29 @@ def emptied(text):
 
 
 @pytest.mark.parametrize("text", BODIES)
-def test_does_not_care_where_it_is_cut(text):
+def test_the_division_into_pieces_does_not_matter(text):
     """
-    Any division of any spelling gives the same text and the same rest.
+    Any division of any spelling gives the same text and the same envelope.
     """
     for pieces in splits(text):
         data, envelope = scan(pieces)
         assert data == DATA.encode()
-        assert json.loads(envelope) == emptied(text)
+        assert json.loads(envelope) == without_image(text)
 
 
 @given(text=documents(), positions=cuts())
 def test_agrees_with_a_parser(text, positions):
     """
-    Text and rest are what a parser of whole documents finds.
+    Text and envelope agree with a parser of complete documents.
     """
     data, envelope = scan(cut(text, positions))
     assert data.decode() == json.loads(text)["results"][0]["data"]
-    assert json.loads(envelope) == emptied(text)
+    assert json.loads(envelope) == without_image(text)
 
 
 def outcome(pieces):
     """
-    Return what scanning *pieces* comes to, be it an error.
+    Return the result of scanning *pieces*, or the type and message of the error.
     """
     try:
         return scan(pieces)
@@ -70,19 +70,19 @@ def outcome(pieces):
 
 
 @given(text=lookalikes(), positions=cuts())
-def test_the_short_way_leads_to_the_same(text, positions):
+def test_the_fast_path_gives_the_same_result(text, positions):
     """
-    A body that comes whole, or in large pieces, is read as it is read byte by byte.
+    A body in one piece or a few gives the same result as byte by byte.
     """
-    slowly = outcome([text[i : i + 1] for i in range(len(text))])
-    assert outcome([text]) == slowly
-    assert outcome(cut(text, positions)) == slowly
+    byte_by_byte = outcome([text[i : i + 1] for i in range(len(text))])
+    assert outcome([text]) == byte_by_byte
+    assert outcome(cut(text, positions)) == byte_by_byte
 
 
 @pytest.mark.parametrize("text", BODIES)
-def test_reads_from_a_buffer_that_is_used_again(text):
+def test_reads_from_a_reused_buffer(text):
     """
-    Nothing is kept of a buffer but the pieces handed out, and only its part that counts is read.
+    Only the given part of a buffer is read, and only the returned pieces refer to it.
     """
     for pieces in splits(text):
         scanner, data = JsonScanner(), b""
@@ -93,13 +93,13 @@ def test_reads_from_a_buffer_that_is_used_again(text):
             data += b"".join(scanner.feed(buffer, 1, end))
             buffer[:] = b'"' * len(buffer)
         assert data == DATA.encode()
-        assert json.loads(scanner.close()) == emptied(text)
+        assert json.loads(scanner.close()) == without_image(text)
 
 
 @pytest.mark.parametrize("text", BODIES)
-def test_no_proper_prefix_passes(text):
+def test_refuses_every_proper_prefix(text):
     """
-    A body that ends early is told from a whole one, wherever it ends.
+    A truncated body is refused, wherever it ends.
     """
     for end in range(len(text.rstrip())):
         scanner = JsonScanner()
@@ -108,7 +108,7 @@ def test_no_proper_prefix_passes(text):
             scanner.close()
 
 
-def test_hands_out_views():
+def test_returns_views():
     """
     Text without escapes is a view of what was fed, not a copy.
     """
@@ -124,9 +124,9 @@ def test_hands_out_views():
     "data",
     [None, 7, True, {}, {"data": "AAAA"}, [], ["AAAA"], ""],
 )
-def test_knows_when_there_is_no_text(data):
+def test_recognizes_missing_image_text(data):
     """
-    What is no string, or an empty one, is no image; it stays where it is.
+    A value that is not a string, or an empty string, is not an image and stays in the envelope.
     """
     text, envelope = scan([body(data=data)])
     assert text == b""
@@ -152,9 +152,9 @@ def test_knows_when_there_is_no_text(data):
         b'{"results":[{"dat\\\\u0061":"AAAA"}]}',
     ],
 )
-def test_passes_over_decoys(text):
+def test_ignores_strings_at_other_paths(text):
     """
-    Text anywhere else is part of the rest.
+    A string at any other path stays in the envelope.
     """
     for pieces in splits(text):
         assert scan(pieces) == (b"", text)
@@ -170,9 +170,9 @@ def test_passes_over_decoys(text):
         b'{"results":[{"data":"AAAA"}],"r\\u0065sults":[{"data":"BBBB"}]}',
     ],
 )
-def test_refuses_two_images_in_one_place(text):
+def test_refuses_duplicate_keys_on_the_path(text):
     """
-    A key on the way to the image must not occur twice.
+    A key on the path to the image must not occur twice.
     """
     for pieces in splits(text):
         with pytest.raises(MalformedBodyError, match="twice"):
@@ -185,7 +185,7 @@ def test_refuses_two_images_in_one_place(text):
 )
 def test_refuses_broken_escapes_in_the_text(data):
     """
-    An escape that is none, or that base64 cannot hold, is refused however it is cut.
+    An escape sequence that is invalid, or not base64, is refused in any division.
     """
     for pieces in splits(b'{"results":[{"data":"AAAA' + data + b'AAAA"}]}'):
         with pytest.raises(MalformedBase64Error):
@@ -194,7 +194,7 @@ def test_refuses_broken_escapes_in_the_text(data):
 
 def test_refuses_broken_escapes_in_keys():
     """
-    A key that cannot be read might be any key.
+    A key with an invalid escape sequence is refused, because it might be any key.
     """
     for pieces in splits(rb'{"d\x61ta":1}'):
         with pytest.raises(MalformedBodyError, match="key"):
@@ -202,9 +202,9 @@ def test_refuses_broken_escapes_in_keys():
 
 
 @pytest.mark.parametrize("text", [b"", b" \r\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\t"])
-def test_refuses_nothing(text):
+def test_refuses_an_empty_body(text):
     """
-    An empty body is no answer.
+    A body of blanks, or of a byte order mark only, is an error.
     """
     for pieces in splits(text):
         with pytest.raises(MalformedBodyError, match="empty"):
@@ -215,27 +215,27 @@ def test_refuses_nothing(text):
     "text",
     [b"<html></html>", b"[]", b'"Completed"', b"null", b"x{}", '{"a":1}'.encode("utf-16")],
 )
-def test_refuses_what_is_no_object(text):
+def test_refuses_a_body_that_is_not_an_object(text):
     """
-    A page, another value or another encoding is refused at its first byte.
+    An HTML page, another JSON value or another encoding is refused at its first byte.
     """
     with pytest.raises(MalformedBodyError, match="not a JSON object"):
         JsonScanner().feed(text)
 
 
 @pytest.mark.parametrize("rest", [b"x", b"{}", b" }", b"\n\0", b"\xef\xbb\xbf"])
-def test_refuses_what_follows(rest):
+def test_refuses_data_after_the_document(rest):
     """
-    Behind the document there are blanks and nothing else.
+    Only blanks may follow the document.
     """
     for pieces in splits(b'{"a":{}} ' + rest):
-        with pytest.raises(MalformedBodyError, match="follows"):
+        with pytest.raises(MalformedBodyError, match="data after the JSON document"):
             scan(pieces)
 
 
 def test_bounds_the_depth():
     """
-    Nesting is taken to a depth no answer needs, and refused at once beyond.
+    Nesting is accepted to the limit, and refused at the first bracket beyond it.
     """
     deepest = b'{"a":' + b"[" * (MAX_DEPTH - 1) + b"]" * (MAX_DEPTH - 1) + b"}"
     assert scan([deepest]) == (b"", deepest)
@@ -257,7 +257,7 @@ def test_bounds_the_depth():
 )
 def test_bounds_everything_but_the_image(start, unit):
     """
-    An endless body that is not the image's text is refused after about a mebibyte.
+    An endless body outside the image's text is refused after about one mebibyte.
     """
     scanner = JsonScanner()
     scanner.feed(start)
@@ -273,7 +273,7 @@ def test_bounds_everything_but_the_image(start, unit):
 @pytest.mark.parametrize("path", [b'{"results":[{"data":"%b"}]}', b'{"a":"%b"}', b'{"%b":1}'])
 def test_long_strings_byte_by_byte(path):
     """
-    What was read is not read again: a long string in single bytes takes a second, not minutes.
+    The time is linear: a long string in single bytes takes a second, not minutes.
     """
     text = path % (b"A" * (MAX_ENVELOPE // 2))
     data, envelope = scan(text[i : i + 1] for i in range(len(text)))
@@ -281,13 +281,13 @@ def test_long_strings_byte_by_byte(path):
 
 
 @given(text=garbled(), positions=cuts())
-def test_accidents_do_not_crash_it(text, positions):
+def test_damaged_bodies_give_a_result_or_a_decode_error(text, positions):
     """
-    Whatever comes in, an answer comes out or an error of ours.
+    A damaged body gives a text and an envelope, or a `DecodeError`.
     """
     try:
         data, envelope = scan(cut(text, positions))
     except DecodeError:
         return
-    assert b"{" in envelope  # Whether it is JSON is for the parser of the envelope to say.
+    assert b"{" in envelope  # The parser of the envelope validates its grammar.
     assert len(data) + len(envelope) <= len(text)
