@@ -1,22 +1,22 @@
 """
-Everything batchfetch raises on purpose.
+Hierarchy of the exceptions that batchfetch raises.
 
     BatchFetchError
-    ├── SettingsError                  a setting, or a pair of them, makes no sense
-    ├── ManifestError                  the input is no manifest at all
-    ├── OutputLockedError              another run holds the output or the report
-    ├── CredentialsError               the service refuses us, or gives no token
-    ├── StorageError                   the disk: full, read-only, gone
-    │   └── ReportError                an outcome could not be recorded
-    └── JobError                       one question went wrong; the batch goes on
-        ├── TransportError             no usable answer came back
+    ├── SettingsError                  a setting, or a combination of two, is not valid
+    ├── ManifestError                  the input cannot be read as a manifest
+    ├── OutputLockedError              another run has locked the output or the report
+    ├── CredentialsError               the credentials are refused, or there is no token
+    ├── StorageError                   the storage failed: full, read-only or removed
+    │   └── ReportError                the report cannot be read or written
+    └── JobError                       one request failed; the batch goes on
+        ├── TransportError             no usable response was received
         │   ├── ConnectionLostError
         │   │   └── StaleConnectionError
         │   ├── StalledError
         │   ├── StatusError
         │   ├── RedirectedError
         │   └── UntrustedServerError
-        ├── DecodeError                the body is not what was promised
+        ├── DecodeError                the body is not a valid response
         │   ├── TruncatedBodyError
         │   ├── MalformedBodyError
         │   ├── MalformedBase64Error
@@ -25,11 +25,11 @@ Everything batchfetch raises on purpose.
         │   ├── TooLargeError
         │   ├── WrongTaskError
         │   └── NoDataError
-        ├── OutOfDescriptorsError      this machine gives no more files or connections
-        └── UnsafeNameError            the image's place is not a plain file inside the output
+        ├── OutOfDescriptorsError      the process cannot open more files or connections
+        └── UnsafeNameError            the image's path is not a regular file in the output
 
-The first fork is the one that matters: a `JobError` ends a question, everything else ends the
-batch.  The second is a property of the error: *transient* says whether asking again may help.
+A `JobError` ends one request; every other error ends the batch.  The attribute `transient` of a
+`JobError` tells whether repeating the request may succeed.
 """
 
 from collections.abc import Sequence
@@ -39,66 +39,66 @@ from batchfetch.statuses import TRANSIENT, meaning_of
 
 class BatchFetchError(Exception):
     """
-    Anything batchfetch raises on purpose.
+    Base class of the exceptions that batchfetch raises.
     """
 
 
 class SettingsError(BatchFetchError):
     """
-    A setting, or a pair of them, makes no sense.  Nothing was asked.
+    A setting, or a combination of two, is not valid.  No request was made.
     """
 
     def __init__(self, detail: str, problems: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__(detail)
         self.problems = problems
-        """What is wrong with each setting: its name (or nothing, for a pair), and a few words."""
+        """For each problem the setting's name, empty for a combination, and a description."""
 
 
 class ManifestError(BatchFetchError):
     """
-    The input cannot be read as a manifest at all.  Nothing was asked.
+    The input cannot be read as a manifest, or not to its end.
     """
 
 
 class OutputLockedError(BatchFetchError):
     """
-    Another run holds the output folder or the report.
+    Another run has locked the output or the report.
     """
 
 
 class CredentialsError(BatchFetchError):
     """
-    The service refuses the credentials, or a token can be had no longer.
+    The service refuses the credentials, or no access token can be obtained.
     """
 
 
 class StorageError(BatchFetchError):
     """
-    The disk cannot take what it is given: full, read-only, gone.
+    The storage failed: it is full, read-only or no longer there.
     """
 
 
 class ReportError(StorageError):
     """
-    The report cannot be read or written, so no outcome may be lost to it: the batch stops.
+    The report cannot be read or written; the batch stops so that no outcome goes unrecorded.
     """
 
 
 class JobError(BatchFetchError):
     """
-    One question about one job went wrong.  The poller turns it into an outcome or asks again.
+    One request of one job failed.  The poller repeats the request or makes the error an outcome.
     """
 
     reason: str = "bad_response"
-    """The report's stable code for it."""
+    """Stable code of the error in the report."""
 
     transient: bool = False
-    """Whether asking again may succeed."""
+    """Whether repeating the request may succeed."""
 
 
 class TransportError(JobError):
     """
-    No usable answer came back.
+    No usable response was received.
     """
 
     reason = "connection"
@@ -107,19 +107,19 @@ class TransportError(JobError):
 
 class ConnectionLostError(TransportError):
     """
-    The connection was refused, reset, or broke off in the middle of the answer.
+    The connection was refused or reset, or ended in the middle of the response.
     """
 
 
 class StaleConnectionError(ConnectionLostError):
     """
-    A connection kept from an earlier question was closed before it gave any answer to this one.
+    A connection kept open from an earlier request was closed before the response to this one.
     """
 
 
 class StalledError(TransportError):
     """
-    Nothing, or next to nothing, arrived for too long.
+    No data, or almost none, was received for too long.
     """
 
     reason = "timeout"
@@ -127,7 +127,7 @@ class StalledError(TransportError):
 
 class StatusError(TransportError):
     """
-    The answer's HTTP status is not one that carries a result.
+    The HTTP status of the response is not one that has a result.
     """
 
     def __init__(self, status: int, detail: str, retry_after: float | None = None) -> None:
@@ -137,12 +137,12 @@ class StatusError(TransportError):
         self.reason = f"http_{status}"
         self.transient = self.meaning in TRANSIENT
         self.retry_after = retry_after
-        """Seconds the service asks everyone to wait, if it said so."""
+        """Seconds of the response's Retry-After header, if it has one."""
 
 
 class RedirectedError(TransportError):
     """
-    The service points elsewhere; the token is not carried there.
+    The response is a redirect; it is not followed, because that would disclose the token.
     """
 
     reason = "redirect"
@@ -151,7 +151,7 @@ class RedirectedError(TransportError):
 
 class UntrustedServerError(TransportError):
     """
-    No secure connection can be made: the server's certificate is not trusted.
+    The server's certificate is not trusted.
     """
 
     transient = False
@@ -159,7 +159,7 @@ class UntrustedServerError(TransportError):
 
 class DecodeError(JobError):
     """
-    The body is not what was promised.
+    The body is not a valid response.
     """
 
     transient = True
@@ -167,7 +167,7 @@ class DecodeError(JobError):
 
 class TruncatedBodyError(DecodeError):
     """
-    The body ended in the middle.
+    The body is incomplete.
     """
 
     reason = "connection"
@@ -175,7 +175,7 @@ class TruncatedBodyError(DecodeError):
 
 class MalformedBodyError(DecodeError):
     """
-    The body is not the JSON that was promised.
+    The body is not the documented JSON.
     """
 
     reason = "bad_response"
@@ -183,7 +183,7 @@ class MalformedBodyError(DecodeError):
 
 class MalformedBase64Error(DecodeError):
     """
-    The image's text is not base64 to the last character.
+    The image data is not valid base64.
     """
 
     reason = "bad_base64"
@@ -191,7 +191,7 @@ class MalformedBase64Error(DecodeError):
 
 class NotPngError(DecodeError):
     """
-    The image does not begin like a PNG.
+    The image does not begin with the PNG signature.
     """
 
     reason = "not_png"
@@ -199,7 +199,7 @@ class NotPngError(DecodeError):
 
 class CorruptPngError(DecodeError):
     """
-    The image begins like a PNG and is not sound.
+    The image begins with the PNG signature but is not a valid PNG.
     """
 
     reason = "corrupt_png"
@@ -207,7 +207,7 @@ class CorruptPngError(DecodeError):
 
 class TooLargeError(DecodeError):
     """
-    The answer is larger than allowed; the rest of it was not read.
+    The response is larger than allowed; the rest of it was not read.
     """
 
     reason = "too_large"
@@ -216,7 +216,7 @@ class TooLargeError(DecodeError):
 
 class WrongTaskError(DecodeError):
     """
-    The answer is about another task.  It is asked once more, on a fresh connection.
+    The response is for another task.  The request is repeated once, on a new connection.
     """
 
     reason = "wrong_id"
@@ -225,7 +225,7 @@ class WrongTaskError(DecodeError):
 
 class NoDataError(DecodeError):
     """
-    The task is completed and the answer holds no image.
+    The task is completed but the response has no image.
     """
 
     reason = "no_data"
@@ -234,7 +234,7 @@ class NoDataError(DecodeError):
 
 class OutOfDescriptorsError(JobError):
     """
-    This machine gives no more files or connections: fewer must be in flight.
+    The process cannot open more files or connections; fewer requests must be in flight.
     """
 
     reason = "connection"
@@ -243,7 +243,7 @@ class OutOfDescriptorsError(JobError):
 
 class UnsafeNameError(JobError):
     """
-    The image's place is not a plain file inside the output: a symbolic link or a folder is there.
+    The image's path is not a regular file in the output but a symbolic link or a folder.
     """
 
     reason = "bad_name"

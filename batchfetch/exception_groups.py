@@ -1,5 +1,5 @@
 """
-Exceptions out of task groups, as whoever catches them expects them.
+Unwrapping of exception groups that contain a single exception.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 @contextmanager
 def unwrapped() -> Iterator[None]:
     """
-    Let a lone exception out of the groups that task groups put it in.
+    Raise the exception itself if a task group raises a group, possibly nested, of only one.
     """
     try:
         yield

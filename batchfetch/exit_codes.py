@@ -1,5 +1,5 @@
 """
-What a process is to exit with, in one place: the command's contract with its scripts.
+Exit codes of the command, and the rules that choose one for a run.
 """
 
 from enum import IntEnum
@@ -16,7 +16,7 @@ from batchfetch.errors import (
 
 class ExitCode(IntEnum):
     """
-    How a run of the command ended.
+    An exit code of the command; the manual's page on exit codes documents each.
     """
 
     COMPLETED = 0
@@ -31,7 +31,7 @@ class ExitCode(IntEnum):
     SIGTERM = 143
 
 
-# Of several failures the first of these counts.
+# If there are several failures, the first class in this order decides.
 _FAILURES: dict[type[BatchFetchError], ExitCode] = {
     CredentialsError: ExitCode.CREDENTIALS,
     StorageError: ExitCode.STORAGE,
@@ -44,17 +44,19 @@ _SIGNALS = {"SIGINT": ExitCode.SIGINT, "SIGTERM": ExitCode.SIGTERM}
 
 def gravity(failure: BatchFetchError) -> int:
     """
-    Return the place of *failure* among those that end a run, the gravest first.
+    Return the rank of *failure* among the errors that end a run; 0 is the gravest.
     """
-    for place, kind in enumerate(_FAILURES):
+    for rank, kind in enumerate(_FAILURES):
         if isinstance(failure, kind):
-            return place
+            return rank
     return len(_FAILURES)
 
 
 def code_of_failure(failure: BatchFetchError) -> ExitCode:
     """
-    Return the code of *failure*; raise it again if no caller should ever have seen it.
+    Return the code of *failure*.
+
+    Raises *failure* itself if it is not an error that ends a run: that is a defect.
     """
     for kind, code in _FAILURES.items():
         if isinstance(failure, kind):
@@ -64,9 +66,10 @@ def code_of_failure(failure: BatchFetchError) -> ExitCode:
 
 def code_of_run(failure: BatchFetchError | None, stopped_by: str | None, *, done: bool) -> ExitCode:
     """
-    Return the code of a run; when several hold, the gravest.
+    Return the code of a run; if several apply, the gravest.
 
-    *done* says whether every task of the manifest is Completed.
+    *stopped_by* is a signal's name, or the limit that ended the run, or None.  *done* says whether
+    every task of the manifest is Completed.
     """
     if isinstance(failure, CredentialsError | StorageError):
         return code_of_failure(failure)

@@ -1,5 +1,5 @@
 """
-The values that travel through the pipeline: jobs in, answers between, outcomes out.
+Data types of the pipeline: jobs, answers of the service, and outcomes.
 """
 
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from typing import NamedTuple, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
 STORED_FOR = 24 * 3600.0
-"""Seconds the service keeps a result, counted from its submission."""
+"""Seconds that the service keeps a result, counted from the task's submission."""
 
 
 class TaskStatus(StrEnum):
     """
-    Where the service says a task stands.
+    Status of a task, in the service's terms.
     """
 
     PENDING = "Pending"
@@ -28,14 +28,14 @@ class TaskStatus(StrEnum):
     @property
     def is_terminal(self) -> bool:
         """
-        Whether the service will say the same for ever.
+        Whether the status is final.
         """
         return self not in {TaskStatus.PENDING, TaskStatus.PROCESSING}
 
 
 class OutcomeStatus(StrEnum):
     """
-    What became of a job.  The first three are the service's words.
+    Final status of a job.  The first three are statuses of the service.
     """
 
     COMPLETED = "Completed"
@@ -47,40 +47,40 @@ class OutcomeStatus(StrEnum):
 
 
 NO_EXTRA: Mapping[str, JsonValue] = {}
-"""What most rows have besides; one for all of them."""
+"""The extra columns of a row that has none; shared, because most rows have none."""
 
 
 class Job(NamedTuple):
     """
-    One usable row of a manifest: a task to ask for and where its image goes.
+    One usable row of a manifest: a task, and the file for its image.
 
-    A tuple, as that is made four times as fast as a frozen dataclass: every row passes here.
+    A named tuple, because one is created four times as fast as a frozen dataclass.
     """
 
     task_id: str
 
     filename: str = ""
-    """The image's place below the output, `/` between folders, ending in `.png`; made from *name*
-    or *task_id*."""
+    """The image's path relative to the output, with `/` between folders, ending in `.png`; made
+    from *name* or *task_id*."""
 
     name: str | None = None
-    """What the image is to be called, by the rules of a manifest; the id if None."""
+    """The image's name by the rules of a manifest; None to use the task id."""
 
     submitted_at: datetime | None = None
-    """When the image was handed to the service (aware)."""
+    """When the task was submitted to the service; timezone-aware."""
 
     endpoint: str | None = None
-    """Overrides the setting for this task."""
+    """Endpoint of this task, a short name or a path; None to use that of the settings."""
 
     manifest: str | None = None
     line: int | None = None
 
     extra: Mapping[str, JsonValue] = NO_EXTRA
-    """The manifest's other columns."""
+    """The manifest's other columns, copied to the report."""
 
     def is_expired(self, now: datetime) -> bool:
         """
-        Whether the service must have deleted the result by *now*, as far as the manifest tells.
+        Whether the result has been deleted by *now*; False if the submission time is not known.
         """
         if self.submitted_at is None:
             return False
@@ -90,7 +90,7 @@ class Job(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class BadRow:
     """
-    One row of a manifest that cannot be used, and why.
+    One row of a manifest that cannot be used, and the reason.
     """
 
     reason: str
@@ -106,7 +106,7 @@ class BadRow:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """
-    What the service said of a task, around the image.
+    The service's answer about a task, without the image.
     """
 
     status: TaskStatus
@@ -118,107 +118,107 @@ class Answer:
 @dataclass(frozen=True, slots=True)
 class Image:
     """
-    An image that was checked and is in its place.
+    A validated image.
     """
 
     size: int
     """Bytes."""
 
     sha256: str | None
-    """Hexadecimal; None if no checksum was asked for."""
+    """Hexadecimal; None if the settings request no checksum."""
 
 
 @dataclass(slots=True)
 class JobState:
     """
-    A job and what has been asked about it so far: the one mutable record while it is unsettled.
+    Mutable state of a job until it is settled: its requests so far and the last answer.
 
-    Its fields are written by its own methods only.  Times are seconds on the run's monotonic clock.
+    Only its own methods write its fields.  Times are seconds on the run's monotonic clock.
     """
 
     job: Job
 
     ordinal: int = 0
-    """The job's place in the manifest, from 0."""
+    """The job's position in the manifest, from 0."""
 
     calls: int = 0
-    """API calls so far, in this run."""
+    """API calls made so far in this run."""
 
     faults: int = 0
-    """Questions in a row that got no usable answer."""
+    """Consecutive requests without a usable answer."""
 
     refusals: int = 0
-    """Tokens in a row that the service did not take."""
+    """Consecutive requests whose token was refused."""
 
     wrong_answers: int = 0
-    """Answers that were about another task."""
+    """Answers that were for another task."""
 
     first_asked: float | None = None
 
     unfinished_at: float | None = None
-    """When the service last said that it is not ready."""
+    """When the service last answered that the task is not ready."""
 
     first_call_at: datetime | None = None
 
     answer: Answer | None = None
-    """The last usable one."""
+    """The last usable answer."""
 
     def ask(self, now: float) -> None:
         """
-        Note that a question about the job begins.
+        Record that a request begins at *now*.
         """
         if self.first_asked is None:
             self.first_asked, self.first_call_at = now, datetime.now(UTC)
 
     def count_call(self) -> None:
         """
-        Note that a request was sent.
+        Count a request that was sent.
         """
         self.calls += 1
 
     def take_answer(self, answer: Answer) -> None:
         """
-        Note a usable *answer*.
+        Record a usable *answer* and reset the consecutive failures.
         """
         self.faults = self.refusals = 0
         self.answer = answer
 
     def count_fault(self) -> int:
         """
-        Note that a question got no usable answer; return how many in a row.
+        Count a request without a usable answer; return how many there were in a row.
         """
         self.faults += 1
         return self.faults
 
     def count_refusal(self) -> int:
         """
-        Note that the token was refused; return how many in a row.
+        Count a request whose token was refused; return how many there were in a row.
         """
         self.refusals += 1
         return self.refusals
 
     def count_wrong_answer(self) -> int:
         """
-        Note an answer about another task; return how many there were.
+        Count an answer for another task; return how many there were.
         """
         self.wrong_answers += 1
         return self.wrong_answers
 
     def note_unfinished(self, now: float | None) -> None:
         """
-        Note when the service said that the task is not ready; None forgets it.
+        Record that the service answered at *now* that the task is not ready; None clears the time.
         """
         self.unfinished_at = now
 
 
 class Outcome(BaseModel):
     """
-    What became of one job: a line of the report.
+    Final result of one job: a line of the report.
 
-    The report's documentation is the documentation of these fields; `status` is its key `outcome`.
+    The manual's page on the report documents the fields; `status` has the key `outcome` there.
     """
 
-    # Built on first use: `--help`, which imports this, should not pay for it.
+    # The validator is built on first use, because `--help` imports this module and needs none.
     model_config = ConfigDict(frozen=True, populate_by_name=True, extra="ignore", defer_build=True)
 
     task_id: str | None
@@ -253,7 +253,7 @@ class Outcome(BaseModel):
         image: Image | None = None,
     ) -> Self:
         """
-        Return the outcome of *state*, as things stand.
+        Return the outcome of *state* with *status*, from its job and its last answer.
         """
         job, answer = state.job, state.answer
         return cls(

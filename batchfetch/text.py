@@ -1,14 +1,14 @@
 """
-Text from outside, made fit to be shown.
+Sanitizing of untrusted text, and removal of secrets, before text is displayed or logged.
 """
 
 MAX_LENGTH = 1000
-"""Characters kept of any one text the service sends."""
+"""The most characters kept of one text from the service."""
 
 _REPLACEMENT = "\ufffd"
 
-# What could move a terminal, forge a line of a log, turn text around, or not be encoded at all:
-# C0 and C1 controls, the bidirectional controls, line and paragraph separators, lone surrogates.
+# Characters that can control a terminal, forge a log line, reverse text or fail to encode: C0 and
+# C1 controls, bidirectional controls, line and paragraph separators, lone surrogates.
 _HARMFUL = (
     *range(0x20),
     *range(0x7F, 0xA0),
@@ -24,7 +24,7 @@ _HARMLESS = dict.fromkeys(_HARMFUL, _REPLACEMENT) | dict.fromkeys(map(ord, "\t\n
 
 def redact(text: str, *secrets: str) -> str:
     """
-    Return *text* with three asterisks in place of each of the *secrets*.
+    Return *text* with every occurrence of the *secrets* replaced by `***`.
     """
     for secret in secrets:
         text = text.replace(secret, "***")
@@ -35,8 +35,8 @@ def sanitize(text: str, limit: int = MAX_LENGTH) -> str:
     """
     Return *text* on one line, without control characters, in at most *limit* characters.
 
-    Tabs and line ends become blanks, every other control character U+FFFD.  A text that was cut
-    ends in an ellipsis.
+    Tabs and line ends become blanks, every other control character U+FFFD.  A longer text is cut
+    and ends with an ellipsis.
     """
     if len(text) > limit:
         text = text[: limit - 1] + "…"
