@@ -1,29 +1,28 @@
 """
-When it is worth asking.
+Scheduling: which task to poll and when, back-off, rate limits and cost estimates.
 
-Two things cost: a question that comes too early costs a call, an image that lies ready costs time.
-One price weighs them: *λ* calls for each second that an image lies ready.  If looking costs *m*
-wasted calls, and finds what became ready at a rate of *r* a second, the cheapest time between two
-looks is
+A poll that is too early costs one call, and an image that is ready but not fetched costs time.  The
+price *λ* relates the two: the calls it is worth to fetch one image one second earlier.  If a poll
+wastes *m* calls, and tasks become ready at *r* per second, the cheapest interval between polls is
 
-    wait = √(2·m / (λ·r))                                 (where m/wait + λ·r·wait/2 is least)
+    wait = √(2·m / (λ·r))                              (the minimum of m/wait + λ·r·wait/2)
 
-This is used twice. For one task known to be unfinished *m* is 1 and *r* its hazard, learned by
-`HazardEstimator` from other tasks of its age. For tasks not asked about yet *m* and *r* are
-measured by `Sweep`: the service works more or less in the order of submission, so a sweep goes
-along the tasks in that order, fetches what is ready with one call each, and ends where too much is
-not. To wait a second there saves *h* calls, the hazard, for each unfinished task, and costs *λ*
-for each ready one, so a sweep goes on while
+The formula is used twice.  For one task known to be unfinished, *m* is 1 and *r* its hazard, which
+`HazardEstimator` learns from other tasks of the same age.  For tasks not polled yet, `Sweep`
+measures *m* and *r*: the service processes tasks roughly in the order of submission, so a sweep
+polls them in that order, fetches each ready task with one call, and ends when too many are
+unfinished.  Waiting one second at that point saves *h* calls, the hazard, for each unfinished task,
+and costs *λ* for each ready one, so a sweep continues while
 
     unfinished / ready < λ / h
 
-*λ* is the user's dial, and rises near the end.  The batch waits for its last image, which costs *Λ*
-calls a second however many are left, so the last few share that and are worth hurrying for:
+The user sets *λ* by the setting `polling`, and it rises near the end: the batch is done when its
+last image is, and each second of that is worth *Λ* calls in all, shared by the tasks left:
 
     λ = max(λ₀, Λ / left)
 
 Source of the square root: J. B. Keller, "Optimum Checking Schedules for Systems Subject to Random
-Failure", Management Science 21 (1974); it is also the economic order quantity.
+Failure", Management Science 21 (1974); it is also the economic order quantity formula.
 """
 
 from batchfetch.scheduling.base import Pace

@@ -1,5 +1,5 @@
 """
-The interface to what holds questions back: how fast, how many at once, how many in all.
+Interface of the pacing of requests: rate, concurrency, call budget and cooldown.
 """
 
 from collections.abc import Callable
@@ -8,37 +8,37 @@ from typing import Protocol
 
 class Pace(Protocol):
     """
-    Says when a question may start, and is the only place that counts a call.
+    Decides when a request may start, and is the only place that counts calls.
 
-    Nothing here waits: whoever asks says what time it is (seconds on a monotonic clock) and is told
-    when to come back.
+    The methods never wait: the caller passes the current time, in seconds on a monotonic clock, and
+    gets the time from which it may go on.
     """
 
     @property
     def slots(self) -> int:
         """
-        The most questions in flight, ever.
+        The highest number of requests in flight that is ever allowed.
         """
         ...
 
     @property
     def limit(self) -> int:
         """
-        The most questions in flight at present.
+        The highest number of requests in flight that is allowed at present.
         """
         ...
 
     @property
     def in_flight(self) -> int:
         """
-        Questions that have started and not finished.
+        Requests that have started and not finished.
         """
         ...
 
     @property
     def calls(self) -> int:
         """
-        Calls made so far.
+        API calls made so far.
         """
         ...
 
@@ -52,55 +52,57 @@ class Pace(Protocol):
     @property
     def cooling_until(self) -> float:
         """
-        The time before which the service has asked everyone to wait.
+        The time until which the service has asked for no requests.
         """
         ...
 
     def listen(self, changed: Callable[[], None]) -> None:
         """
-        Call *changed* when a question may start sooner than `held_until` has said.
+        Register *changed*, which is called when a request may start earlier than `held_until` said.
         """
         ...
 
     def held_until(self, now: float) -> float | None:
         """
-        Return the time before which no question may start, endless if that depends on something
-        else; None if one may start *now*.
+        Return the time before which no request may start, or None if one may start *now*.
+
+        The time is infinite if it depends on another event, such as the end of a request.
         """
         ...
 
     def start(self, now: float) -> None:
         """
-        Note that a question starts, and count its call.
+        Record that a request starts, and count its call.
         """
         ...
 
     def give_back(self) -> None:
         """
-        Note that a question which started was never sent: no call after all.
+        Record that a started request was never sent, and take back its call.
         """
         ...
 
     def finish(self) -> None:
         """
-        Note that a question ended, however it did.
+        Record that a request ended, successfully or not.
         """
         ...
 
     def answered(self) -> None:
         """
-        Note that the service answers as it should.
+        Record that the service gave a regular answer.
         """
         ...
 
     def overloaded(self, asked_at: float, now: float) -> None:
         """
-        Note that a question asked at *asked_at* met too many others.
+        Record that the service was overloaded when it received the request started at *asked_at*.
         """
         ...
 
     def cool_down(self, now: float, retry_after: float | None) -> None:
         """
-        Note that the service wants everyone to wait, *retry_after* seconds if it said so.
+        Record that the service asked for fewer requests; *retry_after* is its wait in seconds, if
+        it gave one.
         """
         ...

@@ -1,5 +1,5 @@
 """
-What a batch will take, as far as that can be said before anything is asked.
+Estimate of a batch's calls, time and cost before its first request.
 """
 
 import math
@@ -7,54 +7,59 @@ from dataclasses import dataclass
 
 from batchfetch.settings import Polling, Settings
 
-_WASTE = {Polling.THRIFTY: 0.03, Polling.PROMPT: 1.6}
-"""Calls that come too early, for each task that the service is still busy with."""
+_WASTE_PER_TASK = {Polling.THRIFTY: 0.03, Polling.PROMPT: 1.6}
+"""Wasted calls for each task that is unfinished at the start."""
 
-_WASTE_AT_THE_ENDS = 2.0
-"""More of them, times the root of the number of tasks: to learn, and to hurry for the last."""
+_WASTE_PER_ROOT = 2.0
+"""Further wasted calls for each unit of √tasks: for learning, and for polling the last tasks more
+often."""
 
-_SECONDS_A_CALL = 0.1
+_SECONDS_PER_CALL = 0.1
+"""Assumed duration of a call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
     """
-    What a batch will take.
+    Estimated calls, time and cost of a batch.
     """
 
     tasks: int
-    """To be asked about."""
+    """Tasks to fetch."""
 
     least_calls: int
-    """If every image is ready when it is asked for."""
+    """Calls if every image is ready when its task is first polled."""
 
     expected_calls: int
-    """If the service still has them all before it."""
+    """Calls if no task has been processed at the start."""
 
     expected_seconds: float
-    """What so many calls take, if the service is not slower than that."""
+    """Duration of the expected calls, if the service processes the tasks fast enough."""
 
     least_cost: float | None
+    """Cost of `least_calls`, in the currency of the price per call; None without a price."""
+
     expected_cost: float | None
-    """In the currency of the price; None if there is no price."""
+    """Cost of `expected_calls`, in the same currency; None without a price."""
 
 
 def estimate(tasks: int, settings: Settings) -> Forecast:
     """
-    Say what fetching *tasks* with *settings* will take.
+    Estimate the calls, time and cost of fetching a number of *tasks* with *settings*.
 
-    The shares are what the policy needs in simulated batches of all sizes behind a queue; what it
-    really takes depends on the service, whose pace is not known before the run.
+    Source of the coefficients: simulated batches of all sizes behind a queue (see
+    `tests/support/simulation.py`).  The actual numbers depend on the speed of the service, which is
+    not known before the run.
     """
-    waste = _WASTE[settings.polling] * tasks + _WASTE_AT_THE_ENDS * math.sqrt(tasks)
+    waste = _WASTE_PER_TASK[settings.polling] * tasks + _WASTE_PER_ROOT * math.sqrt(tasks)
     calls = tasks + round(waste)
-    pace = settings.concurrency / _SECONDS_A_CALL
+    calls_per_second = settings.concurrency / _SECONDS_PER_CALL
     price = settings.price_per_call
     return Forecast(
         tasks=tasks,
         least_calls=tasks,
         expected_calls=calls,
-        expected_seconds=calls / min(pace, settings.rate or math.inf),
+        expected_seconds=calls / min(calls_per_second, settings.rate or math.inf),
         least_cost=None if price is None else price * tasks,
         expected_cost=None if price is None else price * calls,
     )

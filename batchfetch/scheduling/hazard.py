@@ -1,27 +1,27 @@
 """
-How long unfinished tasks stay unfinished.
+Estimator of the rate at which unfinished tasks become ready, by age.
 """
 
 import math
 
-_STUCK = 0.001
-"""The share of tasks believed to be stuck for good."""
+_STUCK_SHARE = 0.001
+"""The assumed share of tasks that never become ready."""
 
 
 class HazardEstimator:
     """
-    How long unfinished tasks stay unfinished: a prior, and what this run has shown.
+    Estimates the hazard of unfinished tasks from a prior and the observations of this run.
 
-    The age of a task is seconds since its first question.  Ages are learned in classes of doubling
-    width.  The hazard in each is events, tasks that became ready, over the seconds that tasks were
-    watched; both begin with what the prior imagines.
+    The age of a task is the seconds since its first request.  Ages are grouped into classes of
+    doubling width.  The hazard of a class is its events (tasks that became ready) divided by the
+    seconds during which its tasks were observed, each including the weight of the prior.
     """
 
     _CLASSES = 24
-    _IMAGINED = 2.0
-    """Events that the prior is worth."""
-    _MEMORY = 64.0
-    """Events after which old ones fade, because a service changes its pace."""
+    _PRIOR_EVENTS = 2.0
+    """Weight of the prior, as a number of events."""
+    _MAX_EVENTS = 64.0
+    """Events at which a class is halved, so that it follows changes in the service's speed."""
 
     def __init__(self) -> None:
         self._events = [0.0] * self._CLASSES
@@ -32,22 +32,25 @@ class HazardEstimator:
         Return the rate, per second, at which unfinished tasks of *age* become ready.
         """
         k = self._class(age)
-        imagined = self._IMAGINED / _prior_hazard(age)
-        return (self._IMAGINED + self._events[k]) / (imagined + self._seconds[k])
+        prior_seconds = self._PRIOR_EVENTS / _prior_hazard(age)
+        return (self._PRIOR_EVENTS + self._events[k]) / (prior_seconds + self._seconds[k])
 
     def learn(self, age: float, seconds: float, *, ready: bool) -> None:
         """
-        Take in whether a task that was unfinished at *age* was *ready* some *seconds* later.
+        Record whether a task that was unfinished at *age* was *ready* at its next poll, *seconds*
+        later.
 
-        When it became ready in between is not known, so its mean by what was believed so far stands
-        in: the expectation step of the EM algorithm for censored lifetimes.
+        The time at which it became ready is not observed and is replaced by its mean under the
+        current estimate: the expectation step of the EM algorithm for interval-censored data.
+        Source: Dempster, Laird and Rubin, "Maximum Likelihood from Incomplete Data via the EM
+        Algorithm", Journal of the Royal Statistical Society B 39 (1977).
         """
         k = self._class(age)
         if ready:
             seconds = _mean_lifetime(self.hazard(age), seconds)
             self._events[k] += 1
         self._seconds[k] += seconds
-        if self._events[k] > self._MEMORY:
+        if self._events[k] > self._MAX_EVENTS:
             self._events[k] /= 2
             self._seconds[k] /= 2
 
@@ -57,20 +60,21 @@ class HazardEstimator:
 
 def _prior_hazard(age: float) -> float:
     """
-    Return what is believed of the hazard at *age* before anything is known.
+    Return the hazard at *age*, in events per second, that is assumed without observations.
 
-    "Up to several seconds", says the documentation: a third a second at first and less with age, as
-    3 / (10 + age).  But a few tasks are stuck for good, and an old one is likely to be one of them.
+    The service's documentation says that processing takes "up to several seconds": the hazard is
+    3 / (10 + age), which starts at 0.3 per second and falls with age.  It is multiplied by the
+    probability that the task is not one of the few that never become ready, given its age.
     """
-    alive = (1 + age / 10) ** -3  # The share of sound tasks that take longer, by that hazard.
-    return 3 / (10 + age) * alive / (alive + _STUCK)
+    unfinished = (1 + age / 10) ** -3  # Share of normal tasks older than *age* under that hazard.
+    return 3 / (10 + age) * unfinished / (unfinished + _STUCK_SHARE)
 
 
 def _mean_lifetime(hazard: float, limit: float) -> float:
     """
-    Return the mean of an exponential lifetime known to be below *limit*.
+    Return the mean of an exponential lifetime with rate *hazard*, given that it is below *limit*.
     """
     x = hazard * limit
-    if x < 1e-3:  # The difference below would be rounding errors.
+    if x < 1e-3:  # The difference below would consist of rounding errors.
         return limit / 2
     return 1 / hazard - (limit / math.expm1(x) if x < 500 else 0.0)

@@ -1,9 +1,8 @@
 """
-How fast: back-off after faults, the rate, the budget of calls, the pause everyone keeps, and how
-many requests may be in flight.
+Pacing within one process: rate limit, cooldown, concurrency limit and call budget.
 
-Nothing here sleeps or reads a clock: whoever asks says what time it is (seconds on a monotonic
-clock) and is told when to go on.
+Nothing here sleeps or reads a clock: callers pass the current time, in seconds on a monotonic
+clock, and get the time from which they may go on.
 """
 
 from collections.abc import Callable
@@ -13,12 +12,12 @@ from batchfetch.scheduling.retry import RetryPolicy
 
 class RateLimit:
     """
-    Spaces requests evenly: at most *rate* a second, whatever the number of askers.
+    Spaces requests evenly: at most *rate* per second in all; None is no limit.
 
-    The generic cell rate algorithm (ITU-T I.371): one stored time, no buckets, no background task.
+    Source: the generic cell rate algorithm (ITU-T I.371), which stores a single time.
     """
 
-    # A late wake-up may be made good at once; more than this would be a burst.
+    # Seconds of a late wake-up that are caught up on; more would allow a burst.
     _SLACK = 0.02
 
     def __init__(self, rate: float | None) -> None:
@@ -33,18 +32,18 @@ class RateLimit:
 
     def take(self, now: float) -> None:
         """
-        Note that a request starts at *now*.
+        Record that a request starts at *now*.
         """
         self._next = max(self._next, now - self._SLACK) + self._interval
 
 
 class Cooldown:
     """
-    The service-wide wait: one answer "too many requests" holds back every poller.
+    The wait of all requests after one was answered with "too many requests".
     """
 
     LONGEST = 3600.0
-    """Seconds; a service that asks for more is asked again after this."""
+    """The most seconds to wait, even if the service asks for more."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
@@ -60,32 +59,33 @@ class Cooldown:
 
     def trip(self, now: float, retry_after: float | None) -> None:
         """
-        Take note of a refusal at *now*; without a *retry_after* the wait grows by itself.
+        Start or extend the cooldown because a request was refused at *now*.
 
-        Refusals that arrive during a pause belong to it and do not make it grow.
+        It lasts *retry_after* seconds, or if that is None a time that grows with each cooldown.
+        Refusals without a *retry_after* that arrive during a cooldown do not change it.
         """
         if retry_after is None:
             if now < self._until:
                 return
             self._refusals += 1
-            # Half of it at least: a pause of nearly nothing would be no answer to a refusal.
+            # At least half of the ceiling: full jitter could give a cooldown of almost zero.
             ceiling = self._policy.ceiling(self._refusals)
             retry_after = self._policy.spread(ceiling / 2, ceiling)
         self._until = max(self._until, now + min(retry_after, self.LONGEST))
 
     def reset(self) -> None:
         """
-        Take note that the service answers again.
+        Record a regular answer: the next cooldown starts at the shortest wait again.
         """
         self._refusals = 0
 
 
 class ConcurrencyLimit:
     """
-    How many requests may be in flight: halved when the service is overloaded, growing back by one
-    for each window's worth of answers.
+    Limit of the requests in flight, by additive increase and multiplicative decrease (AIMD).
 
-    Additive increase, multiplicative decrease; source: RFC 5681, section 3.1.
+    An overload halves the limit.  As many answers as the limit increase it by one, up to *maximum*.
+    Source: RFC 5681, section 3.1.
     """
 
     def __init__(self, maximum: int) -> None:
@@ -97,7 +97,7 @@ class ConcurrencyLimit:
     @property
     def limit(self) -> int:
         """
-        The most requests in flight at present.
+        The highest number of requests in flight that is allowed at present.
         """
         return int(self._limit)
 
@@ -110,16 +110,17 @@ class ConcurrencyLimit:
 
     def grow(self) -> None:
         """
-        Take note of an answer.
+        Record a regular answer.
         """
         if self._limit < self._maximum:
             self._limit = min(self._limit + 1 / self._limit, self._maximum)
 
     def shrink(self, asked_at: float, now: float) -> None:
         """
-        Take note of an overload that met a request started at *asked_at*.
+        Record an overload that was reported to a request started at *asked_at*.
 
-        Requests that started before the last decrease tell nothing about the smaller window.
+        It is ignored if the request started before the last decrease: that one was for the same
+        overload.
         """
         if asked_at >= self._shrunk_at:
             self._limit = max(1.0, min(self._limit, self.in_flight) / 2)
@@ -128,7 +129,7 @@ class ConcurrencyLimit:
 
 class Budget:
     """
-    The API calls of a run: counted always, limited if asked for.
+    Counter of a run's API calls, with an optional limit; *maximum* is None for no limit.
     """
 
     def __init__(self, maximum: int | None = None) -> None:
@@ -145,26 +146,29 @@ class Budget:
     @property
     def is_spent(self) -> bool:
         """
-        Whether one more call would be one too many.
+        Whether no more call may be made.
         """
         return self._maximum is not None and self.calls >= self._maximum
 
     def take(self) -> None:
         """
-        Note that a call is made.
+        Count a call.
         """
         self.calls += 1
 
     def give_back(self) -> None:
         """
-        Note that a call was not made after all.
+        Take back a call that was counted but not made.
         """
         self.calls -= 1
 
 
 class LocalPace:
     """
-    Everything that holds a question of this process back: slots, cooldown, rate and budget.
+    The `Pace` of one process: concurrency limit, cooldown, rate limit and call budget.
+
+    *slots* is the most requests in flight, *rate* the most requests per second, *max_calls* the
+    most calls of the run; None is no limit.
     """
 
     def __init__(self, *, slots: int, rate: float | None, max_calls: int | None) -> None:
@@ -211,7 +215,7 @@ class LocalPace:
 
     def listen(self, changed: Callable[[], None]) -> None:
         """
-        See `Pace.listen`: nothing changes here but by what is told.
+        See `Pace.listen`.  Never calls *changed*: only the caller's own calls change the state.
         """
 
     def held_until(self, now: float) -> float | None:

@@ -1,5 +1,5 @@
 """
-What a call is worth, and what follows for one task that is known to be unfinished.
+Polling policy: the price of a call, and when to poll a task known to be unfinished.
 """
 
 import math
@@ -11,34 +11,35 @@ from batchfetch.scheduling.hazard import HazardEstimator
 from batchfetch.settings import Polling
 
 _PRICES: Mapping[Polling, float] = MappingProxyType({Polling.THRIFTY: 0.005, Polling.PROMPT: 2.0})
-"""λ₀: the calls it is worth to have one image a second earlier."""
+"""λ₀: the calls it is worth to fetch one image one second earlier."""
 
 _BATCH_PRICE = 4.0
-"""Λ: the calls it is worth to have the whole batch a second earlier."""
+"""Λ: the calls it is worth to finish the whole batch one second earlier."""
 
-_NEGLIGIBLE = 0.05
-"""A share of unfinished tasks that is not worth waiting for at any price."""
+_LEAST_TOLERANCE = 0.05
+"""Unfinished tasks per ready task at which a sweep never ends, at any price."""
 
 SHORTEST_WAIT = 0.5
-"""Seconds.  A call takes some tenths of one anyway."""
+"""Seconds.  A shorter wait gains little, because a call itself takes some tenths of a second."""
 
 LONGEST_WAIT = 45.0
-"""Seconds until a front is looked for again: images should not lie for much over a minute."""
+"""The most seconds between sweeps, so that ready images are fetched within about a minute."""
 
 _DOUBLING = 20.0
-"""Seconds more than a task has been unfinished for, after which it is asked again at any price."""
+"""Seconds that are added to a task's age to get the longest wait until its next poll."""
 
-_LAST_MINUTES = 15.0
-"""Seconds between questions about a task whose result is about to be deleted."""
+_EXPIRY_INTERVAL = 15.0
+"""The shortest interval, in seconds, between polls of a task whose result is soon deleted."""
 
 _GOLDEN = (math.sqrt(5) - 1) / 2
+"""Multiples of the golden ratio conjugate, modulo 1, are spread evenly for any number of them."""
 
 
 class PollingPolicy:
     """
-    Prices, and what follows from them for a task that is known to be unfinished.
+    Computes the price λ, and from it the time of the next poll of an unfinished task.
 
-    *patience* is in seconds from a task's first question; about then it is asked a last time.
+    *patience* is the seconds from a task's first request to its last poll.
     """
 
     def __init__(self, polling: Polling, *, patience: float) -> None:
@@ -48,7 +49,9 @@ class PollingPolicy:
 
     def price(self, left: float, *, scarce: bool = False) -> float:
         """
-        Return λ when *left* tasks are left.  With *scarce* calls nothing is worth hurrying for.
+        Return λ, in calls per second, when *left* tasks are left.
+
+        If calls are *scarce*, it is the lowest price there is.
         """
         if scarce:
             return min(_PRICES.values())
@@ -56,24 +59,27 @@ class PollingPolicy:
 
     def due(self, state: JobState, price: float, *, expires: float = math.inf) -> float:
         """
-        Return when to ask about *state* again, which is unfinished and whose result *expires*.
+        Return when to poll the unfinished task of *state* again.
+
+        *expires* is the time at which the service deletes its result.  All times are seconds on the
+        run's monotonic clock.
         """
         last = state.unfinished_at or 0.0
         first = last if state.first_asked is None else state.first_asked
         wait = math.sqrt(2 / (price * self.hazards.hazard(last - first)))
-        # What was learned may be out of date.  Doubling bounds what that can cost.
+        # The hazard may be outdated; at most doubling the age limits the delay if it is.
         wait = min(wait, _DOUBLING + last - first)
-        # Spread evenly, so that what the first of many teach comes in time for the others.
+        # Tasks with the same wait are spread evenly, so that the later ones learn from the first.
         wait *= 0.75 + 0.5 * (state.ordinal * _GOLDEN % 1)
         if last < expires:
-            wait = min(wait, max((expires - last) / 2, _LAST_MINUTES))
+            wait = min(wait, max((expires - last) / 2, _EXPIRY_INTERVAL))
         return max(last, min(last + max(wait, SHORTEST_WAIT), first + self.patience))
 
     def tolerance(self, price: float) -> float:
         """
-        Return how many unfinished tasks may be met for every one that is ready.
+        Return the number of unfinished tasks per ready task up to which a sweep continues.
 
-        To wait a second saves a call for each unfinished one that becomes ready in it, which is the
-        hazard, and costs the price for each that is ready already.
+        It is λ / h: waiting one second saves h calls, the hazard, for each unfinished task, and
+        costs λ for each ready one.
         """
-        return max(_NEGLIGIBLE, price / self.hazards.hazard(0.0))
+        return max(_LEAST_TOLERANCE, price / self.hazards.hazard(0.0))

@@ -1,5 +1,5 @@
 """
-Tasks in the order in which they should become ready.
+Queue of an endpoint's tasks in the order in which they should become ready.
 """
 
 from collections import deque
@@ -10,16 +10,16 @@ from batchfetch.models import JobState
 from batchfetch.scheduling.policy import PollingPolicy
 from batchfetch.scheduling.sweep import Sweep
 
-_NOWHERE = (-inf, -1)
-_BEHIND = (inf, -1)
+_BEFORE_ALL = (-inf, -1)
+_AFTER_ALL = (inf, -1)
 
 Position = tuple[float, int]
-"""A task's place in its line: when it was submitted (Unix time, if known), then its ordinal."""
+"""A task's position in its queue: its submission (Unix time, infinity if unknown) and ordinal."""
 
 
 def position(state: JobState) -> Position:
     """
-    Return where *state* stands in its line.
+    Return the position of *state* in its queue.
     """
     submitted = state.job.submitted_at
     return (inf if submitted is None else submitted.timestamp(), state.ordinal)
@@ -29,94 +29,98 @@ class EndpointQueue:
     """
     The tasks of one endpoint in the order in which they should become ready.
 
-    Those not asked about yet, and those at the front, unfinished with nothing ready behind them:
-    they are what the next sweep begins with.  A task that others have overtaken is a straggler; it
-    leaves the line, and so does one that has held up two sweeps.
+    It contains the tasks not polled yet, and the unfinished ones without a ready task after them,
+    with which the next sweep begins.  A task leaves the queue as a straggler if a later one is
+    ready before it, or if it was unfinished in two sweeps.
     """
 
     def __init__(self, policy: PollingPolicy) -> None:
-        self.front = Sweep(policy)
-        # In order: those that came in order, as most do, and a heap of the others.
-        self._queue: deque[tuple[Position, JobState]] = deque()
-        self._heap: list[tuple[Position, JobState]] = []
-        # Questions in flight: which task, in which sweep.
-        self._asked: dict[int, int] = {}
-        self._reached = _NOWHERE
-        # Unfinished, and beyond what was reached in this sweep.
-        self._held_up: list[JobState] = []
+        self.sweep = Sweep(policy)
+        # Tasks that arrived in order, as most do, and a heap of the others.
+        self._in_order: deque[tuple[Position, JobState]] = deque()
+        self._out_of_order: list[tuple[Position, JobState]] = []
+        # The sweep of each request in flight, by the task's ordinal.
+        self._sweeps: dict[int, int] = {}
+        # The position of the last task found ready in this sweep.
+        self._last_ready = _BEFORE_ALL
+        # Tasks found unfinished in this sweep after that position.
+        self._unfinished: list[JobState] = []
 
     def __len__(self) -> int:
-        return len(self._queue) + len(self._heap) + len(self._held_up)
+        return len(self._in_order) + len(self._out_of_order) + len(self._unfinished)
 
     @property
     def head(self) -> Position:
         """
-        The place of the next task; behind every other if there is none.
+        The position of the next task; after every other position if there is none.
         """
-        if not self._heap:
-            return self._queue[0][0] if self._queue else _BEHIND
-        position = self._heap[0][0]
-        return min(position, self._queue[0][0]) if self._queue else position
+        if not self._out_of_order:
+            return self._in_order[0][0] if self._in_order else _AFTER_ALL
+        first = self._out_of_order[0][0]
+        return min(first, self._in_order[0][0]) if self._in_order else first
 
     def push(self, state: JobState) -> None:
         """
-        Put *state* into its place.
+        Add *state* at its position.
         """
-        here = position(state)
-        if self._queue and here < self._queue[-1][0]:
-            heappush(self._heap, (here, state))
+        own = position(state)
+        if self._in_order and own < self._in_order[-1][0]:
+            heappush(self._out_of_order, (own, state))
         else:
-            self._queue.append((here, state))
+            self._in_order.append((own, state))
 
     def pop(self) -> JobState:
         """
-        Return the head, whose answer will say nothing about the front.
+        Remove and return the next task, as a request that is not part of a sweep.
         """
-        if self._heap and not (self._queue and self._queue[0][0] < self._heap[0][0]):
-            return heappop(self._heap)[1]
-        return self._queue.popleft()[1]
+        late = self._out_of_order
+        if late and not (self._in_order and self._in_order[0][0] < late[0][0]):
+            return heappop(late)[1]
+        return self._in_order.popleft()[1]
 
     def next(self, now: float, price: float) -> JobState | float | None:
         """
-        Return what to ask about now, or when the next sweep begins, or None.
+        Return the task to poll now, or the time at which the next sweep begins, or None.
         """
-        front = self.front
-        if front.opens(now):
-            for state in self._held_up:
+        sweep = self.sweep
+        if sweep.opens(now):
+            for state in self._unfinished:
                 self.push(state)
-            self._held_up.clear()
-            self._reached = _NOWHERE
-        if (self._queue or self._heap) and front.admits(now, price):
+            self._unfinished.clear()
+            self._last_ready = _BEFORE_ALL
+        if (self._in_order or self._out_of_order) and sweep.admits(now, price):
             state = self.pop()
-            self._asked[state.ordinal] = front.asked(now)
+            self._sweeps[state.ordinal] = sweep.asked(now)
             return state
         if (
-            self._held_up
-            and not (self._queue or self._heap)
-            and front.is_open
-            and not front.in_flight
+            self._unfinished
+            and not (self._in_order or self._out_of_order)
+            and sweep.is_open
+            and not sweep.in_flight
         ):
-            front.close(now, price, len(self))
-        return None if front.is_open or not len(self) else front.opens_at
+            sweep.close(now, price, len(self))
+        return None if sweep.is_open or not len(self) else sweep.opens_at
 
     def answered(
         self, state: JobState, now: float, price: float, *, ready: bool | None
     ) -> list[JobState]:
         """
-        Take in an answer and return those known unfinished that are in the line no longer.
+        Record an answer and return the stragglers: unfinished tasks that have left the queue.
+
+        *ready* is None if the answer does not tell whether the task is ready.
         """
-        left_line = [] if ready is not False else [state]
-        sweep = self._asked.pop(state.ordinal, None)
+        stragglers = [] if ready is not False else [state]
+        sweep = self._sweeps.pop(state.ordinal, None)
         if sweep is None:
-            return left_line
-        self.front.answered(sweep, now, price, len(self), ready=ready)
-        here = position(state)
-        if ready and here > self._reached:
-            self._reached = here
-            if self._held_up:
-                left_line = [other for other in self._held_up if position(other) < here]
-                self._held_up = [other for other in self._held_up if position(other) > here]
-        elif ready is False and here > self._reached and state.calls <= 2:
-            self._held_up.append(state)
+            return stragglers
+        self.sweep.answered(sweep, now, price, len(self), ready=ready)
+        own = position(state)
+        if ready and own > self._last_ready:
+            self._last_ready = own
+            if self._unfinished:
+                stragglers = [other for other in self._unfinished if position(other) < own]
+                self._unfinished = [other for other in self._unfinished if position(other) > own]
+        elif ready is False and own > self._last_ready and state.calls <= 2:
+            self._unfinished.append(state)
             return []
-        return left_line
+        return stragglers

@@ -1,5 +1,5 @@
 """
-Who is asked next, and when: jobs wait here, holding neither a slot nor a coroutine.
+Scheduler: the next job to poll, and when; waiting jobs hold no slot and no coroutine.
 """
 
 from collections.abc import Iterator
@@ -11,21 +11,21 @@ from batchfetch.scheduling.policy import PollingPolicy
 from batchfetch.scheduling.queues import EndpointQueue, position
 
 _EXPIRES_SOON = 600.0
-"""Seconds before its result is deleted in which a task is asked, ready or not."""
+"""Seconds before the deletion of its result from which a task is polled outside of sweeps."""
 
-_MOST_LINES = 16
-"""Endpoints that have a line each; a manifest may name any number of them."""
+_MAX_QUEUES = 16
+"""The most endpoints with a queue of their own; a manifest may name any number of endpoints."""
 
 _DONE = (TaskStatus.COMPLETED, TaskStatus.ERROR)
-"""NotExist says nothing of how far the service is."""
+"""Statuses of processed tasks; NotExist tells nothing about the progress of the service."""
 
 
 class Scheduler:
     """
-    Hand out inquiries when it is worth asking.  Pure: every method is told what time it is.
+    Returns jobs when they should be polled; it reads no clock, every method takes the time.
 
-    Times are seconds on a monotonic clock, which showed 0 at Unix time *epoch*.  *lookahead* bounds
-    how many jobs wait unasked.
+    Times are seconds on a monotonic clock that showed 0 at Unix time *epoch*.  *lookahead* limits
+    the number of jobs that are added before they are polled.
     """
 
     def __init__(
@@ -35,8 +35,8 @@ class Scheduler:
         self._lookahead = lookahead
         self._epoch = epoch
         self._closed = False
-        self._lines: dict[str | None, EndpointQueue] = {}
-        # When to ask again: stragglers, and those whose last question met a passing fault.
+        self._queues: dict[str | None, EndpointQueue] = {}
+        # Heaps by due time: stragglers, and jobs whose last request failed.
         self._stragglers: list[tuple[float, int, JobState]] = []
         self._faulted: list[tuple[float, int, JobState]] = []
         self._unsettled = 0
@@ -46,21 +46,21 @@ class Scheduler:
     @property
     def waiting(self) -> int:
         """
-        Jobs in line: not asked about yet, but for a few at the front.
+        Jobs in a queue: not polled yet, or unfinished and part of the next sweep.
         """
-        return sum(map(len, self._lines.values()))
+        return sum(map(len, self._queues.values()))
 
     @property
     def known_unfinished(self) -> int:
         """
-        Jobs to be asked about again at a time of their own.
+        Jobs that are polled again at a time of their own.
         """
         return len(self._stragglers) + len(self._faulted)
 
     @property
     def wants_more(self) -> bool:
         """
-        Whether there is room to read ahead.
+        Whether more jobs should be added.
         """
         return not self._closed and self.waiting < self._lookahead
 
@@ -73,25 +73,24 @@ class Scheduler:
 
     def offer(self, state: JobState) -> None:
         """
-        Add a job from the manifest.
+        Add a job.
         """
         self._unsettled += 1
-        self._line(state).push(state)
+        self._queue_of(state).push(state)
 
     def close(self) -> None:
         """
-        Declare the end of the manifest.
+        Declare that no more jobs will be added.
         """
         self._closed = True
 
     def next(self, now: float, budget_left: int | None = None) -> JobState | float | None:
         """
-        Return what to ask about now, or when to come back, or None.
+        Return the job to poll now, or the time at which one is due, or None.
 
-        An inquiry is in flight until `settled`, `unfinished` or `again` is called with it.  A float
-        is when the next question falls due; None means that nothing is to be asked before an answer
-        comes or a job is offered.  *budget_left* is how many calls may still be made, if that is
-        limited.
+        A returned job is in flight until `settled`, `unfinished` or `again` is called with it.
+        None means that no job is due before an answer arrives or a job is added.  *budget_left* is
+        the number of calls that may still be made, None if it is not limited.
         """
         self._scarce = budget_left is not None and budget_left < self._unsettled
         times = []
@@ -104,16 +103,16 @@ class Scheduler:
 
     def found(self, state: JobState, now: float) -> None:
         """
-        Record that an image has begun to arrive, so that others need not wait for its last byte.
+        Record that the task of *state* is ready as soon as its image begins to arrive.
 
-        May be left out: `settled` says the same, only later.
+        Optional: `settled` records the same, but only after the last byte.
         """
         self._answered(state, now, ready=True)
-        state.note_unfinished(None)  # Learned from; not to be learned from again.
+        state.note_unfinished(None)  # So that `settled` does not record the same event again.
 
     def settled(self, state: JobState, now: float) -> None:
         """
-        Record that *state* has an outcome.  Its last answer says whether the service was done.
+        Record that *state* has an outcome.  Its last answer tells whether the task was processed.
         """
         done = state.answer is not None and state.answer.status in _DONE
         self._answered(state, now, ready=True if done else None)
@@ -121,34 +120,34 @@ class Scheduler:
 
     def unfinished(self, state: JobState, now: float) -> None:
         """
-        Record that the task is Pending or Processing; the policy says when it is asked again.
+        Record that the task is Pending or Processing; the policy decides when it is polled again.
         """
         self._answered(state, now, ready=False)
 
     def again(self, state: JobState, due: float) -> None:
         """
-        Ask about *state* again at *due*, without consulting the policy: a passing fault.
+        Poll *state* again at *due*, without the policy, because its request failed.
         """
         self._answered(state, due, ready=None)
         heappush(self._faulted, (due, state.ordinal, state))
 
     def _steps(self, now: float) -> Iterator[JobState | float | None]:
         """
-        Generate what each queue would do next, the one that matters most first.
+        Yield the next step of each queue and heap, in order of priority.
         """
-        lines = [*self._lines.values()]
-        if len(lines) > 1:
-            lines.sort(key=lambda line: line.head)
-        for line in lines:
-            if line.head[0] < now + self._epoch + _EXPIRES_SOON - STORED_FOR:
-                yield line.pop()
+        queues = [*self._queues.values()]
+        if len(queues) > 1:
+            queues.sort(key=lambda queue: queue.head)
+        for queue in queues:
+            if queue.head[0] < now + self._epoch + _EXPIRES_SOON - STORED_FOR:
+                yield queue.pop()
         yield _next(self._faulted, now)
-        # The last calls go to where most is ready, and that is where a sweep is under way.
+        # If calls are scarce, they go to the sweeps first, where more tasks are ready per call.
         if not self._scarce:
             yield _next(self._stragglers, now)
         price = self._price()
-        for line in lines:
-            yield line.next(now, price)
+        for queue in queues:
+            yield queue.next(now, price)
         if self._scarce:
             yield _next(self._stragglers, now)
 
@@ -159,7 +158,7 @@ class Scheduler:
         if ready is False:
             state.note_unfinished(now)
         price = self._price()
-        for straggler in self._line(state).answered(state, now, price, ready=ready):
+        for straggler in self._queue_of(state).answered(state, now, price, ready=ready):
             heappush(self._stragglers, self._entry(straggler, price))
         self._answers += 1
         if self._answers > min(self._left // 2, len(self._stragglers) + 16):
@@ -167,26 +166,26 @@ class Scheduler:
 
     def _review(self, price: float) -> None:
         """
-        Compute all times anew: enough was learned, or so few are left that the price has changed.
+        Recompute all due times, because the hazards or the price have changed.
         """
         self._answers = 0
         self._stragglers = [self._entry(state, price) for _, _, state in self._stragglers]
         heapify(self._stragglers)
-        for line in self._lines.values():
-            line.front.plan(price, len(line))
+        for queue in self._queues.values():
+            queue.sweep.plan(price, len(queue))
 
     def _entry(self, state: JobState, price: float) -> tuple[float, int, JobState]:
         submitted, _ = position(state)
         due = self._policy.due(state, price, expires=submitted + STORED_FOR - self._epoch)
         return due, state.ordinal, state
 
-    def _line(self, state: JobState) -> EndpointQueue:
+    def _queue_of(self, state: JobState) -> EndpointQueue:
         endpoint = state.job.endpoint
-        if endpoint not in self._lines and len(self._lines) >= _MOST_LINES:
+        if endpoint not in self._queues and len(self._queues) >= _MAX_QUEUES:
             endpoint = None
-        if endpoint not in self._lines:
-            self._lines[endpoint] = EndpointQueue(self._policy)
-        return self._lines[endpoint]
+        if endpoint not in self._queues:
+            self._queues[endpoint] = EndpointQueue(self._policy)
+        return self._queues[endpoint]
 
     def _price(self) -> float:
         return self._policy.price(self._left, scarce=self._scarce)

@@ -1,5 +1,5 @@
 """
-Where the ready tasks end.
+Sweep over a queue: polls tasks in order until too many are unfinished.
 """
 
 import math
@@ -9,24 +9,24 @@ from batchfetch.scheduling.policy import LONGEST_WAIT, SHORTEST_WAIT, PollingPol
 
 class Sweep:
     """
-    Where, in a line of tasks, the ready ones end: when to look for it, and how far to go.
+    Decides when the sweeps of a queue begin, how many requests each has in flight, and its end.
 
-    A sweep begins with little credit.  A ready task adds the policy's tolerance to it, one that is
-    unfinished takes 1, and below 0 the sweep ends.
+    A sweep begins with a small credit.  A ready task adds the policy's tolerance to the credit, an
+    unfinished one subtracts 1, and the sweep ends when the credit is below 0.
 
-    What is in flight when the front is reached is asked in vain.  So as many questions may be in
-    flight as tasks must have become ready since the last sweep, at the rate seen so far; from there
-    on a sweep goes carefully, and faster the more it finds.
+    The requests in flight when a sweep reaches its end are wasted.  Their number is therefore
+    limited to the tasks that must have become ready since the last sweep, at the measured rate.
+    Beyond that number a sweep continues with few requests in flight, and more the more it finds.
     """
 
     _FIRST = 4
-    """Questions in flight at first and for each ready task, until the first one is unfinished."""
+    """Requests in flight at the start, and more for each ready task, until the first unfinished."""
     _GROWTH = 1 / 16
-    """More questions in flight for each task found beyond what was expected, at least."""
+    """The least increase of the requests in flight for each ready task beyond the expected ones."""
     _CREDIT = 1.0
-    """What a sweep begins with."""
+    """The credit at the start of a sweep."""
     _MOST_CREDIT = 4.0
-    """What it cannot save more than: a long run of ready tasks pays for no long run of others."""
+    """The highest credit, so that many ready tasks do not pay for many unfinished ones."""
 
     def __init__(self, policy: PollingPolicy) -> None:
         self._policy = policy
@@ -36,8 +36,8 @@ class Sweep:
         self._credit = self._CREDIT
         self._found = self._missed = 0
         self._sweep = 1
-        self._foreseen = 0.0
-        # Of past sweeps.
+        self._expected_at_start = 0.0
+        # Measured in past sweeps: ready tasks per second, and unfinished tasks per sweep.
         self._rate = 0.0
         self._misses = 2.0
         self._wait = self._limit = 1.5
@@ -46,7 +46,7 @@ class Sweep:
 
     def asked(self, now: float) -> int:
         """
-        Count a question about the next task of the line; return the number of the sweep.
+        Record a request for the next task of the queue, and return the number of the sweep.
         """
         self.in_flight += 1
         if self._closed_at is None:
@@ -57,12 +57,13 @@ class Sweep:
         self, sweep: int, now: float, price: float, length: int, *, ready: bool | None
     ) -> None:
         """
-        Take in an answer to *sweep*: the task is *ready*, or not, or that was not learned.
+        Record the answer to a request of the sweep numbered *sweep*.
 
-        *length* is how many tasks are still in the line.
+        *ready* is None if the answer does not tell whether the task is ready.  *length* is the
+        number of tasks in the queue.
         """
         if sweep != self._sweep:
-            return  # So late that it says nothing of the front any more.
+            return  # The request belongs to an earlier sweep, whose end is known already.
         self.in_flight -= 1
         if ready is None:
             return
@@ -80,22 +81,22 @@ class Sweep:
 
     def close(self, now: float, price: float, length: int) -> None:
         """
-        End the sweep.
+        End the sweep, and plan the next one.
         """
         self.is_open = False
         self._span = max(now - (self._closed_at or 0.0), 0.1)
         self._closed_at = now
-        self._limit = 2 * self._wait  # Careful at first: nothing is known about this service.
+        self._limit = 2 * self._wait  # At first the rate is not known, so waits at most double.
         self.plan(price, length)
 
     def plan(self, price: float, length: int) -> None:
         """
-        Say when the next sweep begins, by what is known now.
+        Set the time at which the next sweep begins, from the current estimates.
         """
         if self.is_open or self._closed_at is None:
             return
         rate, misses = self._measured()
-        # At least the next one is on its way, and all of them should be ready within the patience.
+        # Lower bounds: the hazard of the next task, and all tasks becoming ready within patience.
         policy = self._policy
         rate = max(rate, policy.hazards.hazard(0.0), length / policy.patience)
         wait = math.sqrt(2 * misses / (price * rate))
@@ -104,7 +105,7 @@ class Sweep:
 
     def opens(self, now: float) -> bool:
         """
-        Begin a sweep if it is time; return whether one began.
+        Begin a sweep if it is due, and return whether one began.
         """
         if self.is_open or now < self.opens_at:
             return False
@@ -114,12 +115,12 @@ class Sweep:
         self.in_flight = 0
         self._credit = self._CREDIT
         self._found = self._missed = 0
-        self._foreseen = self._expected(now)
+        self._expected_at_start = self._expected(now)
         return True
 
     def admits(self, now: float, price: float) -> bool:
         """
-        Whether one more task of the line may be asked about.
+        Whether one more task of the queue may be polled.
         """
         if not self.is_open:
             return False
@@ -128,19 +129,20 @@ class Sweep:
         if self._found + self._missed + self.in_flight < self._expected(now):
             return True
         growth = min(max(self._policy.tolerance(price), self._GROWTH), 1.0)
-        return self.in_flight < 1 + growth * max(0.0, self._found - self._foreseen)
+        return self.in_flight < 1 + growth * max(0.0, self._found - self._expected_at_start)
 
     def _measured(self) -> tuple[float, float]:
         """
-        Return tasks that became ready per second, and unfinished ones met per sweep.
+        Return the tasks that became ready per second, and the unfinished tasks polled per sweep.
         """
         rate, misses = self._found / self._span, (self._misses + self._missed) / 2
-        # What the first sweep finds has gathered for an unknown time: no rate to average with.
+        # Tasks found by the first sweep became ready over an unknown time, so they give no rate.
         return (rate if self._sweep <= 2 else (self._rate + rate) / 2), misses
 
     def _expected(self, now: float) -> float:
         """
-        Return how many tasks became ready since the last sweep, less one standard deviation.
+        Return the expected number of tasks that became ready since the last sweep, less one
+        standard deviation (that of a Poisson distribution).
         """
         if self._sweep < 3 or self._closed_at is None:
             return 0.0

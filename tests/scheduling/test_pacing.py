@@ -1,5 +1,5 @@
 """
-How fast: back-off, rate, pause, window and budget, on a clock that only the test moves.
+Back-off, rate limit, cooldown, concurrency limit and call budget, on a clock set by the tests.
 """
 
 import pytest
@@ -10,14 +10,14 @@ from batchfetch.scheduling.retry import RetryPolicy
 
 def longest(low, high):
     """
-    The jitter that always draws the ceiling.
+    Return the ceiling: a jitter that is not random.
     """
     return high
 
 
 def test_delays_double_up_to_their_ceiling():
     """
-    The ceilings are initial, times multiplier each, and never more than the maximum.
+    The first ceiling is *initial*, each next one is multiplied, and none is above the maximum.
     """
     policy = RetryPolicy(initial=1, maximum=5, multiplier=2, spread=longest)
     assert [policy.delay(faults) for faults in range(1, 7)] == [1, 2, 4, 5, 5, 5]
@@ -25,7 +25,7 @@ def test_delays_double_up_to_their_ceiling():
 
 def test_delays_are_drawn_from_zero_up():
     """
-    Full jitter: a delay may be anything between zero and its ceiling.
+    Full jitter: a delay is drawn between zero and its ceiling.
     """
     drawn = []
     policy = RetryPolicy(initial=3, spread=lambda low, high: drawn.append((low, high)) or low)
@@ -33,9 +33,9 @@ def test_delays_are_drawn_from_zero_up():
     assert drawn == [(0, 3)]
 
 
-def test_a_million_faults_cost_nothing():
+def test_a_million_faults_do_not_overflow():
     """
-    The ceiling is reached by multiplying, so no number of faults overflows or takes long.
+    The ceiling is computed without powers, so no number of faults overflows or takes long.
     """
     assert RetryPolicy(spread=longest).delay(1_000_000) == 60
 
@@ -43,14 +43,14 @@ def test_a_million_faults_cost_nothing():
 @pytest.mark.parametrize(("faults", "over"), [(4, False), (5, True), (6, True)])
 def test_gives_up_after_its_attempts(faults, over):
     """
-    Five attempts are five, not six.
+    A request is not repeated after exactly the configured number of attempts.
     """
     assert RetryPolicy(attempts=5).gives_up(faults) is over
 
 
 def starts(limit, until, step=0.001):
     """
-    When requests start if there is always one to start.
+    Return the start times of requests if each starts as soon as *limit* allows.
     """
     ticks, times = int(until / step), []
     for tick in range(ticks):
@@ -61,9 +61,9 @@ def starts(limit, until, step=0.001):
     return times
 
 
-def test_rate_is_kept_in_every_window():
+def test_rate_is_kept_in_every_second():
     """
-    Neither over the whole nor in any second do more requests start than the rate allows.
+    No more requests start than the rate allows, in total and in any second.
     """
     times = starts(RateLimit(50), until=10)
     assert len(times) == pytest.approx(500, abs=2)
@@ -71,9 +71,9 @@ def test_rate_is_kept_in_every_window():
         assert sum(begin <= time < begin + 1 for time in times) <= 51
 
 
-def test_rate_saves_nothing_up():
+def test_rate_allows_no_burst_after_idle_time():
     """
-    After a silence requests are spaced as before: no burst.
+    After idle time requests are spaced as before.
     """
     limit = RateLimit(10)
     limit.take(0)
@@ -83,7 +83,7 @@ def test_rate_saves_nothing_up():
 
 def test_no_rate_no_wait():
     """
-    Without a rate any number may start at once.
+    Without a rate any number of requests may start at once.
     """
     limit = RateLimit(None)
     for _ in range(1000):
@@ -91,105 +91,105 @@ def test_no_rate_no_wait():
         limit.take(5)
 
 
-def test_pause_obeys_retry_after():
+def test_cooldown_obeys_retry_after():
     """
-    The service's own word decides, and the longest of several.
+    A cooldown lasts for the longest Retry-After received.
     """
-    pause = Cooldown(RetryPolicy())
-    pause.trip(10, retry_after=30)
-    pause.trip(11, retry_after=5)
-    assert pause.until == 40
+    cooldown = Cooldown(RetryPolicy())
+    cooldown.trip(10, retry_after=30)
+    cooldown.trip(11, retry_after=5)
+    assert cooldown.until == 40
 
 
-def test_pause_is_not_for_ever():
+def test_cooldown_has_a_maximum():
     """
-    A service that asks for years is asked again after an hour.
+    A cooldown lasts an hour at most, even if the service asks for more.
     """
-    pause = Cooldown(RetryPolicy())
-    pause.trip(0, retry_after=1e9)
-    assert pause.until == Cooldown.LONGEST
+    cooldown = Cooldown(RetryPolicy())
+    cooldown.trip(0, retry_after=1e9)
+    assert cooldown.until == Cooldown.LONGEST
 
 
-def test_pause_without_a_word_grows():
+def test_cooldown_without_retry_after_grows():
     """
-    Refusals without a date double the wait; those that arrive during it belong to it.
+    Refusals without Retry-After double the cooldown; those that arrive during it do not count.
     """
-    pause = Cooldown(RetryPolicy(spread=longest))
+    cooldown = Cooldown(RetryPolicy(spread=longest))
     waits, now = [], 0.0
     for _ in range(4):
-        pause.trip(now, None)
-        pause.trip(now + 0.1, None)
-        waits.append(pause.until - now)
-        now = pause.until
+        cooldown.trip(now, None)
+        cooldown.trip(now + 0.1, None)
+        waits.append(cooldown.until - now)
+        now = cooldown.until
     assert waits == [1, 2, 4, 8]
 
 
-def test_pause_starts_small_again():
+def test_cooldown_starts_small_after_a_reset():
     """
-    One proper answer, and the next refusal is the first.
+    After a regular answer the next cooldown is the shortest again.
     """
-    pause = Cooldown(RetryPolicy(spread=longest))
-    pause.trip(0, None)
-    pause.trip(10, None)
-    pause.reset()
-    pause.trip(20, None)
-    assert pause.until == 21
+    cooldown = Cooldown(RetryPolicy(spread=longest))
+    cooldown.trip(0, None)
+    cooldown.trip(10, None)
+    cooldown.reset()
+    cooldown.trip(20, None)
+    assert cooldown.until == 21
 
 
-def full(window):
+def fill(limit):
     """
-    Start all the requests that *window* allows.
+    Start all the requests that *limit* allows.
     """
-    while window.is_open:
-        window.in_flight += 1
-    return window.in_flight
+    while limit.is_open:
+        limit.in_flight += 1
+    return limit.in_flight
 
 
-def test_window_halves_once_for_one_overload():
+def test_concurrency_limit_halves_once_for_one_overload():
     """
-    All the requests that were under way when it happened tell of one overload, not of many.
+    The requests in flight at an overload report the same one, so the limit is halved once.
     """
-    window = ConcurrencyLimit(32)
-    full(window)
+    limit = ConcurrencyLimit(32)
+    fill(limit)
     for _ in range(32):
-        window.shrink(asked_at=0, now=1)
-        window.in_flight -= 1
-    assert window.limit == 16
-    full(window)
-    window.shrink(asked_at=2, now=3)
-    assert window.limit == 8
+        limit.shrink(asked_at=0, now=1)
+        limit.in_flight -= 1
+    assert limit.limit == 16
+    fill(limit)
+    limit.shrink(asked_at=2, now=3)
+    assert limit.limit == 8
 
 
-def test_window_grows_by_one_a_round():
+def test_concurrency_limit_grows_by_one_a_round():
     """
-    A window's worth of answers makes it one larger, never larger than asked for.
+    As many answers as the limit increase it by one, and never above its maximum.
     """
-    window = ConcurrencyLimit(32)
-    window.in_flight = 16
-    window.shrink(asked_at=0, now=1)
-    assert window.limit == 8
+    limit = ConcurrencyLimit(32)
+    limit.in_flight = 16
+    limit.shrink(asked_at=0, now=1)
+    assert limit.limit == 8
     for _ in range(9):
-        window.grow()
-    assert window.limit == 9
+        limit.grow()
+    assert limit.limit == 9
     for _ in range(2000):
-        window.grow()
-    assert window.limit == 32
+        limit.grow()
+    assert limit.limit == 32
 
 
-def test_window_never_closes():
+def test_concurrency_limit_is_at_least_one():
     """
-    However often the service is overloaded, one request may be in flight.
+    One request may be in flight, regardless of the number of overloads.
     """
-    window = ConcurrencyLimit(2)
+    limit = ConcurrencyLimit(2)
     for time in range(10):
-        window.in_flight = 1
-        window.shrink(asked_at=time, now=time)
-    assert window.limit == 1
+        limit.in_flight = 1
+        limit.shrink(asked_at=time, now=time)
+    assert limit.limit == 1
 
 
 def test_budget_ends_exactly():
     """
-    The last call allowed is allowed, the next is not.
+    Exactly the configured number of calls is allowed.
     """
     budget = Budget(2)
     budget.take()
@@ -200,7 +200,7 @@ def test_budget_ends_exactly():
 
 def test_budget_without_limit_counts():
     """
-    Calls are counted where they are not limited, too.
+    Calls are counted even if they are not limited.
     """
     budget = Budget()
     for _ in range(10):
@@ -208,9 +208,9 @@ def test_budget_without_limit_counts():
     assert (budget.calls, budget.left, budget.is_spent) == (10, None, False)
 
 
-def test_pace_says_when_a_question_may_start():
+def test_pace_tells_when_a_request_may_start():
     """
-    The latest of rate and pause counts; slots and budget depend on answers, not on time.
+    The later of rate limit and cooldown decides; slots and budget depend on events, not on time.
     """
     pace = LocalPace(slots=2, rate=1, max_calls=3)
     assert pace.held_until(0) is None

@@ -1,5 +1,5 @@
 """
-Who is asked next, and when.
+Order and times in which the scheduler returns jobs.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ from batchfetch.settings import Polling
 PATIENCE = 1800.0
 BUSY, DONE = Answer(TaskStatus.PROCESSING), Answer(TaskStatus.COMPLETED)
 WALL = datetime(2026, 1, 1, tzinfo=UTC)
-"""What the wall clock shows when the monotonic one shows 0."""
+"""The wall-clock time at which the monotonic clock shows 0."""
 
 
 def scheduler(polling=Polling.THRIFTY, **options):
@@ -23,7 +23,7 @@ def scheduler(polling=Polling.THRIFTY, **options):
 
 def state(ordinal=0, *, age=None, endpoint=None):
     """
-    Return a job that was submitted *age* seconds before the run, if that is known.
+    Return a job that was submitted *age* seconds before the run; None if that is not known.
     """
     submitted_at = None if age is None else WALL - timedelta(seconds=age)
     job = Job(str(ordinal), f"{ordinal}.png", submitted_at=submitted_at, endpoint=endpoint)
@@ -32,7 +32,7 @@ def state(ordinal=0, *, age=None, endpoint=None):
 
 def offered(states, **options):
     """
-    Return a scheduler with a whole manifest in it.
+    Return a closed scheduler to which all *states* were added.
     """
     made = scheduler(**options)
     for each in states:
@@ -43,7 +43,7 @@ def offered(states, **options):
 
 def asked(scheduler, now=0.0):
     """
-    Return all that the scheduler would ask about at once.
+    Return all jobs that the scheduler returns at *now*.
     """
     found = []
     while isinstance(step := scheduler.next(now), JobState):
@@ -53,13 +53,13 @@ def asked(scheduler, now=0.0):
     return found
 
 
-def answer(scheduler, states, said, now):
+def answer(scheduler, states, received, now):
     """
-    Let the service say the same of each of *states*.
+    Record the answer *received* for each of *states*.
     """
     for each in states:
-        each.answer = said
-        if said is DONE:
+        each.answer = received
+        if received is DONE:
             scheduler.settled(each, now)
         else:
             scheduler.unfinished(each, now)
@@ -71,7 +71,7 @@ def ordinals(states):
 
 def test_empty_manifest_is_finished():
     """
-    Nothing to do is finished as soon as it is known that nothing comes.
+    A scheduler without jobs is finished as soon as it is closed.
     """
     empty = scheduler()
     assert not empty.finished
@@ -82,7 +82,7 @@ def test_empty_manifest_is_finished():
 
 def test_finished_when_the_last_is_settled():
     """
-    A task in flight is not done.
+    A scheduler with a job in flight is not finished.
     """
     one = offered([state()])
     (only,) = asked(one)
@@ -92,9 +92,9 @@ def test_finished_when_the_last_is_settled():
     assert one.finished
 
 
-def test_everything_ready_is_asked_once():
+def test_ready_tasks_are_polled_once():
     """
-    If every answer is an image, every task is handed out once, in the order of the manifest.
+    If every answer is an image, every job is returned once, in the order of the manifest.
     """
     tasks = offered(state(i) for i in range(1000))
     order = []
@@ -107,7 +107,7 @@ def test_everything_ready_is_asked_once():
 
 def test_lookahead_is_bounded():
     """
-    No more is read ahead than allowed, and more when there is room again.
+    No more jobs are wanted than the lookahead, and more once one has left the queue.
     """
     bounded = scheduler(lookahead=10)
     for i in range(10):
@@ -120,14 +120,14 @@ def test_lookahead_is_bounded():
 
 def test_nothing_is_wanted_after_the_end():
     """
-    A closed manifest has no more to give.
+    A closed scheduler wants no more jobs.
     """
     assert not offered([state()]).wants_more
 
 
 def test_oldest_first():
     """
-    Tasks are asked in order of submission, those without a time after the others.
+    Tasks are polled in order of submission, those without a time after the others.
     """
     tasks = offered([state(0), state(1, age=10), state(2, age=30), state(3, age=20)])
     assert ordinals(asked(tasks)) == [2, 3, 1, 0]
@@ -135,7 +135,7 @@ def test_oldest_first():
 
 def test_unready_head_holds_up_the_rest():
     """
-    When the first tasks are not ready the others are not asked about for a while.
+    If the first tasks are not ready, the others are not polled until the next sweep.
     """
     tasks = offered(state(i) for i in range(1000))
     first = asked(tasks)
@@ -149,7 +149,7 @@ def test_unready_head_holds_up_the_rest():
 
 def test_overtaken_task_does_not_hold_up():
     """
-    An unfinished task with ready ones behind it is asked again at a time of its own.
+    An unfinished task with ready ones after it is polled again at a time of its own.
     """
     tasks = offered(state(i) for i in range(1000))
     straggler, *others = asked(tasks)
@@ -159,9 +159,9 @@ def test_overtaken_task_does_not_hold_up():
     assert ordinals(asked(tasks, 0.1))[:2] == [4, 5]
 
 
-def test_task_that_holds_up_for_long_leaves_the_line():
+def test_task_that_holds_up_for_long_leaves_the_queue():
     """
-    Tasks stuck at the head of the manifest are passed by in time.
+    Tasks at the head of the manifest that never become ready do not block the others.
     """
     tasks = offered(state(i) for i in range(100))
     now, ready = 0.0, set()
@@ -178,7 +178,7 @@ def test_task_that_holds_up_for_long_leaves_the_line():
 
 def test_endpoints_do_not_hold_up_each_other():
     """
-    Each endpoint has a line of its own: one may be slow and the other fast.
+    Each endpoint has a queue of its own, so a slow one does not delay a fast one.
     """
     tasks = offered(state(i, endpoint=("deskew", "upscale")[i % 2]) for i in range(100))
     fetched = 0
@@ -191,9 +191,9 @@ def test_endpoints_do_not_hold_up_each_other():
     assert fetched == 50
 
 
-def test_unfinished_is_asked_again():
+def test_unfinished_task_is_polled_again():
     """
-    A task comes back, not at once, and no later than the patience with it lasts.
+    An unfinished task is polled again after a wait, and a last time when its patience ends.
     """
     tasks = offered([state()])
     (only,) = asked(tasks)
@@ -209,9 +209,9 @@ def test_unfinished_is_asked_again():
     assert times[-1] == pytest.approx(PATIENCE, abs=1)
 
 
-def test_fault_is_asked_again_when_told():
+def test_failed_request_is_repeated_at_the_given_time():
     """
-    After a passing fault a task comes back at the time given, whatever the policy thinks.
+    After a failed request a job is due at the given time, without the policy.
     """
     tasks = offered([state()])
     (only,) = asked(tasks)
@@ -221,9 +221,9 @@ def test_fault_is_asked_again_when_told():
     assert tasks.next(7.25) is only
 
 
-def test_fault_keeps_its_time_when_others_are_reviewed():
+def test_back_off_is_not_recomputed():
     """
-    What is learned from other tasks does not shorten the back-off of one.
+    Observations of other tasks do not change the time at which a failed request is repeated.
     """
     tasks = offered(state(i) for i in range(4))
     first, *others = asked(tasks)
@@ -232,9 +232,9 @@ def test_fault_keeps_its_time_when_others_are_reviewed():
     assert tasks.next(1.0) == 500.0
 
 
-def test_expiring_task_is_asked_whatever_the_front():
+def test_expiring_task_is_polled_outside_of_sweeps():
     """
-    A result that the service deletes in a minute is asked for though none is thought ready.
+    A task whose result is deleted in a minute is polled even if no sweep is open.
     """
     tasks = offered(state(i, age=100.0 - i) for i in range(100))
     answer(tasks, asked(tasks), BUSY, 0.1)
@@ -243,9 +243,9 @@ def test_expiring_task_is_asked_whatever_the_front():
     assert len(asked(tasks)) == 100
 
 
-def test_found_makes_way_early():
+def test_found_counts_as_ready_at_once():
     """
-    From an image's first byte the others are asked as if it were there.
+    A sweep continues at the first byte of an image, before the job is settled.
     """
     waiting, told = (offered(state(i) for i in range(100)) for _ in range(2))
     asked(waiting)
@@ -257,7 +257,7 @@ def test_found_makes_way_early():
 
 def test_found_counts_once():
     """
-    An image that has begun to arrive, and then is there, is one.
+    An image that has begun to arrive and is then complete is recorded once.
     """
     tasks = offered(state(i) for i in range(4))
     batch = asked(tasks)
@@ -267,9 +267,9 @@ def test_found_counts_once():
     assert tasks.finished
 
 
-def test_image_that_breaks_off_is_asked_again():
+def test_interrupted_image_is_requested_again():
     """
-    A task that was found and then met a fault comes back like any other.
+    A job whose image began to arrive and then failed is due again like any other.
     """
     tasks = offered([state()])
     (only,) = asked(tasks)
@@ -278,9 +278,9 @@ def test_image_that_breaks_off_is_asked_again():
     assert tasks.next(3.0) is only
 
 
-def test_last_calls_go_to_the_line():
+def test_last_calls_go_to_the_queue():
     """
-    With fewer calls left than tasks, what is ready for sure comes before a straggler.
+    With fewer calls left than tasks, the open sweep comes before a straggler.
     """
     for budget_left, first in ((None, 0), (10, 4)):
         tasks = offered(state(i) for i in range(100))
@@ -292,9 +292,9 @@ def test_last_calls_go_to_the_line():
         assert step.ordinal == first
 
 
-def test_failed_task_is_no_evidence():
+def test_failed_task_is_not_evidence():
     """
-    A task that ends without the service's word on it says nothing of the front.
+    A job that ends without an answer does not count as ready or unfinished in the sweep.
     """
     tasks = offered(state(i) for i in range(100))
     batch = asked(tasks)
@@ -305,7 +305,7 @@ def test_failed_task_is_no_evidence():
 
 def test_counts():
     """
-    Every task is waiting, known unfinished, in flight or settled.
+    Every job is waiting, known unfinished, in flight or settled.
     """
     tasks = offered(state(i) for i in range(10))
     assert (tasks.waiting, tasks.known_unfinished) == (10, 0)

@@ -1,5 +1,5 @@
 """
-What the policy comes to: batches of ten thousand tasks, played through in virtual time.
+Calls and delays of the polling policy in simulated batches of ten thousand tasks.
 """
 
 from functools import cache
@@ -7,7 +7,7 @@ from random import Random
 from statistics import fmean
 
 import pytest
-from simulation import ASKERS, NEVER, SITUATIONS, play, real
+from simulation import NEVER, POLLERS, SITUATIONS, real, simulate
 
 from batchfetch.scheduling import estimate
 from batchfetch.settings import Polling, Settings
@@ -16,14 +16,14 @@ TASKS = 10_000
 
 
 @cache
-def played(asker, title, seed=1):
+def simulated(poller, title, seed=1):
     """
-    Return what came of a situation; several tests look at one.
+    Return the simulated run of a situation; cached, because several tests use the same one.
     """
-    return play(ASKERS[asker](), SITUATIONS[title](Random(seed), TASKS))
+    return simulate(POLLERS[poller](), SITUATIONS[title](Random(seed), TASKS))
 
 
-# Situation, calls for each task at most, seconds after the last is ready at most.
+# The situation, the most calls per task, and the most seconds after the last task is ready.
 THRIFTY = [
     ("all ready", 1.0, 26),  # 10 000 calls of 80 ms in 32 slots take 25 s.
     ("burst", 1.15, 5),
@@ -38,7 +38,7 @@ THRIFTY = [
     ("FIFO 10/s, crisp", 1.2, 5),
     ("FIFO 50/s, crisp", 1.08, 5),
     ("half done, crisp", 1.03, 5),
-    # All becomes ready to the eye at once; 25 s of fetching begin when that is next looked for.
+    # The tasks seem to become ready all at once; the next sweep begins 25 s of fetching.
     ("shuffled, crisp", 1.15, 50),
     ("40-5-40/s, crisp", 1.12, 5),
     ("paused", 1.12, 30),
@@ -51,19 +51,19 @@ THRIFTY = [
 @pytest.mark.parametrize(("title", "calls", "seconds"), THRIFTY, ids=[row[0] for row in THRIFTY])
 def test_thrifty_needs_about_one_call(title, calls, seconds):
     """
-    Thrifty polling needs few calls for each task, and is done soon after the last one is ready.
+    Thrifty polling needs few calls per task, and is done soon after the last one is ready.
     """
-    run = played("thrifty", title)
+    run = simulated("thrifty", title)
     assert run.calls_each <= calls
     assert run.after_last <= seconds
 
 
 @pytest.mark.parametrize("title", [row[0] for row in THRIFTY if "shuffled" not in row[0]])
-def test_thrifty_lets_nothing_lie_for_long(title):
+def test_thrifty_fetches_within_a_minute(title):
     """
-    In thrifty polling, too, 95 % of the images lie ready no longer than a minute.
+    With thrifty polling 95 % of the images are fetched at most a minute after they are ready.
     """
-    assert played("thrifty", title).lying_at_most(0.95) <= 60
+    assert simulated("thrifty", title).delay_quantile(0.95) <= 60
 
 
 PROMPT = [
@@ -83,9 +83,9 @@ PROMPT = [
 @pytest.mark.parametrize(("title", "calls"), PROMPT, ids=[row[0] for row in PROMPT])
 def test_prompt_is_bounded(title, calls):
     """
-    Prompt polling pays for speed, within bounds.
+    Prompt polling takes more calls, but a limited number of them.
     """
-    assert played("prompt", title).calls_each <= calls
+    assert simulated("prompt", title).calls_each <= calls
 
 
 @pytest.mark.parametrize(
@@ -93,19 +93,19 @@ def test_prompt_is_bounded(title, calls):
 )
 def test_prompt_is_prompt(title):
     """
-    In prompt polling an image lies ready for a second and a half on average, where slots allow.
+    With prompt polling images are fetched 1.5 s after they are ready on average.
     """
-    run = played("prompt", title)
-    backlog = 15 if title == "half done" else 0  # Seconds in which every slot has better to do.
+    run = simulated("prompt", title)
+    backlog = 15 if title == "half done" else 0  # Seconds during which every slot is in use.
     pairs = zip(run.fetched, run.ready, strict=True)
     assert fmean(fetched - ready for fetched, ready in pairs if ready >= backlog) <= 1.5
 
 
-def test_stuck_tasks_are_asked_ever_more_rarely():
+def test_stuck_tasks_are_polled_ever_more_rarely():
     """
-    A task that is stuck for all of half an hour costs no more than a dozen calls.
+    A task that is unfinished for the whole patience of half an hour costs twelve calls at most.
     """
-    run = played("thrifty", "1 % stuck")
+    run = simulated("thrifty", "1 % stuck")
     assert max(run.calls) <= 12
     assert max(c for c, at in zip(run.calls, run.ready, strict=True) if at < NEVER) == 1
 
@@ -113,29 +113,29 @@ def test_stuck_tasks_are_asked_ever_more_rarely():
 @pytest.mark.parametrize("polling", Polling)
 def test_a_small_batch_is_soon_done(polling):
     """
-    Twenty images submitted a moment ago are all there seconds after the last is ready.
+    Twenty tasks submitted at the start are fetched seconds after the last is ready.
     """
-    runs = [play(real(polling), SITUATIONS["burst"](Random(s), 100)) for s in range(20)]
+    runs = [simulate(real(polling), SITUATIONS["burst"](Random(s), 100)) for s in range(20)]
     assert fmean(run.calls_each for run in runs) <= (2.0 if polling is Polling.THRIFTY else 3.0)
     assert max(run.after_last for run in runs) <= 6
 
 
-def test_slow_answers_are_not_asked_for_twice():
+def test_slow_calls_are_not_wasted():
     """
-    When a call takes a second, what is under way is counted.
+    If a call takes a second, the requests in flight are taken into account.
     """
     situation = SITUATIONS["FIFO 10/s"](Random(1), TASKS)
-    run = play(real(Polling.THRIFTY), situation, seconds_a_call=1.0)
+    run = simulate(real(Polling.THRIFTY), situation, seconds_per_call=1.0)
     assert run.calls_each <= 1.2
     assert run.after_last <= 6
 
 
-def test_a_short_budget_goes_to_what_is_ready():
+def test_a_short_budget_is_spent_on_ready_tasks():
     """
-    With fewer calls left than tasks even prompt polling wastes next to none.
+    With fewer calls left than tasks even prompt polling wastes few of them.
     """
     situation = SITUATIONS["FIFO 50/s"](Random(1), TASKS)
-    run = play(real(Polling.PROMPT), situation, budget=TASKS // 2)
+    run = simulate(real(Polling.PROMPT), situation, budget=TASKS // 2)
     assert sum(run.calls) == TASKS // 2
     assert sum(at < NEVER for at in run.fetched) >= 0.95 * TASKS // 2
 
@@ -144,47 +144,47 @@ def test_a_short_budget_goes_to_what_is_ready():
 @pytest.mark.parametrize("tasks", [20, 500, TASKS])
 def test_forecast_is_about_right(polling, tasks):
     """
-    The calls foretold for a batch behind a queue are the calls it takes, give or take a fifth.
+    The calls estimated for a batch behind a queue are within a fifth of the simulated ones.
     """
-    runs = [play(real(polling), SITUATIONS["20 workers"](Random(s), tasks)) for s in range(3)]
+    runs = [simulate(real(polling), SITUATIONS["20 workers"](Random(s), tasks)) for s in range(3)]
     calls = fmean(sum(run.calls) for run in runs)
-    foretold = estimate(tasks, Settings(polling=polling)).expected_calls
-    assert calls == pytest.approx(foretold, rel=0.2 if tasks > 20 else 0.4)
+    expected = estimate(tasks, Settings(polling=polling)).expected_calls
+    assert calls == pytest.approx(expected, rel=0.2 if tasks > 20 else 0.4)
 
 
-# The harness itself: simple policies need in it what arithmetic says.
+# Validation of the simulation: simple policies need as many calls as theory predicts.
 
 
-def test_asking_every_two_seconds_is_what_it_must_be():
+def test_fixed_interval_costs_the_predicted_calls():
     """
-    Without a queue, asking every 2 s costs the mean of 4.1 s over 2, the first, and half a miss.
+    Without a queue, polling every 2 s costs 4.1 / 2 calls for the mean time, plus 1 and 0.5.
     """
-    assert played("fixed 2 s, all at once", "stream").calls_each == pytest.approx(3.56, rel=0.05)
+    assert simulated("fixed 2 s, all at once", "stream").calls_each == pytest.approx(3.56, rel=0.05)
 
 
-def test_asking_about_everything_fills_every_slot():
+def test_polling_everything_uses_every_slot():
     """
-    Behind a queue, all at once costs what the slots can carry: 400 calls a second for 200 s.
+    Behind a queue, polling all tasks uses every slot: 400 calls per second for 200 s.
     """
-    run = played("fixed 2 s, all at once", "FIFO 50/s")
+    run = simulated("fixed 2 s, all at once", "FIFO 50/s")
     assert run.calls_each == pytest.approx(8.0, rel=0.05)
 
 
-def test_known_remedies_help_as_much_as_is_known():
+def test_limiting_unfinished_tasks_saves_calls():
     """
-    A limit on the tasks known unfinished makes the exponential much cheaper, and late at the end.
+    With a limit on the tasks known unfinished, exponential back-off is cheaper and ends later.
     """
-    free = played("exponential, all at once", "FIFO 50/s")
-    limited = played("exponential, at most 64", "FIFO 50/s")
+    free = simulated("exponential, all at once", "FIFO 50/s")
+    limited = simulated("exponential, at most 64", "FIFO 50/s")
     assert free.calls_each == pytest.approx(6, rel=0.15)
     assert limited.calls_each == pytest.approx(1.5, rel=0.15)
     assert limited.after_last > 5
 
 
-def test_the_square_root_helps_at_the_end():
+def test_the_square_root_is_soon_done():
     """
-    Waiting for the root of how many are unfinished over how fast they come is soon done.
+    Waits that follow the square root of unfinished tasks over their rate end early.
     """
-    run = played("sqrt(2 U / k), at most 16", "FIFO 50/s")
+    run = simulated("sqrt(2 U / k), at most 16", "FIFO 50/s")
     assert run.calls_each == pytest.approx(1.3, rel=0.15)
     assert run.after_last <= 5

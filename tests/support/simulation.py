@@ -1,7 +1,7 @@
 """
-A batch played through in virtual time: the real scheduler, or a simple one, against a service.
+Simulation of a batch in virtual time: the real scheduler, or a simple policy, against a service.
 
-`python -m tests.simulation [SEEDS]` prints what each needs in every situation.
+`python tests/support/simulation.py [SEEDS]` prints the calls and delays in every situation.
 """
 
 import math
@@ -27,27 +27,27 @@ EPOCH = 1_800_000_000.0
 BUSY, DONE, ERROR = map(Answer, (TaskStatus.PROCESSING, TaskStatus.COMPLETED, TaskStatus.ERROR))
 
 
-# What happens: situations.
+# Situations.
 
 
 @dataclass(frozen=True)
 class Situation:
     """
-    What the service hides, when each result is ready, and what the manifest shows.
+    When the service has each result ready, and what the manifest tells about each task.
 
-    One entry for each task; times are seconds from the start of the run.
+    Each list has one entry per task; times are seconds from the start of the run.
     """
 
     ready: list[float]
     offered: list[float] | None = None
-    """When the manifest, being written, comes to each task; all of it is there at first if None."""
+    """When each task is written to the manifest; None if the manifest is complete at the start."""
     submitted: list[float] | None = None
     endpoint: list[str] | None = None
     errors: frozenset[int] = frozenset()
 
     def states(self) -> list[JobState]:
         """
-        Return the manifest as the pipeline would offer it.
+        Return the jobs of the manifest.
         """
         return [
             JobState(
@@ -74,14 +74,14 @@ def all_ready(_: Random, tasks: int) -> Situation:
 
 def burst(random: Random, tasks: int) -> Situation:
     """
-    All submitted at once to a service without a queue.
+    Tasks submitted at the same time to a service without a queue.
     """
     return Situation([_processing(random) for _ in range(tasks // 5)])
 
 
 def stream(random: Random, tasks: int, rate: float = 20.0) -> Situation:
     """
-    Submitted, and written to the manifest, while the run goes on; no queue.
+    Tasks submitted, and written to the manifest, during the run; no queue.
     """
     offered = [i / rate for i in range(tasks)]
     return Situation([at + _processing(random) for at in offered], offered)
@@ -89,7 +89,7 @@ def stream(random: Random, tasks: int, rate: float = 20.0) -> Situation:
 
 def fifo(random: Random, tasks: int, rate: float = 50.0, *, crisp: bool = False) -> Situation:
     """
-    A queue that *rate* tasks a second leave, to be processed; or to be ready at once if *crisp*.
+    A queue that *rate* tasks per second leave, to be processed, or ready at once if *crisp*.
     """
     return Situation([i / rate + (0 if crisp else _processing(random)) for i in range(tasks)])
 
@@ -101,7 +101,7 @@ def half_done(random: Random, tasks: int, *, crisp: bool = False) -> Situation:
 
 def shuffled(random: Random, tasks: int, *, told: bool = False, crisp: bool = False) -> Situation:
     """
-    A queue, and a manifest in any order, *told* when each task was submitted or not.
+    A queue, and a manifest in random order, with the submission times if *told*.
     """
     ready = fifo(random, tasks, crisp=crisp).ready
     order = random.sample(range(tasks), tasks)
@@ -112,7 +112,7 @@ def shuffled(random: Random, tasks: int, *, told: bool = False, crisp: bool = Fa
 
 def changing(random: Random, tasks: int, *, crisp: bool = False) -> Situation:
     """
-    A queue that 40, then 5, then 40 tasks a second leave.
+    A queue that 40, then 5, then 40 tasks per second leave.
     """
     ready, at = [], 0.0
     for i in range(tasks):
@@ -192,12 +192,12 @@ SITUATIONS: dict[str, Callable[[Random, int], Situation]] = {
 }
 
 
-# Who asks: the real scheduler, and simple ones to compare it with.
+# Policies: the real scheduler, and simple ones for comparison.
 
 
-class Asker(Protocol):
+class Poller(Protocol):
     """
-    What a scheduler must offer to be played.
+    The methods of a scheduler that the simulation calls.
     """
 
     @property
@@ -217,9 +217,9 @@ def real(polling: Polling, patience: float = 1800.0) -> Scheduler:
 
 class Simple:
     """
-    Asks whatever is due, again after *delay(calls, known unfinished, found per second)*.
+    Polls each task again after *delay(calls, known unfinished, found per second)* seconds.
 
-    At most *limit* tasks are known to be unfinished.
+    No new task is polled while *limit* tasks are known to be unfinished.
     """
 
     wants_more = True
@@ -274,7 +274,7 @@ def _square_root(_calls: int, unfinished: int, rate: float) -> float:
     return min(30.0, max(0.5, math.sqrt(2 * unfinished / max(rate, 0.01))))
 
 
-ASKERS: dict[str, Callable[[], Asker]] = {
+POLLERS: dict[str, Callable[[], Poller]] = {
     "fixed 2 s, all at once": partial(Simple, _fixed),
     "exponential, all at once": partial(Simple, _exponential),
     "exponential, at most 64": partial(Simple, _exponential, 64),
@@ -284,106 +284,106 @@ ASKERS: dict[str, Callable[[], Asker]] = {
 }
 
 
-# What comes of it.
+# Results.
 
 
 @dataclass(frozen=True)
-class Played:
+class SimulatedRun:
     """
-    What a run came to.
+    Calls and times of a simulated run.
     """
 
     calls: list[int]
-    """By task."""
+    """Number of calls, by task."""
     fetched: list[float]
-    """When each result was there; never, if it was given up."""
+    """When each result was fetched; `NEVER` if it was not."""
     ready: list[float]
 
     @property
     def calls_each(self) -> float:
         """
-        Calls for each task.
+        The mean number of calls per task.
         """
         return sum(self.calls) / len(self.calls)
 
     @property
     def after_last(self) -> float:
         """
-        Seconds between the last result's being ready and the last one's being fetched.
+        Seconds from the time the last result is ready to the time the last one is fetched.
         """
         last = max(at for at in self.ready if at < NEVER)
         return max(at for at in self.fetched if at < NEVER) - last
 
     @property
-    def lying(self) -> list[float]:
+    def delays(self) -> list[float]:
         """
-        Seconds that each result lay ready, in rising order.
+        Seconds from the time each result is ready to the time it is fetched, in rising order.
         """
         pairs = zip(self.fetched, self.ready, strict=True)
         return sorted(fetched - ready for fetched, ready in pairs if fetched < NEVER)
 
     @property
-    def mean_lying(self) -> float:
-        return fmean(self.lying)
+    def mean_delay(self) -> float:
+        return fmean(self.delays)
 
-    def lying_at_most(self, share: float) -> float:
+    def delay_quantile(self, share: float) -> float:
         """
-        Return the seconds that *share* of the results lay no longer than.
+        Return the delay in seconds that *share* of the results do not exceed.
         """
-        lying = self.lying
-        return lying[math.ceil(share * len(lying)) - 1]
+        delays = self.delays
+        return delays[math.ceil(share * len(delays)) - 1]
 
 
-def play(
-    asker: Asker,
+def simulate(
+    poller: Poller,
     situation: Situation,
     *,
     slots: int = 32,
-    seconds_a_call: float = 0.08,
+    seconds_per_call: float = 0.08,
     patience: float = 1800.0,
     budget: int | None = None,
-) -> Played:
+) -> SimulatedRun:
     """
-    Run the batch of *situation* to its end, or to the end of its *budget* of calls.
+    Simulate the batch of *situation* to its end, or to the end of its *budget* of calls.
 
-    The service looks at a question halfway through the call.
+    The answer to a request is that of the time halfway through the call.
     """
-    game = _Game(asker, situation, patience)
+    service = _Service(poller, situation, patience)
     manifest = situation.states()[::-1]
     flights: list[tuple[float, int, JobState]] = []
     now, left = 0.0, math.inf if budget is None else budget
     closed = False
-    while not (asker.finished or (left == 0 and not flights)):
-        while manifest and asker.wants_more and game.is_offered(manifest[-1], now):
-            asker.offer(manifest.pop())
+    while not (poller.finished or (left == 0 and not flights)):
+        while manifest and poller.wants_more and service.is_offered(manifest[-1], now):
+            poller.offer(manifest.pop())
         if not manifest and not closed:
-            asker.close()
+            poller.close()
             closed = True
-        wake = game.offered(manifest[-1]) if manifest else NEVER
+        wake = service.offered(manifest[-1]) if manifest else NEVER
         while len(flights) < slots and left:
-            step = asker.next(now, None if budget is None else int(left))
+            step = poller.next(now, None if budget is None else int(left))
             if not isinstance(step, JobState):
                 wake = min(wake, NEVER if step is None else step)
                 break
-            game.ask(step, now)
+            service.ask(step, now)
             left -= 1
-            heappush(flights, (now + seconds_a_call, step.ordinal, step))
+            heappush(flights, (now + seconds_per_call, step.ordinal, step))
         if flights and flights[0][0] <= max(wake, now):
             now, _, state = heappop(flights)
-            game.answer(state, now, asked=now - seconds_a_call / 2)
+            service.answer(state, now, asked=now - seconds_per_call / 2)
         else:
-            assert wake < NEVER, "nothing would ever happen again"
+            assert wake < NEVER, "the simulation is deadlocked"
             now = max(now, wake)
-    return Played(game.calls, game.fetched, situation.ready)
+    return SimulatedRun(service.calls, service.fetched, situation.ready)
 
 
-class _Game:
+class _Service:
     """
-    The service and the record of one run.
+    The simulated service, and the record of one run.
     """
 
-    def __init__(self, asker: Asker, situation: Situation, patience: float) -> None:
-        self._asker = asker
+    def __init__(self, poller: Poller, situation: Situation, patience: float) -> None:
+        self._poller = poller
         self._situation = situation
         self._patience = patience
         self.calls = [0] * len(situation.ready)
@@ -407,31 +407,31 @@ class _Game:
         if self._situation.ready[i] <= asked:
             state.answer = ERROR if i in self._situation.errors else DONE
             self.fetched[i] = now
-            self._asker.settled(state, now)
+            self._poller.settled(state, now)
             return
         state.answer = BUSY
         assert state.first_asked is not None
         if now >= state.first_asked + self._patience:
-            self._asker.settled(state, now)
+            self._poller.settled(state, now)
         else:
-            self._asker.unfinished(state, now)
+            self._poller.unfinished(state, now)
 
 
 def main(seeds: int = 3, tasks: int = 10_000) -> None:
     """
-    Print, for each asker and situation, the worst of *seeds* runs.
+    Print, for each policy and situation, the worst of *seeds* runs.
     """
     write = sys.stdout.write
-    for name, asker in ASKERS.items():
-        write(f"\n{name}: calls for each task (s after the last is ready), mean s lying, 95 %\n")
+    for name, poller in POLLERS.items():
+        write(f"\n{name}: calls per task (s after the last is ready), mean delay in s, 95 %\n")
         for title, situation in SITUATIONS.items():
-            runs = [play(asker(), situation(Random(seed), tasks)) for seed in range(seeds)]
+            runs = [simulate(poller(), situation(Random(seed), tasks)) for seed in range(seeds)]
             write(
                 f"  {title:18}"
                 f" {max(run.calls_each for run in runs):6.3f}"
                 f" ({max(run.after_last for run in runs):5.1f})"
-                f" {max(run.mean_lying for run in runs):6.1f}"
-                f" {max(run.lying_at_most(0.95) for run in runs):6.1f}\n"
+                f" {max(run.mean_delay for run in runs):6.1f}"
+                f" {max(run.delay_quantile(0.95) for run in runs):6.1f}\n"
             )
 
 
