@@ -1,5 +1,5 @@
 """
-A local stand-in for the service: no network, no account, images drawn on demand.
+Local stand-in for the service, for tests and trials without an account or a network.
 """
 
 from batchfetch.sandbox.server import Sandbox, open_sandbox

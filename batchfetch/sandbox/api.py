@@ -1,7 +1,7 @@
 """
-The service's HTTP interface: requests in, replies out.
+HTTP interface of the stand-in: routing, authorization, faults and responses.
 
-Source of paths, methods and shapes: the service's API reference and the vendor's SDK 24.11.
+Source of paths, methods and documents: the service's API reference and the vendor's SDK 24.11.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import web
 
 from batchfetch.endpoints import ENDPOINTS, TOKEN_PATH
-from batchfetch.sandbox.faults import FaultPlan, instead_of_answer, touches
+from batchfetch.sandbox.faults import FaultPlan, applies_to, replacement_response
 from batchfetch.sandbox.filters import Filter
 from batchfetch.sandbox.responses import (
     Response,
@@ -23,7 +23,7 @@ from batchfetch.sandbox.settings import SandboxSettings
 from batchfetch.sandbox.submissions import FILTERS, read_image
 from batchfetch.sandbox.tally import Tally
 from batchfetch.sandbox.tasks import Tasks
-from batchfetch.sandbox.tokens import Refusal, TokenDesk
+from batchfetch.sandbox.tokens import Refusal, TokenIssuer
 from batchfetch.sandbox.wire import send
 
 STATUS_PATH = "/v5.0/ocr/Utilities/GetTaskStatus"
@@ -33,7 +33,7 @@ Handler = Callable[[web.Request], Awaitable[Response]]
 
 class Api:
     """
-    Answers every request the service knows, and counts them all.
+    Handles the requests to the service's documented paths, and counts all requests.
     """
 
     def __init__(self, settings: SandboxSettings, clock: Callable[[], float]) -> None:
@@ -42,7 +42,7 @@ class Api:
         self._faults = FaultPlan(settings.faults, settings.seed)
         self._handlers = self._routes()
         self.tally = Tally()
-        self.desk = TokenDesk(life=settings.token_life, seed=settings.seed)
+        self.tokens = TokenIssuer(life=settings.token_life, seed=settings.seed)
         self.tasks = Tasks(settings, clock)
 
     def _routes(self) -> Mapping[tuple[str, str], Handler]:
@@ -60,12 +60,12 @@ class Api:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """
-        Answer one request.  Paths and ids are compared without regard to case.
+        Handle one request.  The case of paths and ids is ignored.
         """
         try:
             return await self._answer(request)
         except ConnectionError:
-            # The client has left.  What it does not send or read is not our failure.
+            # The client has closed the connection, which is not an error of the server.
             return web.Response()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
@@ -79,21 +79,21 @@ class Api:
         if (refusal := self._refusal(request, path)) is not None:
             return await send(request, refusal)
         fault = self._faults.pick(task_id, attempt)
-        reply = instead_of_answer(fault, request.path) if fault else None
-        if reply is None:
-            reply = await self._handlers[request.method, path](request)
-        if fault is None or not touches(fault, reply):
-            return await send(request, reply)
+        response = replacement_response(fault, request.path) if fault else None
+        if response is None:
+            response = await self._handlers[request.method, path](request)
+        if fault is None or not applies_to(fault, response):
+            return await send(request, response)
         self.tally.faults[fault] += 1
-        reply = self._faults.spoil(reply, fault, task_id, attempt)
-        return await send(request, reply, fault, slow_time=self._slow_time)
+        response = self._faults.alter(response, fault, task_id, attempt)
+        return await send(request, response, fault, slow_time=self._slow_time)
 
     def _refusal(self, request: web.Request, path: str) -> Response | None:
         if (request.method, path) not in self._handlers:
             if any(known == path for _, known in self._handlers):
                 return problem_response(405, "The path is not for this method.", request.path)
             return problem_response(404, "There is no such path.", request.path)
-        if not self.desk.accepts(request.headers.get("Authorization", ""), self._clock()):
+        if not self.tokens.accepts(request.headers.get("Authorization", ""), self._clock()):
             detail = "The access token is missing, unknown or expired."
             return problem_response(401, detail, request.path, {"WWW-Authenticate": "Bearer"})
         if request.method != "POST" and not request.query.get("id"):
@@ -105,9 +105,9 @@ class Api:
             return problem_response(405, "The path is not for this method.", request.path)
         try:
             form = await request.post()
-        except (ValueError, LookupError):  # Not the encoding it claims, or none that exists.
+        except (ValueError, LookupError):  # Not in the declared encoding, or an unknown encoding.
             return json_response({"error": "invalid_request"}, 400)
-        token = self.desk.issue(
+        token = self.tokens.issue(
             str(form.get("grant_type", "")),
             str(form.get("client_id", "")),
             str(form.get("client_secret", "")),
@@ -118,20 +118,22 @@ class Api:
                 return json_response({"error": token.error}, 400)
             headers = {"Retry-After": str(token.retry_after)}
             return json_response({"error": token.error}, 429, headers)
-        life = round(self.desk.life)
+        life = round(self.tokens.life)
         return json_response({"access_token": token, "expires_in": life, "token_type": "Bearer"})
 
     async def _result(self, request: web.Request) -> Response:
         task_id = request.query["id"]
-        task, status = self.tasks.look(task_id)
+        task, status = self.tasks.find_with_status(task_id)
         return task_response(task_id, status, task, await self.tasks.image(task, status))
 
     async def _file(self, request: web.Request) -> Response:
-        return file_response(await self.tasks.image(*self.tasks.look(request.query["id"])))
+        return file_response(
+            await self.tasks.image(*self.tasks.find_with_status(request.query["id"]))
+        )
 
     async def _status(self, request: web.Request) -> Response:
         task_id = request.query["id"]
-        task, status = self.tasks.look(task_id)
+        task, status = self.tasks.find_with_status(task_id)
         return task_response(task_id, status, task, None)
 
     async def _cancel(self, request: web.Request) -> Response:

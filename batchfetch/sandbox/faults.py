@@ -1,8 +1,8 @@
 """
-Which answers go wrong, and how.
+Fault injection: select the responses that fail, and alter them.
 
-A decision depends on the seed, the task and how often it was asked for, never on the order in
-which requests happen to arrive: the same run meets the same faults again.
+The selection depends on the seed, the task and the number of its requests so far, not on the order
+in which requests arrive, so that a repeated run has the same faults.
 """
 
 import random
@@ -13,12 +13,12 @@ from batchfetch.sandbox.responses import Response, problem_response
 from batchfetch.sandbox.settings import InjectedFault
 
 RETRY_AFTER = 1
-"""Seconds a 429 on purpose asks to wait."""
+"""Seconds in the Retry-After header of an injected 429."""
 
 
 class FaultPlan:
     """
-    Draws at most one fault a request, each kind with its share.
+    Selects at most one fault per request, each kind with the probability of its share.
     """
 
     def __init__(self, shares: Mapping[InjectedFault, float], seed: int) -> None:
@@ -27,7 +27,7 @@ class FaultPlan:
 
     def pick(self, subject: str, attempt: int) -> InjectedFault | None:
         """
-        Return what goes wrong when *subject* is asked for the *attempt*-th time, if anything does.
+        Return the fault of the *attempt*-th request for *subject*, or None.
         """
         if not self._shares:
             return None
@@ -38,49 +38,51 @@ class FaultPlan:
             drawn -= share
         return None
 
-    def spoil(self, reply: Response, fault: InjectedFault, subject: str, attempt: int) -> Response:
+    def alter(
+        self, response: Response, fault: InjectedFault, subject: str, attempt: int
+    ) -> Response:
         """
-        Return *reply* as *fault* leaves it, as far as that can be said before it is sent.
+        Return *response* with the changes of *fault* to its content; others are made by `send`.
         """
-        if fault is not InjectedFault.CORRUPT or not reply.image:
-            return reply
+        if fault is not InjectedFault.CORRUPT or not response.image:
+            return response
         rng = _rng(self._seed, f"{subject} bit", attempt)
-        return replace(reply, image=_flip_a_bit(reply.image, rng))
+        return replace(response, image=_flip_a_bit(response.image, rng))
 
 
-def instead_of_answer(fault: InjectedFault, path: str) -> Response | None:
+def replacement_response(fault: InjectedFault, path: str) -> Response | None:
     """
-    Return what *fault* answers without looking at the question; None if it spoils the answer.
+    Return the response that *fault* gives instead of the regular one; None if it alters that one.
     """
     match fault:
         case InjectedFault.TOO_MANY_REQUESTS:
             headers = {"Retry-After": str(RETRY_AFTER)}
-            return problem_response(429, "Too many requests, on purpose.", path, headers)
+            return problem_response(429, "Injected fault: too many requests.", path, headers)
         case InjectedFault.SERVER_ERROR:
-            return problem_response(500, "Something went wrong, on purpose.", path)
+            return problem_response(500, "Injected fault: server error.", path)
         case InjectedFault.RESET:
-            return Response(204)  # Nobody will see it.
+            return Response(204)  # Never sent, because the connection is reset.
         case _:
             return None
 
 
-def touches(fault: InjectedFault, reply: Response) -> bool:
+def applies_to(fault: InjectedFault, response: Response) -> bool:
     """
-    Whether there is anything in *reply* for *fault* to spoil.
+    Whether *fault* can be injected into *response*: some need an image, some a body.
     """
     match fault:
         case InjectedFault.CORRUPT:
-            return bool(reply.image)
+            return bool(response.image)
         case InjectedFault.TRUNCATE | InjectedFault.SLOW:
-            return reply.length > 0
+            return response.length > 0
         case _:
             return True
 
 
 def _flip_a_bit(image: bytes, rng: random.Random) -> bytes:
-    spoiled = bytearray(image)
-    spoiled[rng.randrange(len(spoiled))] ^= 1 << rng.randrange(8)
-    return bytes(spoiled)
+    altered = bytearray(image)
+    altered[rng.randrange(len(altered))] ^= 1 << rng.randrange(8)
+    return bytes(altered)
 
 
 def _rng(seed: int, subject: str, attempt: int) -> random.Random:

@@ -1,7 +1,8 @@
 """
-What the service does to a submitted image, in so far as Pillow is there to do it.
+Image filters of the stand-in, applied with Pillow if it is installed.
 
-Without Pillow, or when told not to use it, a PNG comes back as it is and nothing else is taken.
+Without Pillow, or with filters switched off, a PNG is returned unchanged and any other format is
+refused.
 """
 
 import importlib.util
@@ -31,15 +32,15 @@ class Filter(StrEnum):
 
 def apply_filter(kind: Filter, image: bytes, *, with_pillow: bool) -> bytes:
     """
-    Return *image*, a file of any format Pillow reads, as a filtered PNG.
+    Return *image*, a file of any format that Pillow reads, as a filtered PNG.
 
-    Raises `ValueError` with a sentence for the submitter if it cannot be done.
+    Raises `ValueError` with a message for the submitter if the image cannot be processed.
     """
     if with_pillow and importlib.util.find_spec("PIL"):
         return _filtered(kind, image)
     if image.startswith(_PNG):
         return image
-    raise ValueError("Only PNG images are taken; install batchfetch[filters] for other formats.")
+    raise ValueError("Only PNG images are accepted; install batchfetch[filters] for other formats.")
 
 
 def _filtered(kind: Filter, image: bytes) -> bytes:
@@ -47,8 +48,8 @@ def _filtered(kind: Filter, image: bytes) -> bytes:
 
     try:
         with Image.open(io.BytesIO(image)) as opened:
-            result = _apply(kind, _on_paper(opened))
-    # What Pillow's readers raise for a file that is not what it claims to be.
+            result = _apply(kind, _flattened(opened))
+    # The exceptions that Pillow's readers raise for damaged files.
     except (OSError, SyntaxError, ValueError, EOFError, struct.error) as exc:
         raise ValueError(f"The image cannot be read: {exc}.") from exc
     except Image.DecompressionBombError as exc:
@@ -58,9 +59,11 @@ def _filtered(kind: Filter, image: bytes) -> bytes:
     return packed.getvalue()
 
 
-def _on_paper(image: "Image.Image") -> "Image.Image":
+def _flattened(image: "Image.Image") -> "Image.Image":
     """
-    Return *image* as grey or RGB, on white where it was transparent; refuse a huge one.
+    Return *image* as grey or RGB, with a white background if it has transparency.
+
+    Raises `ValueError` if it has too many pixels.
     """
     if image.width * image.height > _MAX_PIXELS:
         raise ValueError(f"it has more than {_MAX_PIXELS} pixels")

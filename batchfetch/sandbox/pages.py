@@ -1,9 +1,9 @@
 """
-Pages drawn for ids: PNG images that look like scans of printed text, no two alike.
+Generator of PNG pages that look like scans of printed text, a different one for each task id.
 
-A page is four-bit greyscale, two pixels a byte, so that a letter's dots are whole bytes and rows
-are made by joining, never pixel by pixel.  Paper is grainy: the grain is what gives a page the
-size in bytes it is asked to have.
+A page is four-bit greyscale, two pixels per byte, so that the dots of a letter are whole bytes and
+rows are made by joining bytes, not pixels.  Random grain in the paper gives a page its size in
+bytes.
 """
 
 import hashlib
@@ -17,25 +17,25 @@ from functools import lru_cache
 from batchfetch.sandbox.font import ROWS, dots
 
 SMALLEST = 4 * 1024
-"""Bytes of the smallest page; an id's share of the way to the largest is a matter of its hash."""
+"""Bytes of the smallest page."""
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHUNK = 64 * 1024
-# Two bits of grain in each four-bit pixel, and nothing gained by looking for repetitions.
+# Compressed size of two bits of grain in each four-bit pixel, as a share of the raw size.
 _COMPRESSED = 0.585
 _PAPER = bytes(0xDD ^ (byte & 0x33) for byte in range(256))
 _INK = b"\xff"
 _NONE = b"\x00"
 _FILTER = b"\x00"
-# As often as in English, roughly, so that lines look like words.
+# Roughly the frequencies of English, so that lines look like words.
 _LETTERS = "EEEETTTAAAOOOIIINNNSSHHRRDDLLCUMWFGYPBVKJXQZ,.-" + " " * 9
 
 
 def page_size(task_id: str, largest: int) -> int:
     """
-    Return about how many bytes the page of *task_id* has, from 4 KiB to *largest*.
+    Return the approximate size in bytes of the page of *task_id*, from 4 KiB to *largest*.
 
-    Small pages are as frequent as large ones: the logarithm is spread evenly.
+    It is taken from a hash of the id; its logarithm is uniformly distributed.
     """
     digest = hashlib.sha256(task_id.lower().encode()).digest()
     share = int.from_bytes(digest[:8]) / 2**64
@@ -44,10 +44,10 @@ def page_size(task_id: str, largest: int) -> int:
 
 def draw_page(task_id: str, size: int, seed: int) -> bytes:
     """
-    Return a PNG of about *size* bytes; the same for the same arguments.
+    Return a PNG of about *size* bytes, always the same for the same arguments.
     """
     rng = random.Random(f"{seed}:{task_id.lower()}")  # noqa: S311 - repeatable, and no secret
-    # A sheet of the A series is sqrt(2) times as high as wide; a byte is two pixels wide.
+    # The A series of ISO 216 is sqrt(2) times as high as wide; a byte is two pixels wide.
     width = max(math.isqrt(round(size / _COMPRESSED / (2 * math.sqrt(2)))), 16)
     height = round(2 * math.sqrt(2) * width)
     packer = zlib.compressobj(1, strategy=zlib.Z_HUFFMAN_ONLY)
@@ -58,12 +58,12 @@ def draw_page(task_id: str, size: int, seed: int) -> bytes:
 
 def _bands(task_id: str, width: int, height: int, rng: random.Random) -> Iterator[bytes]:
     """
-    Yield the page's rows from the top, each behind its filter byte, some at a time.
+    Yield the rows of the page from the top in bands, each row after its PNG filter byte.
     """
     scale = max(1, width // 250)
     letter = 6 * scale
-    signs = max(1, width // letter - 2)
-    heading = [task_id[start : start + signs] for start in range(0, len(task_id), signs)]
+    length = max(1, width // letter - 2)  # Characters of a line.
+    heading = [task_id[start : start + length] for start in range(0, len(task_id), length)]
     line_height = 2 * scale * (ROWS + 3)
     gap = 2 * scale * 3
     grain = rng.randbytes(32 * width).translate(_PAPER)
@@ -75,20 +75,22 @@ def _bands(task_id: str, width: int, height: int, rng: random.Random) -> Iterato
     lines = max(0, (height - 2 * gap) // line_height)
     yield paper(height - lines * line_height)
     for number in range(lines):
-        text = heading[number] if number < len(heading) else "".join(rng.choices(_LETTERS, k=signs))
+        text = (
+            heading[number] if number < len(heading) else "".join(rng.choices(_LETTERS, k=length))
+        )
         ink = b"".join((_FILTER + row) * (2 * scale) for row in _ink_rows(text, scale, width))
         yield _xor(ink, paper(2 * scale * ROWS)) + paper(gap)
 
 
 def _ink_rows(text: str, scale: int, width: int) -> list[bytes]:
     margin = _NONE * (6 * scale)
-    rows = [margin + b"".join(_glyph_row(sign, row, scale) for sign in text) for row in range(ROWS)]
+    rows = [margin + b"".join(_glyph_row(char, row, scale) for char in text) for row in range(ROWS)]
     return [row[:width].ljust(width, _NONE) for row in rows]
 
 
 @lru_cache(maxsize=4096)
-def _glyph_row(sign: str, row: int, scale: int) -> bytes:
-    return b"".join((_INK if dot else _NONE) * scale for dot in [*dots(sign, row), False])
+def _glyph_row(char: str, row: int, scale: int) -> bytes:
+    return b"".join((_INK if dot else _NONE) * scale for dot in [*dots(char, row), False])
 
 
 def _xor(left: bytes, right: bytes) -> bytes:

@@ -1,8 +1,8 @@
 """
-Who is worked on, and when: a first-in-first-out queue in front of a number of workers.
+First-in-first-out queue of the stand-in's tasks, processed by a number of workers.
 
-Nothing here waits or knows what time it is.  *now*, in seconds on any clock that does not go
-back, comes with every question, and the queue works out what has happened until then.
+Nothing here waits or reads a clock.  Every method takes the time, in seconds on any clock that
+never goes back, and computes the state of the queue at that time.
 """
 
 import heapq
@@ -16,7 +16,7 @@ from batchfetch.sandbox.scenario import Script
 @dataclass(slots=True)
 class Task:
     """
-    A submitted task.  Times are None until its turn has come.
+    A submitted task.  Its other times are None until a worker starts it.
     """
 
     task_id: str
@@ -29,7 +29,7 @@ class Task:
 
 class TaskQueue:
     """
-    The service's queue.  Ids are compared without regard to case.
+    The queue of tasks.  The case of ids is ignored.
     """
 
     def __init__(self, *, workers: int, processing_time: float, expire_after: float) -> None:
@@ -37,20 +37,20 @@ class TaskQueue:
         self._expire_after = expire_after
         self._tasks: dict[str, Task] = {}
         self._waiting: deque[Task] = deque()
-        # A heap of the times at which each worker is free again.
+        # A heap of the times at which the workers become free.
         self._free = [float("-inf")] * workers
 
     def find(self, task_id: str) -> Task | None:
         """
-        Return the task of that id if it was ever submitted, expired and cancelled ones too.
+        Return the task with *task_id*, even if expired or cancelled; None if never submitted.
         """
         return self._tasks.get(task_id.lower())
 
     def submit(self, task_id: str, script: Script, at: float) -> Task:
         """
-        Put a task at the end of the queue.  An id submitted before is left as it is.
+        Add a task to the end of the queue, or return the existing one with *task_id*.
 
-        *at* may lie in the past: what nobody has asked about may have been there all along.
+        *at* is the time of submission, which may be in the past.
         """
         if (known := self.find(task_id)) is not None:
             return known
@@ -64,14 +64,14 @@ class TaskQueue:
 
     def cancel(self, task: Task, now: float) -> None:
         """
-        Take a task out of the queue, unless a worker has it already.
+        Remove a task from the queue, unless a worker has started it.
         """
         if self.status(task, now) is TaskStatus.PENDING:
             task.cancelled = True
 
     def status(self, task: Task, now: float) -> TaskStatus:
         """
-        Return where *task* stands.
+        Return the status of *task* at *now*.
         """
         self._advance(now)
         if task.cancelled or now - task.submitted_at >= self._expire_after:

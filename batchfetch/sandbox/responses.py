@@ -1,5 +1,5 @@
 """
-What is answered: HTTP bodies as values, in the shape the service documents.
+Responses of the stand-in as values, with bodies in the form that the service documents.
 """
 
 import json
@@ -27,7 +27,7 @@ _RESPONSE_CODES = {
 @dataclass(frozen=True, slots=True)
 class Response:
     """
-    One answer.  Its body is *head*, then the image if there is one, then *tail*.
+    An HTTP response.  Its body is *head*, then the image if there is one, then *tail*.
     """
 
     status: int
@@ -38,7 +38,7 @@ class Response:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     base64: bool = False
-    """Whether the image is written in base64."""
+    """Whether the image is encoded in base64."""
 
     @property
     def length(self) -> int:
@@ -50,7 +50,7 @@ class Response:
 
     def pieces(self) -> Iterator[bytes]:
         """
-        Yield the body a few hundred KiB at a time, encoding as it goes: it is never held whole.
+        Yield the body in pieces of at most 256 KiB, so that it is never in memory as a whole.
         """
         yield self.head
         view = memoryview(self.image or b"")
@@ -64,10 +64,10 @@ def task_response(
     task_id: str, status: TaskStatus, task: Task | None, image: bytes | None
 ) -> Response:
     """
-    Return the document that GetResultTask and its replacements answer with.
+    Return the response of GetResultTask and its replacements.
     """
     script = task.script if task and status.is_terminal else None
-    told = script is not None and (script.messages or script.warnings)
+    has_texts = script is not None and (script.messages or script.warnings)
     lost = status is TaskStatus.COMPLETED and script is not None and script.lost
     document = {
         "id": task.task_id if task else task_id,
@@ -75,24 +75,24 @@ def task_response(
         "taskStatus": status.value,
         "results": None if image is None else [{"type": "ImagePNG", "data": ""}],
         "error": {"messages": script.messages, "warnings": script.warnings}
-        if script and told and status is not TaskStatus.NOT_EXIST
+        if script and has_texts and status is not TaskStatus.NOT_EXIST
         else None,
     }
-    # Inside a JSON string every quote is escaped, so this can only be the empty data itself.
+    # Quotes inside JSON strings are escaped, so only the member itself can match.
     head, mark, tail = _json(document).partition(b'"data":"')
     return Response(200, "application/json", head + mark, image, tail, base64=True)
 
 
 def file_response(image: bytes | None) -> Response:
     """
-    Return what GetResultFile answers with: the PNG itself, or nothing.
+    Return the response of GetResultFile: the PNG itself, or 204 if there is none.
     """
     return Response(204) if image is None else Response(200, "image/png", image=image)
 
 
 def text_response(text: str, accept: str) -> Response:
     """
-    Return a string, as JSON for those who ask for JSON.
+    Return a response with *text*, as JSON if the *accept* header contains JSON.
     """
     if "json" in accept:
         return json_response(text)
@@ -103,7 +103,7 @@ def json_response(
     value: object, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """
-    Return a JSON document.
+    Return a response with *value* as JSON.
     """
     return Response(status, "application/json", _json(value), headers=headers or {})
 
@@ -112,7 +112,7 @@ def problem_response(
     status: int, detail: str, instance: str, headers: Mapping[str, str] | None = None
 ) -> Response:
     """
-    Return a problem document (RFC 7807).
+    Return a response with a problem document (RFC 7807).
     """
     document = {
         "type": f"https://httpstatuses.io/{status}",

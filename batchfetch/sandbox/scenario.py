@@ -1,22 +1,22 @@
 """
-What becomes of a task, and the ids whose fate is known beforehand.
+Scripted results of the stand-in's tasks, including those of the well-known ids.
 
-    id                                      what happens
+    id                                      result
     ------------------------------------    ---------------------------------------------------
     00000000-0000-0000-0000-000000000000    NotExist
     sample-unknown                          NotExist
-    sample-expired                          NotExist, as a result kept for 24 hours ends
+    sample-expired                          NotExist, like a result after 24 hours
     sample-error                            Error, one message
     sample-error-many                       Error, two messages and a warning
     sample-warning                          Completed, with a warning
     sample-lost                             Completed, ResultDataLost: no image
-    sample-pending                          Pending for 3 s from the first question, then Completed
+    sample-pending                          Pending for 3 s from the first request, then Completed
     sample-slow                             Processing for 2 s, then Completed
     sample-small                            Completed, 4 KiB
     sample-big                              Completed, 5 MiB
 
-Any other id is a task that came in when the client's run began, behind those that were asked for
-before it, and is Completed in its turn.
+Any other id is a task that was submitted when the client's run began, after those requested before
+it, and is Completed in its turn.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ from types import MappingProxyType
 @dataclass(frozen=True, slots=True)
 class Script:
     """
-    What becomes of a task once it is submitted.
+    The processing and the result of a task.
     """
 
     failed: bool = False
@@ -37,19 +37,19 @@ class Script:
     warnings: tuple[str, ...] = ()
 
     held: float = 0
-    """Seconds it stays Pending whatever the queue; it then takes no worker's time."""
+    """Seconds it stays Pending, independent of the queue; if not 0, it occupies no worker."""
 
     takes: float | None = None
-    """Seconds it is worked on; None is the queue's own processing time."""
+    """Seconds of processing; None for the processing time of the queue."""
 
     lost: bool = False
-    """Whether it completes without its image."""
+    """Whether it completes without an image."""
 
     image: bytes | None = None
-    """The image it completes with; None is a page drawn for its id."""
+    """The image it completes with; None for a page drawn for its id."""
 
     page_bytes: int | None = None
-    """About how large that page is; None goes by its id."""
+    """The approximate size of that page in bytes; None for one that depends on the id."""
 
 
 WELL_KNOWN: Mapping[str, Script | None] = MappingProxyType(
@@ -71,13 +71,13 @@ WELL_KNOWN: Mapping[str, Script | None] = MappingProxyType(
         "sample-big": Script(page_bytes=5 * 2**20),
     }
 )
-"""By id in lower case; None is an id the service says does not exist."""
+"""Scripts by id in lower case; None for an id that does not exist."""
 
 _ORDINARY = Script()
 
 
 def script_for(task_id: str) -> Script | None:
     """
-    Return what becomes of *task_id*, or None if there never was such a task.
+    Return the script of *task_id*, or None if there is no such task.
     """
     return WELL_KNOWN.get(task_id.lower(), _ORDINARY)

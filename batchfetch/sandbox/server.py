@@ -1,5 +1,5 @@
 """
-The stand-in as a running server.
+Server of the stand-in, and its public interface.
 """
 
 import time
@@ -12,26 +12,26 @@ from batchfetch.errors import SettingsError
 from batchfetch.sandbox.api import Api
 from batchfetch.sandbox.settings import InjectedFault, SandboxSettings
 
-# Room for the largest image in base64, and its JSON or multipart around it.
+# Enough for the largest image in base64 and the JSON or multipart data around it.
 _MAX_BODY = 96 * 2**20
 _SHUTDOWN_GRACE = 0.2
 
 
 class Sandbox:
     """
-    A stand-in for the service that is listening, and the judge of what its clients spent.
+    A running stand-in, with counts of the requests that its clients made.
     """
 
     def __init__(self, url: str, api: Api) -> None:
         self.url = url
-        """The root URL, without a slash at its end."""
+        """The root URL, without a trailing slash."""
 
         self._api = api
 
     @property
     def calls(self) -> int:
         """
-        API calls so far, however they were answered; token requests are not among them.
+        API calls so far, including failed ones but not token requests.
         """
         return self._api.tally.calls
 
@@ -52,22 +52,22 @@ class Sandbox:
     @property
     def faults(self) -> Mapping[InjectedFault, int]:
         """
-        Answers that went wrong on purpose so far, by kind.
+        Injected faults so far, by kind.
         """
         return self._api.tally.faults
 
     def submit_all(self, task_ids: Iterable[str]) -> None:
         """
-        Put tasks into the queue in this order, instead of the order they are asked for.
+        Add tasks to the queue in this order, instead of the order of their first requests.
         """
         for task_id in task_ids:
             self._api.tasks.find(task_id)
 
     def revoke_tokens(self) -> None:
         """
-        Refuse every token given so far, as if all had expired.
+        Refuse every token issued so far, as if all had expired.
         """
-        self._api.desk.revoke_all()
+        self._api.tokens.revoke_all()
 
 
 @asynccontextmanager
@@ -75,10 +75,10 @@ async def open_sandbox(
     settings: SandboxSettings | None = None, *, clock: Callable[[], float] = time.monotonic
 ) -> AsyncIterator[Sandbox]:
     """
-    Serve a stand-in for the service inside this event loop until the block is left.
+    Run a stand-in for the service in the current event loop until the block is left.
 
-    *clock* returns seconds and never goes back; processing, expiry and tokens go by it.  Raises
-    `SettingsError` if the address cannot be listened on.
+    *clock* returns seconds, never goes back, and determines processing, expiry and token life.
+    Raises `SettingsError` if the address cannot be listened on.
     """
     settings = settings or SandboxSettings()
     api = Api(settings, clock)
@@ -97,8 +97,8 @@ async def _listen(runner: web.AppRunner, settings: SandboxSettings) -> None:
     try:
         await web.TCPSite(runner, settings.host, settings.port).start()
     except OSError as exc:
-        where = f"{settings.host}:{settings.port}"
-        raise SettingsError(f"the sandbox cannot listen on {where}: {exc.strerror}") from exc
+        address = f"{settings.host}:{settings.port}"
+        raise SettingsError(f"the sandbox cannot listen on {address}: {exc.strerror}") from exc
 
 
 def _root_url(runner: web.AppRunner) -> str:

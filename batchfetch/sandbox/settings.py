@@ -1,5 +1,5 @@
 """
-What of the stand-in can be set, what it means, and what it is unless set.
+Settings of the stand-in, with their defaults and descriptions.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from batchfetch.settings import Duration, Size, is_loopback, parse_duration
 
 class InjectedFault(StrEnum):
     """
-    A way an answer can go wrong on purpose.
+    A kind of fault that can be injected into a response.
     """
 
     TOO_MANY_REQUESTS = "429"
@@ -33,7 +33,9 @@ class InjectedFault(StrEnum):
 
 def parse_faults(text: object) -> object:
     """
-    Return shares between 0 and 1 for `429=0.1,reset=5%`; leave alone what is not text.
+    Return the share, from 0 to 1, of each fault in a text like `429=0.1,reset=5%`.
+
+    A value that is not text is returned unchanged.  Raises `ValueError` for an invalid text.
     """
     if not isinstance(text, str):
         return text
@@ -41,15 +43,15 @@ def parse_faults(text: object) -> object:
     for item in filter(None, (part.strip() for part in text.split(","))):
         kind, _, share = (word.strip() for word in item.partition("="))
         if kind not in set(InjectedFault):
-            raise ValueError(f"{kind!r} is no fault; use {', '.join(InjectedFault)}")
+            raise ValueError(f"{kind!r} is not a valid fault; use {', '.join(InjectedFault)}")
         if InjectedFault(kind) in shares:
-            raise ValueError(f"{kind} is given twice")
+            raise ValueError(f"{kind} is given twice; use it once")
         try:
             shares[InjectedFault(kind)] = float(share.removesuffix("%")) / (
                 100 if share.endswith("%") else 1
             )
         except ValueError:
-            raise ValueError(f"{item!r} has no share; write {kind}=0.1 or {kind}=10%") from None
+            raise ValueError(f"{item!r} has no valid share; use {kind}=0.1 or {kind}=10%") from None
     return shares
 
 
@@ -59,9 +61,9 @@ Faults = Annotated[Mapping[InjectedFault, Share], BeforeValidator(parse_faults)]
 
 class SandboxSettings(BaseModel):
     """
-    How the stand-in behaves.  Frozen; a misspelt name is an error.
+    Settings of the stand-in.  Frozen; an unknown name is an error.
 
-    Durations are seconds; each also takes the command line's text (`"15m"`).
+    Durations are seconds; each also accepts the text of the command line (`"15m"`).
     """
 
     model_config = ConfigDict(
@@ -120,5 +122,7 @@ class SandboxSettings(BaseModel):
         cls, faults: Mapping[InjectedFault, float]
     ) -> Mapping[InjectedFault, float]:
         if sum(faults.values()) > 1:
-            raise ValueError("are more than all calls: an answer goes wrong in one way only")
+            raise ValueError(
+                "must not exceed 100% in total, because a response has one fault at most"
+            )
         return faults

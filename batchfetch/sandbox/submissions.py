@@ -1,5 +1,5 @@
 """
-What is handed in: the image inside a submission, and the id the task gets.
+Parsing of submissions: the image in a form or in JSON, and the id of the new task.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from batchfetch.endpoints import ENDPOINTS
 from batchfetch.sandbox.filters import Filter
 
 MAX_IMAGE = 64 * 2**20
-"""Bytes of the largest image taken."""
+"""The most bytes of an image in a form."""
 
 _READ = 256 * 1024
 
@@ -30,7 +30,7 @@ JSON_PATHS = {ENDPOINTS[kind]: kind for kind in Filter}
 """Their replacements: the image is base64 in `{"image": "…"}`."""
 
 FILTERS = {path.lower(): kind for path, kind in (FORM_PATHS | JSON_PATHS).items()}
-"""By path in lower case, what is done to the image."""
+"""The filter of each submission, by its path in lower case."""
 
 
 class _Submission(BaseModel):
@@ -47,9 +47,10 @@ def new_task_id(seed: int, number: int) -> str:
 
 async def read_image(request: web.Request) -> bytes:
     """
-    Return the image that *request* submits, in either of the two ways.
+    Return the image that *request* submits as a multipart form or as JSON.
 
-    Raises `ValueError` with a sentence for the submitter if there is none.
+    Raises `ValueError` with a message for the submitter if there is no image, and
+    `web.HTTPRequestEntityTooLarge` if it is too large.
     """
     if request.content_type.startswith("multipart/"):
         image = await _read_form(request)
@@ -78,5 +79,5 @@ def _parse(body: bytes) -> bytes:
         return pybase64.b64decode(_Submission.model_validate_json(body).image, validate=True)
     except ValidationError:
         raise ValueError('The body is not {"image": "<base64>"}.') from None
-    except ValueError:  # binascii.Error is one.
+    except ValueError:  # The base class of binascii.Error.
         raise ValueError("The image is not valid base64.") from None

@@ -1,5 +1,5 @@
 """
-What clients spent: the stand-in's own count of what was asked of it.
+Counters of the requests that the stand-in received.
 """
 
 from collections import Counter
@@ -11,7 +11,7 @@ from batchfetch.sandbox.settings import InjectedFault
 @dataclass(slots=True)
 class Tally:
     """
-    Requests that arrived, however they were answered.
+    Numbers of requests received, including failed ones.
     """
 
     calls: int = 0
@@ -23,13 +23,13 @@ class Tally:
     """API calls that named a task, by its id in lower case."""
 
     faults: Counter[InjectedFault] = field(default_factory=Counter)
-    """Answers that went wrong on purpose."""
+    """Injected faults by kind."""
 
     def count_call(self, task_id: str) -> int:
         """
-        Count one API call and return how many there were for *task_id*, this one included.
+        Count one API call and return the number of calls for *task_id*, including this one.
 
-        Without a task to name (the id is empty) it is how many there were of all calls.
+        If the id is empty, return the number of all calls.
         """
         self.calls += 1
         if not task_id:

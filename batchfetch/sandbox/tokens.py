@@ -1,7 +1,8 @@
 """
-Who may ask: tokens given for credentials, and for how long they are good.
+Access tokens of the stand-in: issuing, validation and expiry.
 
-Protocol: the OAuth 2.0 client credentials grant, and the service's own limit on failed requests.
+Protocol: the OAuth 2.0 client credentials grant (RFC 6749, section 4.4), and the service's limit on
+failed token requests.
 """
 
 import hashlib
@@ -9,10 +10,10 @@ from collections import Counter
 from dataclasses import dataclass
 
 ACCESS_TOKEN = "sandbox"  # noqa: S105 - the stand-in's published token, no secret
-"""A token that is always good, for jobs that bring a ready token."""
+"""A token that is always valid, for clients that are configured with a token."""
 
 REFUSED_CLIENT_ID = "refused"
-"""A client id that is refused whatever its secret, for trying how a job takes that."""
+"""A client id that is refused with any secret, for testing how a client handles that."""
 
 FAILURES_ALLOWED = 5
 LOCKED_FOR = 600
@@ -22,26 +23,28 @@ LOCKED_FOR = 600
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """
-    No token, and why.
+    The reason why no token was issued.
     """
 
     error: str
-    """The OAuth error code; `rate_limited` when the pair is locked."""
+    """The OAuth error code; `rate_limited` if the credentials are locked."""
 
     retry_after: int | None = None
-    """Seconds, when the pair is locked."""
+    """Seconds until the lock ends; None if the credentials are not locked."""
 
 
-class TokenDesk:
+class TokenIssuer:
     """
-    Gives tokens and knows them again.  *now* is seconds on any clock that does not go back.
+    Issues and validates tokens with a *life* in seconds.
+
+    *now* is the time in seconds on any clock that never goes back.
     """
 
     def __init__(self, *, life: float, seed: int) -> None:
         self.life = life
         self._seed = seed
         self._issued = 0
-        self._good_until: dict[str, float] = {}
+        self._valid_until: dict[str, float] = {}
         self._failures: Counter[tuple[str, str]] = Counter()
         self._locked_until: dict[tuple[str, str], float] = {}
 
@@ -49,7 +52,7 @@ class TokenDesk:
         self, grant_type: str, client_id: str, client_secret: str, now: float
     ) -> str | Refusal:
         """
-        Return a new token for any credentials that are not empty.
+        Return a new token; any credentials are accepted that are not empty.
         """
         pair = (client_id, client_secret)
         if now < self._locked_until.get(pair, now):
@@ -62,23 +65,23 @@ class TokenDesk:
         self._issued += 1
         digest = hashlib.sha256(f"{self._seed}:{self._issued}:{client_id}".encode())
         token = f"sandbox-{digest.hexdigest()}"
-        self._good_until[token] = now + self.life
+        self._valid_until[token] = now + self.life
         return token
 
     def accepts(self, authorization: str, now: float) -> bool:
         """
-        Whether an `Authorization` header's value names a token that is good now.
+        Whether the value of an `Authorization` header contains a token that is valid at *now*.
         """
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             return False
-        return token == ACCESS_TOKEN or now < self._good_until.get(token, now)
+        return token == ACCESS_TOKEN or now < self._valid_until.get(token, now)
 
     def revoke_all(self) -> None:
         """
-        Make every token given so far worthless.
+        Invalidate every token issued so far.
         """
-        self._good_until.clear()
+        self._valid_until.clear()
 
     def _refuse(self, pair: tuple[str, str], error: str, now: float) -> Refusal:
         self._failures[pair] += 1

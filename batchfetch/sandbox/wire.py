@@ -1,5 +1,5 @@
 """
-How an answer goes out: whole, or as a fault has it.
+Sending of responses over HTTP, including those with an injected fault.
 """
 
 import asyncio
@@ -14,62 +14,63 @@ from aiohttp import web
 from batchfetch.sandbox.responses import Response
 from batchfetch.sandbox.settings import InjectedFault
 
-_DRIPS = 20
+_SLOW_PIECES = 20
 
 
 async def send(
     request: web.Request,
-    reply: Response,
+    response: Response,
     fault: InjectedFault | None = None,
     *,
     slow_time: float = 0,
 ) -> web.StreamResponse:
     """
-    Send *reply*, unless *fault* is one that happens to a connection.
+    Send *response*, with *fault* if it is one of those that concern the connection.
 
-    Raises `ConnectionError` if the client has left.
+    A slow response takes *slow_time* seconds.  Raises `ConnectionError` if the client has closed
+    the connection.
     """
-    response = web.StreamResponse(status=reply.status, headers=reply.headers)
+    stream = web.StreamResponse(status=response.status, headers=response.headers)
     if fault is InjectedFault.RESET:
         _reset(request)
-        return response
-    if reply.content_type is not None:
-        response.content_type = reply.content_type
-    if reply.status != HTTPStatus.NO_CONTENT:
-        response.content_length = reply.length
-    if fault is None and reply.base64 and "gzip" in request.headers.get("Accept-Encoding", ""):
-        # All there is to gain in base64 is that it uses six bits of eight.
-        response.enable_compression(web.ContentCoding.gzip, strategy=zlib.Z_HUFFMAN_ONLY)
-    await response.prepare(request)
+        return stream
+    if response.content_type is not None:
+        stream.content_type = response.content_type
+    if response.status != HTTPStatus.NO_CONTENT:
+        stream.content_length = response.length
+    if fault is None and response.base64 and "gzip" in request.headers.get("Accept-Encoding", ""):
+        # Base64 of compressed data has no repetitions; Huffman coding saves two bits of eight.
+        stream.enable_compression(web.ContentCoding.gzip, strategy=zlib.Z_HUFFMAN_ONLY)
+    await stream.prepare(request)
     match fault:
         case InjectedFault.TRUNCATE:
-            await _send_some(request, response, reply)
+            await _send_half(request, stream, response)
         case InjectedFault.SLOW:
-            await _drip(response, reply, slow_time)
+            await _send_slowly(stream, response, slow_time)
         case _:
-            for piece in reply.pieces():
-                await response.write(piece)
-    await response.write_eof()
-    return response
+            for piece in response.pieces():
+                await stream.write(piece)
+    await stream.write_eof()
+    return stream
 
 
-async def _send_some(request: web.Request, response: web.StreamResponse, reply: Response) -> None:
-    for piece in _start_of(reply, reply.length // 2):
-        await response.write(piece)
+async def _send_half(request: web.Request, stream: web.StreamResponse, response: Response) -> None:
+    for piece in _start_of(response, response.length // 2):
+        await stream.write(piece)
     if request.transport is not None:
         request.transport.close()
 
 
-async def _drip(response: web.StreamResponse, reply: Response, slow_time: float) -> None:
-    size = max(reply.length // _DRIPS, 1)
-    for piece in reply.pieces():
+async def _send_slowly(stream: web.StreamResponse, response: Response, slow_time: float) -> None:
+    size = max(response.length // _SLOW_PIECES, 1)
+    for piece in response.pieces():
         for start in range(0, len(piece), size):
-            await response.write(piece[start : start + size])
-            await asyncio.sleep(slow_time / _DRIPS)
+            await stream.write(piece[start : start + size])
+            await asyncio.sleep(slow_time / _SLOW_PIECES)
 
 
-def _start_of(reply: Response, length: int) -> Iterator[bytes]:
-    for piece in reply.pieces():
+def _start_of(response: Response, length: int) -> Iterator[bytes]:
+    for piece in response.pieces():
         yield piece[:length]
         length -= len(piece)
         if length <= 0:
@@ -78,13 +79,13 @@ def _start_of(reply: Response, length: int) -> Iterator[bytes]:
 
 def _reset(request: web.Request) -> None:
     """
-    Drop the connection the hard way: the client sees a reset, not an end.
+    Abort the connection with a TCP reset instead of a regular end.
     """
     transport = request.transport
     if transport is None:
         return
-    # Closing with a linger of zero seconds sends RST.  The option belongs to the connection, so
-    # it may be set through a duplicate; not every event loop lends out the socket itself.
-    with socket.socket(fileno=socket.dup(transport.get_extra_info("socket").fileno())) as twin:
-        twin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    # Closing with a linger time of zero sends RST.  The option belongs to the connection, so it can
+    # be set through a duplicate; some event loops do not expose the socket itself.
+    with socket.socket(fileno=socket.dup(transport.get_extra_info("socket").fileno())) as duplicate:
+        duplicate.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()

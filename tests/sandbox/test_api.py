@@ -1,5 +1,5 @@
 """
-The stand-in over real HTTP: tokens, tasks, answers.
+The stand-in over real HTTP: tokens, tasks and responses.
 """
 
 import base64
@@ -39,7 +39,7 @@ class Clock:
 @asynccontextmanager
 async def serving(clock=None, **settings):
     """
-    Open a stand-in and a client that has its published token.
+    Open a stand-in and a client with its published token.
     """
     settings = {"largest_image": 20_000} | settings
     async with (
@@ -55,9 +55,9 @@ async def ask(client, task_id, path=RESULT):
         return await response.json()
 
 
-async def test_the_documented_answer():
+async def test_the_documented_response():
     """
-    A completed task is answered with the documented document, a PNG in base64 inside.
+    The response for a completed task is the documented JSON with a PNG in base64.
     """
     async with serving(processing_time=0) as (_, client):
         answer = await ask(client, "some-task")
@@ -74,7 +74,7 @@ async def test_the_documented_answer():
 
 async def test_an_image_of_many_pieces_arrives_whole():
     """
-    A page of megabytes is one valid base64 text, as long as was announced.
+    A page of megabytes is one valid base64 text of the announced length.
     """
     async with (
         serving(processing_time=0) as (_, client),
@@ -87,9 +87,9 @@ async def test_an_image_of_many_pieces_arrives_whole():
     Image.open(io.BytesIO(data)).load()
 
 
-async def test_answers_are_compressed_for_those_who_ask():
+async def test_responses_are_compressed_on_request():
     """
-    A client that accepts gzip gets the same answer in about three quarters of the bytes.
+    A client that accepts gzip gets the same document in about three quarters of the bytes.
     """
     answers, sizes = [], []
     async with serving(processing_time=0) as (_, client):
@@ -103,9 +103,9 @@ async def test_answers_are_compressed_for_those_who_ask():
     assert sizes[1] / sizes[0] == pytest.approx(0.76, abs=0.03)
 
 
-async def test_a_task_comes_in_when_its_client_begins_to_ask():
+async def test_an_unknown_id_is_submitted_at_its_first_request():
     """
-    An id nobody submitted is in the queue from the first question on.
+    An id that was not submitted is in the queue from its first request on.
     """
     clock = Clock()
     async with serving(clock, processing_time=5) as (_, client):
@@ -118,9 +118,9 @@ async def test_a_task_comes_in_when_its_client_begins_to_ask():
     assert second["taskStatus"] == "Completed"
 
 
-async def test_tasks_asked_for_later_came_in_with_the_first():
+async def test_all_tasks_of_a_run_count_as_submitted_at_its_start():
     """
-    All tasks of a client came in when it began, in the order in which it asks for them.
+    All tasks of a client count as submitted at its first request, in the order of its requests.
     """
     clock = Clock()
     async with serving(clock, workers=1, processing_time=5) as (_, client):
@@ -132,7 +132,7 @@ async def test_tasks_asked_for_later_came_in_with_the_first():
 
 async def test_a_new_run_begins_after_a_pause():
     """
-    A minute after the last question, new ids are tasks that have only just come in.
+    A minute after the last request, a new id counts as submitted now.
     """
     clock = Clock()
     async with serving(clock, processing_time=5) as (_, client):
@@ -144,7 +144,7 @@ async def test_a_new_run_begins_after_a_pause():
 
 async def test_tasks_can_be_submitted_beforehand():
     """
-    Tasks submitted together are worked on from then on, in that order.
+    Tasks submitted together are processed in that order from then on.
     """
     clock = Clock()
     async with serving(clock, workers=1, processing_time=5) as (sandbox, client):
@@ -156,7 +156,7 @@ async def test_tasks_can_be_submitted_beforehand():
 
 async def test_results_expire():
     """
-    A result is there for as long as it is kept, and then does not exist.
+    A result that is kept no longer does not exist.
     """
     clock = Clock()
     async with serving(clock, processing_time=0, expire_after="24h") as (_, client):
@@ -187,7 +187,7 @@ async def test_results_expire():
 )
 async def test_well_known_ids_without_an_image(task_id, status, code, error):
     """
-    Well-known ids end as they are documented to end.
+    Well-known ids have their documented results.
     """
     async with serving(processing_time=0) as (_, client):
         answer = await ask(client, task_id)
@@ -202,7 +202,7 @@ async def test_well_known_ids_without_an_image(task_id, status, code, error):
 
 async def test_warnings_come_with_a_completed_task():
     """
-    A completed task can bring warnings along with its image.
+    A completed task can have warnings as well as an image.
     """
     async with serving(processing_time=0) as (_, client):
         answer = await ask(client, "sample-warning")
@@ -213,7 +213,7 @@ async def test_warnings_come_with_a_completed_task():
 
 async def test_the_pending_sample_is_pending_for_three_seconds():
     """
-    One well-known task keeps its clients waiting.
+    One well-known task is Pending for three seconds from its first request.
     """
     clock = Clock()
     async with serving(clock) as (_, client):
@@ -224,9 +224,9 @@ async def test_the_pending_sample_is_pending_for_three_seconds():
     assert statuses == ["Pending", "Pending", "Processing", "Completed"]
 
 
-async def test_ids_and_paths_have_no_case():
+async def test_the_case_of_ids_and_paths_is_ignored():
     """
-    Path and id are understood in any case; the task keeps the spelling it was first given.
+    Paths and ids are accepted in any case; the task keeps the first spelling of its id.
     """
     async with serving(processing_time=0) as (sandbox, client):
         one = await ask(client, "Some-Task")
@@ -238,7 +238,7 @@ async def test_ids_and_paths_have_no_case():
 @pytest.mark.parametrize("name", ["deskew", "dewarp", "upscale", "binarize"])
 async def test_the_replacements_answer_the_same(name):
     """
-    Each replacement of GetResultTask gives the same document.
+    Each replacement of GetResultTask returns the same document.
     """
     async with serving(processing_time=0) as (_, client):
         assert await ask(client, "a", ENDPOINTS[name]) == await ask(client, "a")
@@ -246,7 +246,7 @@ async def test_the_replacements_answer_the_same(name):
 
 async def test_the_file_endpoint_gives_the_png_itself():
     """
-    GetResultFile answers with the very bytes that GetResultTask has in base64.
+    GetResultFile returns the bytes that GetResultTask encodes in base64.
     """
     async with serving(processing_time=0) as (_, client):
         answer = await ask(client, "a")
@@ -257,9 +257,9 @@ async def test_the_file_endpoint_gives_the_png_itself():
 
 
 @pytest.mark.parametrize("task_id", ["sample-pending", "sample-error", NIL])
-async def test_the_file_endpoint_has_no_words(task_id):
+async def test_the_file_endpoint_has_no_body_without_an_image(task_id):
     """
-    GetResultFile answers 204 and nothing else to everything that is not completed.
+    GetResultFile returns 204 without a body for every task that is not completed.
     """
     async with (
         serving(processing_time=0) as (_, client),
@@ -270,7 +270,7 @@ async def test_the_file_endpoint_has_no_words(task_id):
 
 async def test_the_status_endpoint_has_no_results():
     """
-    GetTaskStatus says where a completed task stands and leaves its image out.
+    GetTaskStatus returns the status of a completed task without its image.
     """
     async with serving(processing_time=0) as (_, client):
         answer = await ask(client, "a", "/v5.0/ocr/Utilities/GetTaskStatus")
@@ -279,7 +279,7 @@ async def test_the_status_endpoint_has_no_results():
 
 async def test_a_waiting_task_can_be_deleted():
     """
-    DELETE takes a task out of the queue; one that is worked on stays.
+    DELETE removes a waiting task from the queue, but not one that is being processed.
     """
     clock = Clock()
     async with serving(clock, workers=1) as (sandbox, client):
@@ -292,9 +292,9 @@ async def test_a_waiting_task_can_be_deleted():
     assert [answer["taskStatus"] for answer in answers] == ["Completed", "NotExist"]
 
 
-async def test_a_token_is_given_and_dies():
+async def test_a_token_is_issued_and_expires():
     """
-    A token is given for a form of any credentials and is good for as long as it says.
+    A token is issued for any credentials and is valid for the announced time.
     """
     clock = Clock()
     async with serving(clock, token_life="2m") as (sandbox, client):
@@ -312,7 +312,7 @@ async def test_a_token_is_given_and_dies():
 
 async def test_tokens_can_be_revoked():
     """
-    After revoking, a token given before is refused.
+    A token issued before the revocation is refused.
     """
     async with serving() as (sandbox, client):
         async with client.post("/connect/token", data=GRANT) as response:
@@ -324,9 +324,9 @@ async def test_tokens_can_be_revoked():
 
 
 @pytest.mark.parametrize("charset", ["utf-8", "no-such-charset"])
-async def test_a_garbled_token_request_is_refused(charset):
+async def test_a_malformed_token_request_is_refused(charset):
     """
-    A form that is not in the encoding it claims is 400, not a crash.
+    A form that is not in its declared encoding gets 400.
     """
     headers = {"Content-Type": f"application/x-www-form-urlencoded; charset={charset}"}
     async with (
@@ -338,7 +338,7 @@ async def test_a_garbled_token_request_is_refused(charset):
 
 async def test_refused_credentials_are_counted():
     """
-    Five bad requests for a token are 400, the sixth is 429 with the documented ten minutes.
+    Five bad token requests get 400, the sixth gets 429 with the documented ten minutes.
     """
     async with serving() as (_, client):
         answers = []
@@ -349,9 +349,9 @@ async def test_refused_credentials_are_counted():
 
 
 @pytest.mark.parametrize("path", [RESULT, FILE, ENDPOINTS["binarize"]])
-async def test_without_a_token_there_is_a_problem_document(path):
+async def test_a_request_without_a_token_gets_a_problem_document(path):
     """
-    A question without a good token is 401 with an RFC 7807 document, and counts as a call.
+    A request without a valid token gets 401 with an RFC 7807 document, and counts as a call.
     """
     async with (
         serving() as (sandbox, client),
@@ -375,9 +375,9 @@ async def test_without_a_token_there_is_a_problem_document(path):
         ("GET", RESULT + "?id=", 400),
     ],
 )
-async def test_what_the_service_does_not_have(method, path, status):
+async def test_unsupported_requests_get_a_problem_document(method, path, status):
     """
-    Unknown paths, other methods and a missing id are problems, each with its status.
+    Unknown paths, unsupported methods and a missing id each get their status.
     """
     async with serving() as (_, client), client.request(method, path) as response:
         assert response.status == status
@@ -386,7 +386,7 @@ async def test_what_the_service_does_not_have(method, path, status):
 
 async def test_calls_are_counted_by_task():
     """
-    Every API call counts, and token requests count apart.
+    Every API call is counted, and token requests are counted separately.
     """
     async with serving(processing_time=0) as (sandbox, client):
         for task_id in ("a", "B", "b"):
@@ -399,7 +399,7 @@ async def test_calls_are_counted_by_task():
 
 async def test_the_same_seed_gives_the_same_image():
     """
-    Two stand-ins agree on a page if their seeds do.
+    Two stand-ins draw the same page if their seeds are the same.
     """
     pages = []
     for seed in (1, 1, 2):
@@ -408,9 +408,9 @@ async def test_the_same_seed_gives_the_same_image():
     assert pages[0] == pages[1] != pages[2]
 
 
-async def test_a_taken_port_is_a_sentence():
+async def test_a_port_in_use_is_a_settings_error():
     """
-    A port in use is said in one line, not in a traceback.
+    A port in use gives an error that names the address.
     """
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -421,7 +421,7 @@ async def test_a_taken_port_is_a_sentence():
 
 async def test_a_numeric_ipv6_host_is_bracketed():
     """
-    The root URL is one that a client can use, also for an IPv6 address.
+    The root URL is valid for an IPv6 address as well.
     """
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
@@ -437,7 +437,7 @@ async def test_a_numeric_ipv6_host_is_bracketed():
 
 async def test_a_chosen_port_is_listened_on():
     """
-    The root URL names the port that was asked for.
+    The root URL has the configured port.
     """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

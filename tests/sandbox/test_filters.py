@@ -1,5 +1,5 @@
 """
-What the stand-in does to submitted images.
+Image filters of the stand-in.
 """
 
 import io
@@ -35,7 +35,7 @@ def filtered(kind, image):
 
 def test_binarized_images_are_black_and_white():
     """
-    Binarization leaves one bit a pixel: dark is black, light is white.
+    Binarization leaves one bit per pixel: dark becomes black, light becomes white.
     """
     result = filtered(Filter.BINARIZE, picture())
     assert (result.mode, result.getpixel((10, 10)), result.getpixel((50, 10))) == ("1", 0, 255)
@@ -50,7 +50,7 @@ def test_upscaled_images_are_twice_as_large():
 
 def test_deskewed_images_are_turned_a_little():
     """
-    A turned image needs a slightly larger sheet, white in the corners.
+    A rotated image is slightly larger and white in the corners.
     """
     result = filtered(Filter.DESKEW, picture())
     assert 60 < result.width < 70
@@ -68,24 +68,24 @@ def test_dewarped_images_keep_their_pixels():
 
 @pytest.mark.parametrize("kind", Filter)
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "I;16"])
-def test_every_kind_of_png_is_taken(kind, mode):
+def test_every_kind_of_png_is_accepted(kind, mode):
     """
-    Every filter takes every kind of pixel.
+    Every filter accepts every pixel format.
     """
     assert filtered(kind, picture(mode)).width >= 60
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "TIFF", "BMP", "GIF"])
-def test_other_formats_are_taken(file_format):
+def test_other_formats_are_accepted(file_format):
     """
-    A file of another format comes back as a PNG.
+    A file of another format is returned as a PNG.
     """
     assert filtered(Filter.DEWARP, picture(file_format=file_format)).size == (60, 40)
 
 
 def test_transparency_is_white():
     """
-    What was transparent is paper, not ink.
+    Transparent pixels become white.
     """
     packed = io.BytesIO()
     Image.new("RGBA", (10, 10), (0, 0, 0, 0)).save(packed, "PNG")
@@ -96,9 +96,9 @@ def test_transparency_is_white():
     "image",
     [b"", b"hello", picture()[:60], picture()[:-40], picture(file_format="JPEG")[:100]],
 )
-def test_what_is_no_image_is_refused_with_a_sentence(image):
+def test_a_damaged_image_is_refused_with_a_message(image):
     """
-    A file that cannot be read is told to the submitter, not a crash.
+    A file that cannot be read gives a message for the submitter.
     """
     with pytest.raises(ValueError, match=r"^The image cannot be read: .*\.$"):
         apply_filter(Filter.DEWARP, image, with_pillow=True)
@@ -106,7 +106,7 @@ def test_what_is_no_image_is_refused_with_a_sentence(image):
 
 def test_a_huge_image_is_refused():
     """
-    A small file that would unpack to very many pixels is refused before it is unpacked.
+    A small file that would decode to very many pixels is refused before it is decoded.
     """
     packed = io.BytesIO()
     Image.new("1", (8000, 8000)).save(packed, "PNG")
@@ -116,7 +116,7 @@ def test_a_huge_image_is_refused():
 
 def test_an_absurd_image_is_refused():
     """
-    A header that announces billions of pixels is not even unpacked.
+    A header that announces billions of pixels is refused by Pillow's own limit.
     """
     header = struct.pack(">4sIIBBBBB", b"IHDR", 100_000, 100_000, 8, 0, 0, 0, 0)
     image = picture()[:12] + header + struct.pack(">I", zlib.crc32(header)) + picture()[33:]
@@ -126,14 +126,14 @@ def test_an_absurd_image_is_refused():
 
 def test_without_pillow_a_png_is_left_alone():
     """
-    A PNG comes back byte for byte if filters cannot be applied.
+    A PNG is returned byte for byte if filters cannot be applied.
     """
     assert apply_filter(Filter.BINARIZE, picture(), with_pillow=False) == picture()
 
 
 def test_without_pillow_other_formats_are_refused():
     """
-    The refusal says what to install.
+    The message names the package to install.
     """
     with pytest.raises(ValueError, match=r"install batchfetch\[filters\]"):
         apply_filter(Filter.BINARIZE, picture(file_format="JPEG"), with_pillow=False)

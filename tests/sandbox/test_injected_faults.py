@@ -1,5 +1,5 @@
 """
-Answers that go wrong on purpose: which, and what a client sees of them.
+Injected faults: their selection, and their effect on a client.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from batchfetch.sandbox.pages import draw_page
 pytestmark = pytest.mark.anyio
 
 BEARER = {"Authorization": f"Bearer {ACCESS_TOKEN}"}
-QUESTION = f"{ENDPOINTS['task']}?id=sample-small"
+TARGET = f"{ENDPOINTS['task']}?id=sample-small"
 GRANT = {"grant_type": "client_credentials", "client_id": "me", "client_secret": "secret"}
 SMALL = draw_page("sample-small", 4096, 0)
 
@@ -31,12 +31,12 @@ def failing(fault, **settings):
 
 async def raw_answer(url):
     """
-    Return what arrives on a bare connection until it ends; raise if it is reset.
+    Return all bytes of a response on a plain connection; raise if it is reset.
     """
     parts = urlsplit(url)
     reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
     try:
-        head = f"GET {QUESTION} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ACCESS_TOKEN}\r\n\r\n"
+        head = f"GET {TARGET} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ACCESS_TOKEN}\r\n\r\n"
         writer.write(head.encode())
         return await reader.read()
     finally:
@@ -46,12 +46,12 @@ async def raw_answer(url):
 @pytest.mark.parametrize(("fault", "status"), [("429", 429), ("500", 500)])
 async def test_a_status_instead_of_an_answer(fault, status):
     """
-    Faults with an HTTP status are problem documents; only a 429 says when to come back.
+    Faults with an HTTP status are problem documents; only a 429 has Retry-After.
     """
     async with (
         failing(fault) as sandbox,
         aiohttp.ClientSession(sandbox.url, headers=BEARER) as client,
-        client.get(QUESTION) as response,
+        client.get(TARGET) as response,
     ):
         assert (response.status, response.content_type) == (status, "application/problem+json")
         assert response.headers.get("Retry-After") == ("1" if status == 429 else None)
@@ -60,7 +60,7 @@ async def test_a_status_instead_of_an_answer(fault, status):
 
 async def test_a_reset_is_a_reset():
     """
-    The connection is not closed but reset, before a single byte of an answer.
+    The connection is reset, not closed, before the first byte of a response.
     """
     async with failing("reset") as sandbox:
         with pytest.raises(ConnectionResetError):
@@ -70,7 +70,7 @@ async def test_a_reset_is_a_reset():
 
 async def test_a_truncated_body_is_shorter_than_announced():
     """
-    The whole length is announced, half of it is sent, then the connection ends.
+    The full length is announced, half of it is sent, then the connection is closed.
     """
     async with failing("truncate") as sandbox:
         head, _, body = (await raw_answer(sandbox.url)).partition(b"\r\n\r\n")
@@ -80,7 +80,7 @@ async def test_a_truncated_body_is_shorter_than_announced():
 
 async def test_a_client_notices_a_truncated_body():
     """
-    An HTTP client sees the truncation as an error, also in an image of many pieces.
+    An HTTP client reports a truncated body as an error, also for an image of many pieces.
     """
     async with (
         failing("truncate") as sandbox,
@@ -93,12 +93,12 @@ async def test_a_client_notices_a_truncated_body():
 
 async def test_a_corrupt_image_has_one_wrong_bit():
     """
-    A corrupt answer is sound JSON and base64 around an image in which one bit is flipped.
+    A corrupt response is valid JSON and base64 with one bit of the image flipped.
     """
     async with (
         failing("corrupt") as sandbox,
         aiohttp.ClientSession(sandbox.url, headers=BEARER) as client,
-        client.get(QUESTION) as response,
+        client.get(TARGET) as response,
     ):
         answer = await response.json()
     image = base64.b64decode(answer["results"][0]["data"], validate=True)
@@ -107,9 +107,9 @@ async def test_a_corrupt_image_has_one_wrong_bit():
 
 
 @pytest.mark.parametrize("fault", ["corrupt", "truncate", "slow"])
-async def test_where_there_is_nothing_to_spoil_there_is_no_fault(fault):
+async def test_a_response_without_a_body_has_no_fault(fault):
     """
-    An answer without a body is neither spoilt nor counted as if it were.
+    A response without a body is not altered and not counted as a fault.
     """
     async with (
         failing(fault) as sandbox,
@@ -120,14 +120,14 @@ async def test_where_there_is_nothing_to_spoil_there_is_no_fault(fault):
     assert sandbox.faults == {}
 
 
-async def test_a_slow_answer_is_whole():
+async def test_a_slow_response_is_complete():
     """
-    A slow body comes in many pieces and is complete in the end.
+    A slow body arrives in many pieces and is complete in the end.
     """
     async with (
         failing("slow", slow_time=0.05) as sandbox,
         aiohttp.ClientSession(sandbox.url, headers=BEARER) as client,
-        client.get(QUESTION) as response,
+        client.get(TARGET) as response,
     ):
         pieces = [piece async for piece in response.content.iter_any()]
     answer = json.loads(b"".join(pieces))
@@ -135,22 +135,22 @@ async def test_a_slow_answer_is_whole():
     assert len(pieces) > 5
 
 
-async def test_a_slow_answer_does_not_hold_up_the_end():
+async def test_a_slow_response_does_not_delay_the_shutdown():
     """
-    Leaving the block cancels answers that would take an hour.
+    Leaving the block cancels responses that would take an hour.
     """
     with anyio.fail_after(5):
         async with aiohttp.ClientSession(headers=BEARER) as client:
             async with failing("slow", slow_time=3600) as sandbox:
-                response = await client.get(sandbox.url + QUESTION)
+                response = await client.get(sandbox.url + TARGET)
                 await response.content.readany()
             with pytest.raises(aiohttp.ClientPayloadError):
                 await response.read()
 
 
-async def test_a_client_that_leaves_is_no_failure(caplog):
+async def test_a_client_that_disconnects_is_not_an_error(caplog):
     """
-    The stand-in goes on, and complains to nobody, when a client drops a big answer.
+    The stand-in goes on, and logs nothing, when a client aborts a large response.
     """
     async with (
         open_sandbox(SandboxSettings(processing_time=0)) as sandbox,
@@ -158,14 +158,14 @@ async def test_a_client_that_leaves_is_no_failure(caplog):
     ):
         response = await client.get(ENDPOINTS["file"], params={"id": "sample-big"})
         response.close()
-        async with client.get(QUESTION) as response:
+        async with client.get(TARGET) as response:
             assert (await response.json())["taskStatus"] == "Completed"
     assert not caplog.records
 
 
-async def test_tokens_are_spared():
+async def test_token_requests_have_no_faults():
     """
-    Token requests never go wrong on purpose.
+    Faults are never injected into token requests.
     """
     async with (
         failing("500") as sandbox,
@@ -177,7 +177,7 @@ async def test_tokens_are_spared():
 
 def test_every_kind_has_its_share():
     """
-    Over many questions each fault happens about as often as its share says.
+    Over many requests each fault is about as frequent as its share.
     """
     shares = {InjectedFault.RESET: 0.1, InjectedFault.CORRUPT: 0.3}
     plan = FaultPlan(shares, seed=3)
@@ -188,21 +188,21 @@ def test_every_kind_has_its_share():
     )
 
 
-def test_a_fault_is_a_matter_of_seed_task_and_attempt():
+def test_a_fault_depends_on_seed_task_and_attempt_only():
     """
-    The same question goes wrong in the same way, whatever was asked in between.
+    The same request has the same fault, independent of the requests before it.
     """
     shares = {InjectedFault.RESET: 0.5}
-    questions = [(f"task {number}", attempt) for number in range(20) for attempt in (1, 2, 3)]
+    requests = [(f"task {number}", attempt) for number in range(20) for attempt in (1, 2, 3)]
     plan, again, other = (FaultPlan(shares, seed) for seed in (1, 1, 2))
-    picked = {question: plan.pick(*question) for question in questions}
-    assert {question: again.pick(*question) for question in reversed(questions)} == picked
-    assert {question: other.pick(*question) for question in questions} != picked
+    picked = {request: plan.pick(*request) for request in requests}
+    assert {request: again.pick(*request) for request in reversed(requests)} == picked
+    assert {request: other.pick(*request) for request in requests} != picked
 
 
 def test_a_task_does_not_fail_for_ever():
     """
-    Attempts are drawn anew: a task that went wrong once gets its answer some time.
+    The fault of each attempt is drawn independently, so a repeated request succeeds in the end.
     """
     plan = FaultPlan({InjectedFault.RESET: 0.5}, seed=1)
     assert {plan.pick("a", attempt) for attempt in range(1, 20)} == {InjectedFault.RESET, None}

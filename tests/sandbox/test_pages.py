@@ -14,7 +14,7 @@ TASK_ID = "94b25465-48cc-4485-8669-b18f66bef4ae"
 
 def decoded(page):
     """
-    Return the pixels of *page*, every byte of it checked by another library.
+    Return the pixels of *page*, decoded by Pillow.
     """
     with Image.open(io.BytesIO(page)) as image:
         assert image.format == "PNG"
@@ -25,7 +25,7 @@ def decoded(page):
 @pytest.mark.parametrize("size", [SMALLEST, 50_000, 1_000_000])
 def test_a_page_is_an_image_of_about_the_size_asked_for(size):
     """
-    A page decodes, and is within a tenth of its size in bytes.
+    A page is a valid image, and within a tenth of the requested size in bytes.
     """
     page = draw_page(TASK_ID, size, 0)
     decoded(page)
@@ -34,7 +34,7 @@ def test_a_page_is_an_image_of_about_the_size_asked_for(size):
 
 def test_a_page_is_dark_letters_on_light_paper():
     """
-    Most of a page is paper, a good part is ink, and the left margin has none.
+    Most of a page is paper, a considerable part is ink, and the left margin has no ink.
     """
     image = decoded(draw_page(TASK_ID, 100_000, 0))
     shades = image.histogram()
@@ -54,7 +54,7 @@ def test_no_two_ids_have_the_same_page():
 
 def test_a_page_can_be_drawn_again():
     """
-    The same id and seed have the same page, whatever the id's case.
+    The same id, in any case, and the same seed give the same page.
     """
     pages = {draw_page(task_id, 20_000, 7) for task_id in (TASK_ID, TASK_ID.upper())}
     assert len(pages) == 1
@@ -70,7 +70,7 @@ def test_the_seed_changes_the_page():
 @pytest.mark.parametrize("task_id", ["", "x" * 3000, "ÅÖ-漢字-☃"])
 def test_any_id_has_a_page(task_id):
     """
-    An id may be empty, longer than the page, or of letters the font does not have.
+    An id may be empty, longer than the page, or of characters that the font does not have.
     """
     dark, light = decoded(draw_page(task_id, SMALLEST, 0)).getextrema()
     assert dark < light
@@ -78,7 +78,7 @@ def test_any_id_has_a_page(task_id):
 
 def test_sizes_are_spread_between_the_smallest_and_the_largest():
     """
-    An id's hash decides its size: small and large pages are about as frequent.
+    The hash of an id determines its size: small and large pages are about equally frequent.
     """
     sizes = [page_size(str(number), 2**20) for number in range(400)]
     assert SMALLEST <= min(sizes) < max(sizes) <= 2**20
@@ -88,6 +88,6 @@ def test_sizes_are_spread_between_the_smallest_and_the_largest():
 
 def test_a_largest_below_the_smallest_is_the_smallest():
     """
-    No page is asked to be smaller than the smallest there is.
+    A largest size below the smallest gives the smallest.
     """
     assert page_size(TASK_ID, 10) == SMALLEST

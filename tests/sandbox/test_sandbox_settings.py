@@ -1,5 +1,5 @@
 """
-What may be set of the stand-in.
+Settings of the stand-in.
 """
 
 import pytest
@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from batchfetch.sandbox import InjectedFault, SandboxSettings
 
 
-def test_settings_take_the_command_lines_words():
+def test_settings_accept_the_text_of_the_command_line():
     """
     Durations and faults may be written as on the command line.
     """
@@ -19,38 +19,38 @@ def test_settings_take_the_command_lines_words():
     assert settings.faults == {InjectedFault.TOO_MANY_REQUESTS: 0.1, InjectedFault.RESET: 0.05}
 
 
-def test_no_faults_may_be_written_as_nothing():
+def test_an_empty_text_is_no_faults():
     """
-    An empty text is no faults at all.
+    An empty text means that no faults are injected.
     """
     assert SandboxSettings(faults="").faults == {}
 
 
 @pytest.mark.parametrize(
-    ("faults", "words"),
+    ("faults", "message"),
     [
-        ("418=1", "'418' is no fault; use 429, 500, reset, truncate, corrupt, slow"),
-        ("reset", "'reset' has no share; write reset=0.1 or reset=10%"),
-        ("reset=often", "'reset=often' has no share"),
+        ("418=1", "'418' is not a valid fault; use 429, 500, reset, truncate, corrupt, slow"),
+        ("reset", "'reset' has no valid share; use reset=0.1 or reset=10%"),
+        ("reset=often", "'reset=often' has no valid share"),
         ("reset=0.1,reset=0.2", "reset is given twice"),
         ("reset=1.5", "less than or equal to 1"),
         ("reset=-1%", "greater than or equal to 0"),
         ("reset=nan", "finite"),
-        ("reset=60%,429=60%", "are more than all calls"),
+        ("reset=60%,429=60%", "must not exceed 100% in total"),
     ],
 )
-def test_unusable_faults_are_explained(faults, words):
+def test_invalid_faults_are_refused(faults, message):
     """
-    A fault or a share that makes no sense is refused with a sentence.
+    An unknown fault or an invalid share is refused with the remedy.
     """
-    with pytest.raises(ValidationError, match=words):
+    with pytest.raises(ValidationError, match=message):
         SandboxSettings(faults=faults)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
 def test_loopback_addresses_are_accepted(host):
     """
-    Any address that can only mean this machine will do.
+    Any loopback address is accepted.
     """
     assert SandboxSettings(host=host).host == host
 
@@ -58,22 +58,22 @@ def test_loopback_addresses_are_accepted(host):
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.1", "example.com", ""])
 def test_other_addresses_are_refused(host):
     """
-    The stand-in is never offered to a network.
+    The stand-in never listens on a network.
     """
     with pytest.raises(ValidationError, match="must be a loopback address"):
         SandboxSettings(host=host)
 
 
-def test_a_misspelt_setting_is_an_error():
+def test_an_unknown_setting_is_an_error():
     """
-    No setting is silently ignored.
+    An unknown setting is not ignored.
     """
     with pytest.raises(ValidationError):
         SandboxSettings(worker=2)
 
 
-def test_every_setting_says_what_it_is():
+def test_every_setting_has_a_description():
     """
-    Each field brings the words the command line shows.
+    Each field has the description that the command line shows.
     """
     assert all(field.description for field in SandboxSettings.model_fields.values())

@@ -1,72 +1,72 @@
 """
-The stand-in's tokens, with the time handed in.
+Access tokens of the stand-in, with the time as an argument.
 """
 
 import pytest
 
-from batchfetch.sandbox.tokens import ACCESS_TOKEN, REFUSED_CLIENT_ID, Refusal, TokenDesk
+from batchfetch.sandbox.tokens import ACCESS_TOKEN, REFUSED_CLIENT_ID, Refusal, TokenIssuer
 
 GRANT = "client_credentials"
 
 
 @pytest.fixture
-def desk():
-    return TokenDesk(life=60, seed=0)
+def issuer():
+    return TokenIssuer(life=60, seed=0)
 
 
-def test_any_credentials_get_a_token(desk):
+def test_any_credentials_get_a_token(issuer):
     """
-    A token given for made-up credentials is accepted, whatever the scheme's case.
+    A token issued for made-up credentials is accepted, with the scheme in any case.
     """
-    token = desk.issue(GRANT, "anyone", "anything", 0)
-    assert desk.accepts(f"Bearer {token}", 0)
-    assert desk.accepts(f"bearer {token}", 0)
+    token = issuer.issue(GRANT, "anyone", "anything", 0)
+    assert issuer.accepts(f"Bearer {token}", 0)
+    assert issuer.accepts(f"bearer {token}", 0)
 
 
-def test_a_token_dies_of_age(desk):
+def test_a_token_expires(issuer):
     """
-    A token is good until its life is over.
+    A token is valid until its life is over.
     """
-    token = desk.issue(GRANT, "anyone", "anything", 100)
-    assert [desk.accepts(f"Bearer {token}", now) for now in (159.9, 160)] == [True, False]
+    token = issuer.issue(GRANT, "anyone", "anything", 100)
+    assert [issuer.accepts(f"Bearer {token}", now) for now in (159.9, 160)] == [True, False]
 
 
-def test_every_token_is_new(desk):
+def test_every_token_is_new(issuer):
     """
-    The same credentials get another token each time, and both are good.
+    The same credentials get another token each time, and all of them are valid.
     """
-    tokens = {desk.issue(GRANT, "anyone", "anything", 0) for _ in range(3)}
+    tokens = {issuer.issue(GRANT, "anyone", "anything", 0) for _ in range(3)}
     assert len(tokens) == 3
-    assert all(desk.accepts(f"Bearer {token}", 1) for token in tokens)
+    assert all(issuer.accepts(f"Bearer {token}", 1) for token in tokens)
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer made-up", "Basic sandbox", "sandbox"])
-def test_nothing_else_is_accepted(desk, header):
+def test_nothing_else_is_accepted(issuer, header):
     """
-    A missing, unknown or otherwise presented token is refused.
+    A token that is missing, unknown or in another form is refused.
     """
-    assert not desk.accepts(header, 0)
+    assert not issuer.accepts(header, 0)
 
 
-def test_one_token_is_published(desk):
+def test_one_token_is_published(issuer):
     """
-    Jobs that bring a ready token have one that never expires.
+    The published token never expires.
     """
-    assert desk.accepts(f"Bearer {ACCESS_TOKEN}", 10**9)
+    assert issuer.accepts(f"Bearer {ACCESS_TOKEN}", 10**9)
 
 
-def test_revoked_tokens_are_refused(desk):
+def test_revoked_tokens_are_refused(issuer):
     """
-    Revoking makes the tokens given so far worthless, not those to come.
+    Revoking invalidates the tokens issued before, not those issued after.
     """
-    old = desk.issue(GRANT, "anyone", "anything", 0)
-    desk.revoke_all()
-    new = desk.issue(GRANT, "anyone", "anything", 0)
-    assert [desk.accepts(f"Bearer {token}", 0) for token in (old, new)] == [False, True]
+    old = issuer.issue(GRANT, "anyone", "anything", 0)
+    issuer.revoke_all()
+    new = issuer.issue(GRANT, "anyone", "anything", 0)
+    assert [issuer.accepts(f"Bearer {token}", 0) for token in (old, new)] == [False, True]
 
 
 @pytest.mark.parametrize(
-    ("words", "error"),
+    ("request_fields", "error"),
     [
         (("password", "a", "b"), "unsupported_grant_type"),
         (("", "a", "b"), "unsupported_grant_type"),
@@ -75,27 +75,27 @@ def test_revoked_tokens_are_refused(desk):
         ((GRANT, REFUSED_CLIENT_ID, "b"), "invalid_client"),
     ],
 )
-def test_unusable_requests_are_refused(desk, words, error):
+def test_unusable_requests_are_refused(issuer, request_fields, error):
     """
     Another grant, missing credentials and the client that is always refused get no token.
     """
-    assert desk.issue(*words, 0) == Refusal(error)
+    assert issuer.issue(*request_fields, 0) == Refusal(error)
 
 
-def test_five_failures_lock_the_pair(desk):
+def test_five_failures_lock_the_pair(issuer):
     """
-    After five failed requests the pair is told to wait ten minutes, and may then try again.
+    After five failed requests the credentials are locked for ten minutes.
     """
-    answers = [desk.issue(GRANT, REFUSED_CLIENT_ID, "b", now) for now in range(6)]
+    answers = [issuer.issue(GRANT, REFUSED_CLIENT_ID, "b", now) for now in range(6)]
     assert [answer.retry_after for answer in answers] == [None] * 5 + [600]
-    assert desk.issue(GRANT, REFUSED_CLIENT_ID, "b", 603).retry_after == 600
-    assert desk.issue(GRANT, REFUSED_CLIENT_ID, "b", 604).retry_after is None
+    assert issuer.issue(GRANT, REFUSED_CLIENT_ID, "b", 603).retry_after == 600
+    assert issuer.issue(GRANT, REFUSED_CLIENT_ID, "b", 604).retry_after is None
 
 
-def test_other_pairs_are_not_locked(desk):
+def test_other_pairs_are_not_locked(issuer):
     """
-    Failures count for the pair that made them alone.
+    Failures are counted separately for each pair of id and secret.
     """
     for now in range(6):
-        desk.issue(GRANT, REFUSED_CLIENT_ID, "b", now)
-    assert isinstance(desk.issue(GRANT, "anyone", "anything", 6), str)
+        issuer.issue(GRANT, REFUSED_CLIENT_ID, "b", now)
+    assert isinstance(issuer.issue(GRANT, "anyone", "anything", 6), str)

@@ -1,5 +1,5 @@
 """
-The sample manifests, and what the stand-in makes of them.
+The sample manifests and their results in the stand-in.
 """
 
 import csv
@@ -20,7 +20,7 @@ def manifest_rows(name="manifest.csv"):
 
 def test_the_sample_manifest_completes():
     """
-    Two dozen tasks complete: one keeps its client waiting, one comes with a warning.
+    Two dozen tasks complete: one is Pending for some seconds, one has a warning.
     """
     scripts = [script_for(row["task_id"]) for row in manifest_rows()]
     assert len(scripts) == 24
@@ -29,9 +29,9 @@ def test_the_sample_manifest_completes():
     assert len([script for script in scripts if script.warnings]) == 1
 
 
-def test_the_troubled_manifest_shows_what_can_go_wrong():
+def test_the_troubled_manifest_has_every_failure():
     """
-    Beside rows that complete: one fails, one is unknown, one has expired, one lost its image.
+    Some rows complete; one fails, one is unknown, one has expired, one has lost its image.
     """
     rows = {row["task_id"]: row for row in manifest_rows("troubled.csv")}
     scripts = {task_id: script_for(task_id) for task_id in rows}
@@ -45,7 +45,7 @@ def test_the_troubled_manifest_shows_what_can_go_wrong():
 
 def test_the_sample_images_are_of_all_sizes():
     """
-    The sample's pages reach from a few KB to some MB, ten to fifteen MB in all.
+    The pages of the sample have from a few KB to several MB, ten to fifteen MB in total.
     """
     largest = SandboxSettings().largest_image
     sizes = [
@@ -60,7 +60,7 @@ def test_the_sample_images_are_of_all_sizes():
 
 def test_the_smaller_samples_are_part_of_the_manifests():
     """
-    The other formats name tasks, and places for them, that the CSVs have too.
+    The tasks and names in the other formats are also in the CSV files.
     """
     rows = [*manifest_rows("troubled.csv"), *manifest_rows()]
     names = {row["task_id"]: row["name"] for row in rows}

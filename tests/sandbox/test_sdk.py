@@ -1,5 +1,5 @@
 """
-The vendor's own SDK against the stand-in: what it submits is taken, what it fetches it understands.
+The vendor's SDK against the stand-in: submissions are accepted and responses are parsed.
 """
 
 import base64
@@ -16,17 +16,17 @@ sdk = pytest.importorskip("aspose_ocr_cloud", reason="the vendor's SDK is not in
 
 pytestmark = [
     pytest.mark.anyio,
-    # The SDK announces on every call what release 23.5 deprecated; that it works is the point.
+    # The SDK warns on every call that release 23.5 deprecated it; the deprecated calls are tested.
     pytest.mark.filterwarnings("ignore:.* is deprecated:DeprecationWarning"),
 ]
 
-PAGE = draw_page("handed in", 10_000, 0)
+PAGE = draw_page("submitted", 10_000, 0)
 
 
 @asynccontextmanager
 async def vendor(**settings):
     """
-    Serve a stand-in and yield the vendor's client for it.
+    Run a stand-in and yield the vendor's client for it.
     """
     settings = {"filters": False, "processing_time": 0} | settings
     async with open_sandbox(SandboxSettings(**settings)) as sandbox:
@@ -46,7 +46,7 @@ async def call(method, *args, **kwargs):
 
 def image_of(answer):
     """
-    Return the image inside an answer, after checking everything around it.
+    Return the image of an answer, after checking its other fields.
     """
     assert answer.task_status is sdk.OCRTaskStatus.COMPLETED
     assert answer.response_status_code is sdk.ResponseStatusCode.OK
@@ -67,7 +67,7 @@ def image_of(answer):
 )
 async def test_deprecated_submissions(post):
     """
-    A file posted by each deprecated method is fetched again with GetResultTask.
+    A file posted by each deprecated method is fetched with GetResultTask.
     """
     async with vendor() as client:
         api = sdk.ImageProcessingApi(client)
@@ -94,7 +94,7 @@ async def test_replacements(kind):
 
 async def test_files_from_disk(tmp_path):
     """
-    A file that the SDK reads from disk itself arrives as it is.
+    A file that the SDK reads from disk is received unchanged.
     """
     path = tmp_path / "page.png"
     path.write_bytes(PAGE)
@@ -106,7 +106,7 @@ async def test_files_from_disk(tmp_path):
 
 async def test_the_result_as_a_file():
     """
-    GetResultFile gives the SDK the bytes of the PNG.
+    GetResultFile returns the bytes of the PNG to the SDK.
     """
     async with vendor() as client:
         api = sdk.ImageProcessingApi(client)
@@ -130,7 +130,7 @@ async def test_the_result_as_a_file():
 )
 async def test_other_statuses(task_id, status, code):
     """
-    The SDK knows every status and code by name.
+    The SDK parses every status and code.
     """
     async with vendor() as client:
         answer = await call(sdk.ImageProcessingApi(client).get_result_task, id=task_id)
@@ -141,7 +141,7 @@ async def test_other_statuses(task_id, status, code):
 
 async def test_errors():
     """
-    The SDK finds the service's messages and warnings.
+    The SDK parses messages and warnings.
     """
     async with vendor() as client:
         answer = await call(sdk.ImageProcessingApi(client).get_result_task, id="sample-error-many")
@@ -152,7 +152,7 @@ async def test_errors():
 
 async def test_cancelling():
     """
-    A task that the SDK cancels while it waits does not exist any more.
+    A task that the SDK cancels while it waits no longer exists.
     """
     async with vendor(workers=1, processing_time=3600) as client:
         api = sdk.DeskewImageApi(client)
@@ -166,7 +166,7 @@ async def test_cancelling():
 
 async def test_a_bad_token():
     """
-    A token the stand-in does not know is the SDK's `UnauthorizedException`.
+    An unknown token gives the SDK's `UnauthorizedException`.
     """
     async with vendor() as client:
         client.configuration.access_token = "made up"

@@ -1,5 +1,5 @@
 """
-Handing images in to the stand-in over real HTTP.
+Submission of images to the stand-in over real HTTP.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from batchfetch.sandbox.submissions import FORM_PATHS, JSON_PATHS
 pytestmark = pytest.mark.anyio
 
 BEARER = {"Authorization": f"Bearer {ACCESS_TOKEN}"}
-PAGE = draw_page("handed in", 10_000, 0)
+PAGE = draw_page("submitted", 10_000, 0)
 FORM_PATH = "/v5.0/ocr/ImageProcessing/PostBinarizationFile"
 JSON_PATH = ENDPOINTS["binarize"]
 
@@ -52,9 +52,9 @@ async def fetched(client, task_id):
 
 
 @pytest.mark.parametrize("path", FORM_PATHS)
-async def test_a_form_is_taken(path):
+async def test_a_form_is_accepted(path):
     """
-    Each deprecated submission takes the form's field `file` and gives it back as the result.
+    Each deprecated submission accepts the form's field `file`, which becomes the result.
     """
     async with serving() as client:
         answer = await fetched(client, await submitted(client, path, data=form(PAGE)))
@@ -62,9 +62,9 @@ async def test_a_form_is_taken(path):
 
 
 @pytest.mark.parametrize("path", JSON_PATHS)
-async def test_json_is_taken(path):
+async def test_json_is_accepted(path):
     """
-    Each replacement takes the image in base64 inside JSON.
+    Each replacement accepts the image as base64 in JSON.
     """
     body = {"image": base64.b64encode(PAGE).decode()}
     async with serving() as client:
@@ -72,9 +72,9 @@ async def test_json_is_taken(path):
     assert base64.b64decode(answer["results"][0]["data"]) == PAGE
 
 
-async def test_the_id_is_json_for_those_who_ask_for_json():
+async def test_the_id_is_json_on_request():
     """
-    The id comes as plain text, or as a JSON string if the client accepts JSON.
+    The id is returned as plain text, or as a JSON string if the client accepts JSON.
     """
     async with serving() as client:
         plain = await client.post(FORM_PATH, data=form(PAGE), headers={"Accept": "text/plain"})
@@ -87,7 +87,7 @@ async def test_the_id_is_json_for_those_who_ask_for_json():
 
 async def test_ids_are_new_and_repeatable():
     """
-    Every submission has an id of its own; the same seed gives the same ids again.
+    Every submission gets a new id; the same seed gives the same sequence of ids.
     """
     runs = []
     for _ in range(2):
@@ -107,9 +107,9 @@ async def test_a_submitted_task_waits_its_turn():
     assert [answer["taskStatus"] for answer in answers] == ["Processing", "Pending"]
 
 
-async def test_what_cannot_be_filtered_ends_in_error():
+async def test_an_image_that_cannot_be_filtered_ends_in_error():
     """
-    An image that is no PNG, with no Pillow to read it, is an Error that says what to install.
+    Without filters, an image that is not a PNG ends in Error and names the package to install.
     """
     async with serving() as client:
         answer = await fetched(
@@ -121,7 +121,7 @@ async def test_what_cannot_be_filtered_ends_in_error():
 
 async def test_filters_are_applied():
     """
-    With Pillow at hand the result is another image than what was handed in.
+    With Pillow the result differs from the submitted image.
     """
     async with serving(filters=True) as client:
         answer = await fetched(client, await submitted(client, FORM_PATH, data=form(PAGE)))
@@ -142,9 +142,9 @@ async def test_filters_are_applied():
         (JSON_PATH, {"json": {"image": ""}}, "The image is empty."),
     ],
 )
-async def test_unusable_submissions_are_problems(path, body, detail):
+async def test_invalid_submissions_get_a_problem_document(path, body, detail):
     """
-    A submission without an image in it is 400 and says what is missing.
+    A submission without a valid image gets 400 and the reason.
     """
     async with serving() as client, client.post(path, **body) as response:
         assert response.status == 400
@@ -155,9 +155,9 @@ async def test_unusable_submissions_are_problems(path, body, detail):
     ("path", "content_type"),
     [(FORM_PATH, "multipart/form-data; boundary=b"), (JSON_PATH, "application/json")],
 )
-async def test_a_submitter_that_leaves_is_no_failure(path, content_type, caplog):
+async def test_an_aborted_submission_is_not_an_error(path, content_type, caplog):
     """
-    The stand-in goes on, and complains to nobody, when an upload breaks off.
+    The stand-in goes on, and logs nothing, when an upload is aborted.
     """
     head = (
         f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ACCESS_TOKEN}\r\n"
@@ -181,7 +181,7 @@ async def test_a_submitter_that_leaves_is_no_failure(path, content_type, caplog)
 @pytest.mark.parametrize("path", [FORM_PATH, JSON_PATH])
 async def test_too_large_submissions_are_refused(path):
     """
-    What is beyond the limit is 413, in a form and in JSON alike.
+    A submission beyond the limit gets 413, both as a form and as JSON.
     """
 
     async def endless():
