@@ -12,7 +12,6 @@ import sys
 import anyio
 
 import batchfetch
-from batchfetch.sandbox import open_sandbox
 
 
 async def main(manifest: str) -> int:
@@ -21,7 +20,7 @@ async def main(manifest: str) -> int:
     """
     # The stand-in lets anybody in.
     anybody = batchfetch.Credentials(client_id="anybody", client_secret="anything")  # noqa: S106
-    async with open_sandbox() as service:
+    async with batchfetch.open_sandbox() as service:
         settings = batchfetch.Settings(output="images", base_url=service.url, patience="15m")
         jobs = batchfetch.Manifest(manifest)
         async with batchfetch.open_batch(jobs, settings, credentials=anybody) as outcomes:
