@@ -1,5 +1,5 @@
 """
-Answers of the service in every legal spelling, and every way to cut them.
+Response bodies in every valid spelling, and their divisions into pieces.
 """
 
 import base64
@@ -13,13 +13,13 @@ from pngs import SMALL
 
 TASK_ID = "94b25465-48cc-4485-8669-b18f66bef4ae"
 
-# Every letter of the alphabet of base64, and padding.
+# All characters of the base64 alphabet, and padding.
 DATA = base64.b64encode(SMALL + bytes(range(256)) + b"\xfb\xff\xfe\xff").decode()
 
 
 def body(*, data: object = DATA, **fields: object) -> bytes:
     """
-    Return a completed task's answer, some fields said otherwise.
+    Return the body for a completed task, with *fields* replaced or added.
     """
     usual = {
         "id": TASK_ID,
@@ -62,14 +62,14 @@ BODIES = [
 
 def payload_of(text: bytes) -> bytes:
     """
-    Return the image *text* holds, read the plain way.
+    Return the image in *text*, read with a parser of complete documents.
     """
     return base64.b64decode(json.loads(text)["results"][0]["data"], validate=True)
 
 
 def splits(text: bytes) -> Iterator[list[bytes]]:
     """
-    Every way a network could deliver *text*: whole, byte by byte, and cut once at each position.
+    Yield divisions of *text*: one piece, single bytes, and two pieces cut at each position.
     """
     yield [text]
     yield [text[i : i + 1] for i in range(len(text))]
@@ -81,20 +81,20 @@ def cut(text: bytes, positions: Iterable[int]) -> list[bytes]:
     """
     Return *text* in pieces, cut at *positions*, taken modulo its length.
     """
-    sources = sorted({0, len(text), *(position % (len(text) + 1) for position in positions)})
-    return [text[start:end] for start, end in pairwise(sources)]
+    bounds = sorted({0, len(text), *(position % (len(text) + 1) for position in positions)})
+    return [text[start:end] for start, end in pairwise(bounds)]
 
 
 def cuts() -> st.SearchStrategy[list[int]]:
     """
-    Where to cut.
+    Positions for `cut`.
     """
     return st.lists(st.integers(0, 5000), max_size=12)
 
 
 def spell(value: object, random: Random) -> str:
     """
-    Return *value* as JSON, with blanks, escapes and the order of keys as *random* has them.
+    Return *value* as JSON, with blanks, escapes and the order of keys chosen by *random*.
     """
     gap = random.choice(["", "", " ", "\t", "\r\n"])
     match value:
@@ -140,7 +140,7 @@ _extras = st.dictionaries(
 @st.composite
 def documents(draw: st.DrawFn) -> bytes:
     """
-    A completed task's answer, full of what must be passed over.
+    A body for a completed task, with many members that must be ignored.
     """
     item = draw(_extras) | {"data": base64.b64encode(draw(st.binary(min_size=1))).decode()}
     answer = draw(_extras) | {
@@ -154,7 +154,7 @@ def documents(draw: st.DrawFn) -> bytes:
 @st.composite
 def garbled(draw: st.DrawFn) -> bytes:
     """
-    An answer after some accidents.
+    A valid body with some random damage.
     """
     text = bytearray(draw(st.sampled_from(BODIES)))
     for _ in range(draw(st.integers(1, 3))):
@@ -176,7 +176,7 @@ _GAPS = [[""], ["", " "], ["", "\r\n\t"], ["", " ", " " * 65]]
 @st.composite
 def lookalikes(draw: st.DrawFn) -> bytes:
     """
-    Something much like the usual answer, often well-formed and as often nearly.
+    A body similar to the usual one, which may be slightly malformed.
     """
 
     gaps = draw(st.sampled_from(_GAPS))
@@ -196,6 +196,6 @@ def lookalikes(draw: st.DrawFn) -> bytes:
     text = gap() + "{" + gap() + f",{gap()}".join([*members(), results, *members()]) + "}" + gap()
     if draw(st.booleans()):
         start = draw(st.integers(0, len(text)))
-        wound = draw(st.sampled_from(['"', ",", "{", "}", "[", "]", ":", "x"]))
-        text = text[:start] + wound + text[start + draw(st.integers(0, 8)) :]
+        damage = draw(st.sampled_from(['"', ",", "{", "}", "[", "]", ":", "x"]))
+        text = text[:start] + damage + text[start + draw(st.integers(0, 8)) :]
     return text.encode()

@@ -1,5 +1,5 @@
 """
-Certificates that no system trusts.
+Self-signed certificates.
 """
 
 import subprocess
@@ -8,7 +8,9 @@ from pathlib import Path
 
 def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
     """
-    Make a certificate for *name*, `IP:127.0.0.1` or `DNS:service.test`, and its key.
+    Create a certificate for *name*, such as `IP:127.0.0.1` or `DNS:service.test`, and its key.
+
+    Returns the paths of the two PEM files in *folder*.
     """
     command = (
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"

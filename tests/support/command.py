@@ -1,5 +1,5 @@
 """
-The real command in a process of its own, and what it leaves behind.
+Helpers that run the command in a subprocess and read its output, report and images.
 """
 
 import json
@@ -19,13 +19,13 @@ TOKEN = "t0p-s3cret-t0ken"
 CLIENT_ID = "cl13nt-1d"
 SECRET = "cl13nt-s3cret"
 LIMIT = 60.0
-"""Seconds after which a command is taken for hung."""
+"""Seconds after which a command counts as hung."""
 
 
 @dataclass(frozen=True)
 class Finished:
     """
-    A command that has come to its end.
+    The result of a finished command.
     """
 
     code: int
@@ -35,20 +35,20 @@ class Finished:
     @property
     def summary(self) -> dict[str, Any]:
         """
-        What `--json` printed, and nothing beside it.
+        The JSON that `--json` printed, which must be the whole of stdout.
         """
         return json.loads(self.stdout)
 
 
 def environment(**more: str) -> dict[str, str]:
     """
-    Return an environment with a token and without whatever the tester has set.
+    Return an environment with a token and without other variables of the developer's shell.
     """
     kept = {k: v for k, v in os.environ.items() if k == "PATH" or k.startswith("COV")}
     return {
         **kept,
         "PYTHONPATH": str(ROOT),
-        # Tests also run in folders that must not change, and as users who may write nowhere.
+        # Tests also run in read-only folders, and as users without write permission.
         "PYTHONDONTWRITEBYTECODE": "1",
         "BATCHFETCH_ACCESS_TOKEN": TOKEN,
         **more,
@@ -59,8 +59,8 @@ def client_credentials(**more: str) -> dict[str, str]:
     """
     Return an environment with a client id and a secret instead of a token.
     """
-    redact = {k: v for k, v in environment(**more).items() if k != "BATCHFETCH_ACCESS_TOKEN"}
-    return {**redact, "BATCHFETCH_CLIENT_ID": CLIENT_ID, "BATCHFETCH_CLIENT_SECRET": SECRET}
+    kept = {k: v for k, v in environment(**more).items() if k != "BATCHFETCH_ACCESS_TOKEN"}
+    return {**kept, "BATCHFETCH_CLIENT_ID": CLIENT_ID, "BATCHFETCH_CLIENT_SECRET": SECRET}
 
 
 def start(
@@ -70,7 +70,7 @@ def start(
     **popen: Any,
 ) -> subprocess.Popen[str]:
     """
-    Start `python -m batchfetch` with *args*; *prefix* is a command that starts it in turn.
+    Start `python -m batchfetch` with *args*; *prefix* is a command that runs it, like `nice`.
     """
     return subprocess.Popen(
         [*prefix, sys.executable, "-m", "batchfetch", *map(str, args)],
@@ -87,7 +87,7 @@ def start(
 
 def finish(process: subprocess.Popen[str]) -> Finished:
     """
-    Wait for *process* and collect what it said; one that hangs is killed and fails the test.
+    Wait for *process* and return its result; one that hangs is killed and fails the test.
     """
     try:
         stdout, stderr = process.communicate(timeout=LIMIT)
@@ -105,8 +105,8 @@ def run(*args: object, **how: Any) -> Finished:
     return finish(start(*args, **how))
 
 
-# What the system counts of a child includes the process that started it; only the command itself
-# can tell what it held.
+# The system's maximum for a child process includes the memory of its parent before exec, so the
+# command measures itself.
 _MEASURED = """
 import sys
 from batchfetch.cli.main import main
@@ -119,7 +119,7 @@ sys.exit(code)
 
 def run_measured(*args: object) -> tuple[int, int]:
     """
-    Run the command with *args*; return its exit code and the most memory it held, in bytes.
+    Run the command with *args*; return its exit code and its peak memory in bytes.
     """
     finished = subprocess.run(
         [sys.executable, "-c", _MEASURED, *map(str, args)],
@@ -135,7 +135,7 @@ def run_measured(*args: object) -> tuple[int, int]:
 
 def manifest_of(folder: Path, task_ids: Iterable[str]) -> Path:
     """
-    Write a manifest of one id a line.
+    Write a manifest with one id per line, and return its path.
     """
     path = folder / "manifest.txt"
     path.write_text("".join(f"{task_id}\n" for task_id in task_ids))
@@ -144,7 +144,7 @@ def manifest_of(folder: Path, task_ids: Iterable[str]) -> Path:
 
 def read_report(path: Path) -> list[dict[str, Any]]:
     """
-    Return the report's lines; every one must be whole.
+    Return the report's lines, each of which must be complete.
     """
     text = path.read_text()
     assert text == "" or text.endswith("\n")
@@ -160,7 +160,7 @@ def last_lines(path: Path) -> dict[str, dict[str, Any]]:
 
 def images_in(output: Path) -> dict[str, bytes]:
     """
-    Return every file below *output* that is called an image, by name without its ending.
+    Return the bytes of every `.png` file below *output*, by its path without the suffix.
     """
     found = output.rglob("*.png")
     return {str(p.relative_to(output)).removesuffix(".png"): p.read_bytes() for p in found}
@@ -168,14 +168,14 @@ def images_in(output: Path) -> dict[str, bytes]:
 
 def parts_in(output: Path) -> list[Path]:
     """
-    Return the files under construction below *output*.
+    Return the part files below *output*, which are images not complete yet.
     """
     return [path for path in output.rglob(".*") if path.name.endswith(".part")]
 
 
 def expected_images(task_ids: Iterable[str], padding: int = 0) -> dict[str, bytes]:
     """
-    Return what `images_in` finds once all of these were fetched from the origin.
+    Return the result of `images_in` after all of these were fetched from the origin.
     """
     return {task_id: png_of(task_id, padding) for task_id in task_ids}
 
@@ -184,10 +184,10 @@ def wait_until(
     happened: Callable[[], object], process: subprocess.Popen[str] | None = None
 ) -> None:
     """
-    Wait for what another process or thread is about to do; *process* must not end before.
+    Wait until *happened* returns true; *process* must not end before.
     """
     deadline = time.monotonic() + LIMIT
     while not happened():
         assert process is None or process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, "it never happened"
+        assert time.monotonic() < deadline, "the condition did not become true in time"
         time.sleep(0.01)

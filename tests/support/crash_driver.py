@@ -1,16 +1,15 @@
 """
-Runs the command again and again in forks of one warm process, each killed where it is told.
+Driver that runs the command repeatedly in forks of one process and kills each at a given point.
 
-One order a line on standard input, one wait status a line on standard output.  An order is a JSON
-object: `argv`, and one of
+It reads one order per line from standard input and writes one wait status per line to standard
+output.  An order is a JSON object with `argv` and one of
 
-* `seconds`: killed from outside after so long;
-* `before_line`: killed when it is about to run so manieth line of the modules that write;
-* `after` and `passage`: killed right after a line of theirs that holds this text was run, when
-  that happens for the so manieth time;
+* `seconds`: kill the command from outside after this time;
+* `before_line`: kill it before this line, counted over all executed lines of the writing modules;
+* `after` and `passage`: kill it after a line of these modules that contains the text `after` was
+  executed for the `passage`-th time;
 
-or none of them, and it runs to its end.  Nothing is patched: the interpreter's own tracing tells
-which line is next.
+or none of them, to run it to its end.  Nothing is patched: `sys.settrace` reports the lines.
 """
 
 import itertools
@@ -37,14 +36,14 @@ WRITERS = {str(path) for room in ("storage", "report") for path in (PACKAGE / ro
 
 def die() -> None:
     """
-    End as on a power cut, as far as this process goes.
+    Kill this process without any cleanup.
     """
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Trap:
     """
-    A trace function that kills its process at one place.
+    A trace function that kills its process at a given line.
     """
 
     def __init__(self, before_line: int | None, after: str | None, passage: int) -> None:
@@ -77,7 +76,7 @@ class Trap:
 
 def run(argv: list[str], trap: Trap | None) -> None:
     """
-    Be the command; never returns.
+    Run the command in this process and exit with its code.
     """
     quiet = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
@@ -91,7 +90,7 @@ def run(argv: list[str], trap: Trap | None) -> None:
 
 def obey(order: dict[str, Any]) -> int:
     """
-    Run the command as ordered and return its wait status: an exit code, or minus a signal.
+    Run the command as ordered; return its exit code, or the negative number of its signal.
     """
     trap = None
     if "before_line" in order or "after" in order:
@@ -104,10 +103,10 @@ def obey(order: dict[str, Any]) -> int:
             os._exit(1)
     if "seconds" in order:
         time.sleep(order["seconds"])
-        os.kill(child, signal.SIGKILL)  # Not waited for yet, so the number is still its own.
+        os.kill(child, signal.SIGKILL)  # The child is not waited for yet, so its pid is not reused.
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 if __name__ == "__main__":
     for line in sys.stdin:
-        print(obey(json.loads(line)), flush=True)  # noqa: T201 - that is what it is for
+        print(obey(json.loads(line)), flush=True)  # noqa: T201 - the driver's protocol

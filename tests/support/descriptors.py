@@ -1,5 +1,5 @@
 """
-File descriptors: which are open, and none left.
+Helpers for file descriptors: list the open ones, and exhaust them.
 """
 
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 def open_files() -> dict[str, str]:
     """
-    Return what this process has open.
+    Return the targets of this process's open file descriptors, by number.
     """
     opened = {}
     for link in Path("/proc/self/fd").iterdir():
@@ -23,7 +23,7 @@ def open_files() -> dict[str, str]:
 @contextmanager
 def exhausted(*, but: int = 0) -> Iterator[None]:
     """
-    Let this process open no more files, *but* so many.
+    Exhaust the file descriptors of this process inside the block, except *but* of them.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     taken = []

@@ -1,7 +1,7 @@
 """
-A server that says exactly what it is told to, and remembers what it was asked.
+Scripted HTTP server that sends given bytes and records its requests.
 
-Raw asyncio: an HTTP library would refuse to send most of what is needed here.
+It uses plain asyncio, because an HTTP library would refuse to send most of the faulty responses.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 @dataclass(frozen=True)
 class Request:
     """
-    One request as it came in.
+    One request as received.
     """
 
     at: float
@@ -37,7 +37,7 @@ class Request:
     method: str
     path: str
     task_id: str
-    """Of the query; empty if it has none."""
+    """The id in the query; empty if there is none."""
 
     headers: Mapping[str, str]
     """Names in lower case."""
@@ -47,7 +47,7 @@ class Request:
 
 class Origin:
     """
-    The scripted service.  An async context manager; `serving()` is the same from another thread.
+    The scripted service: an async context manager.  `serving` runs it in another thread.
     """
 
     def __init__(
@@ -64,23 +64,23 @@ class Origin:
         self.script = dict(script or {})
         self.default = default
         self.tokens = list(tokens)
-        """Said to token requests, in order; afterwards (or if empty) a token is granted."""
+        """Replies to the first token requests, in order; later ones are granted a token."""
 
         self.token_life = token_life
         self.tls = tls
         self.closes_every = closes_every
-        """Answers after which a connection is closed without a word; 0 if none is."""
+        """Number of replies after which a connection is closed without notice; 0 for never."""
 
         self.misled = misled
-        """Connections, the first ones, on which every answer is about another task."""
+        """Number of first connections on which every reply is for another task."""
 
         self.valid: set[str] = set()
-        """Tokens the service honours; while empty, every one is."""
+        """Tokens that are accepted; if empty, every token is."""
 
         self.calls: list[Request] = []
         self.token_requests: list[Request] = []
         self.sent: Counter[str] = Counter()
-        """Bytes said about each task."""
+        """Bytes sent, by task id."""
 
         self.most_in_flight = 0
         self.base_url = ""
@@ -92,26 +92,26 @@ class Origin:
 
     def calls_of(self, task_id: str) -> int:
         """
-        How often this task was asked about.
+        Return the number of requests for *task_id*.
         """
         return self._asked[task_id]
 
     @property
     def connections(self) -> int:
         """
-        How many are open.
+        The number of open connections.
         """
         return len(self._tasks)
 
     def revoke(self) -> None:
         """
-        Honour no token granted so far.
+        Refuse every token granted so far.
         """
         self.valid = {"none granted yet"}
 
     def forget(self) -> None:
         """
-        Begin all scripts and counts anew.
+        Restart all scripts and counts.
         """
         self.calls.clear()
         self.token_requests.clear()
@@ -151,7 +151,7 @@ class Origin:
                 finally:
                     self._in_flight -= 1
         except (OSError, EOFError):
-            pass  # The client has gone, as clients do.
+            pass  # The client has closed the connection.
         finally:
             writer.transport.abort()
 
@@ -167,7 +167,7 @@ class Origin:
         if reply.ending is Ending.HANG:
             await reader.read()
         if reply.ending is Ending.RESET:
-            await asyncio.sleep(0.005)  # What was written is to arrive before the reset.
+            await asyncio.sleep(0.005)  # The bytes written must arrive before the reset.
             connection: socket.socket = writer.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         if reply.ending is Ending.CLOSE:
@@ -187,8 +187,8 @@ class Origin:
             return status(401)
         steps = self.script.get(request.task_id) or [self.default]
         step = steps[min(turn, len(steps) - 1)]
-        about = "another" if request.connection <= self.misled else request.task_id
-        reply = step if isinstance(step, Reply) else step(about)
+        task_id = "another" if request.connection <= self.misled else request.task_id
+        reply = step if isinstance(step, Reply) else step(task_id)
         self._answered[request.connection] += 1
         if self.closes_every and self._answered[request.connection] % self.closes_every == 0:
             return dataclasses.replace(reply, ending=Ending.CLOSE)
@@ -219,7 +219,7 @@ async def _read_request(reader: asyncio.StreamReader, connection: int) -> Reques
 @contextlib.contextmanager
 def serving(origin: Origin) -> Iterator[Origin]:
     """
-    Serve from a thread of its own, for tests that wait for other processes.
+    Run *origin* in a separate thread, for tests that wait for other processes.
     """
     with (
         anyio.from_thread.start_blocking_portal() as portal,

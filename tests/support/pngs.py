@@ -1,5 +1,5 @@
 """
-PNGs made by hand, and a judge of PNGs that reads them whole.
+PNGs built from chunks, and a reference validator for complete PNGs.
 """
 
 import struct
@@ -10,19 +10,19 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 def chunk(kind: bytes, data: bytes = b"", *, crc: int | None = None) -> bytes:
     """
-    Return a chunk, with its own CRC or a wrong one.
+    Return a chunk with the correct CRC, or with *crc*.
     """
-    right = zlib.crc32(kind + data)
+    correct = zlib.crc32(kind + data)
     return (
         struct.pack(">I4s", len(data), kind)
         + data
-        + struct.pack(">I", right if crc is None else crc)
+        + struct.pack(">I", correct if crc is None else crc)
     )
 
 
 def ihdr(width: int = 2, height: int = 2) -> bytes:
     """
-    Return the first chunk of an 8 bit grey image.
+    Return the IHDR chunk of an 8-bit greyscale image.
     """
     return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
 
@@ -36,7 +36,7 @@ SMALL = SIGNATURE + ihdr() + IDAT + IEND
 
 def is_sound(image: bytes) -> bool:
     """
-    Whether *image* is laid out like a PNG, judged the plain way.
+    Whether *image* is a valid PNG, checked chunk by chunk without the incremental validator.
     """
     if not image.startswith(SIGNATURE):
         return False

@@ -1,5 +1,5 @@
 """
-What most tests do with an answer: read it to its end.
+Helper that reads a response body to its end.
 """
 
 import anyio
@@ -9,7 +9,7 @@ from batchfetch.service import Body
 
 async def read_all(body: Body, *, pause: float = 0.0) -> bytes:
     """
-    Return all of *body*, read piece by piece, *pause* seconds apart.
+    Return all of *body*, read in pieces with *pause* seconds between them.
     """
     pieces = [await body.read()]
     while not body.at_end:

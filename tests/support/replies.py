@@ -1,8 +1,8 @@
 """
-What the scripted origin can say: good answers, and every bad one we know of.
+Replies of the scripted origin: regular ones, and all known kinds of faulty ones.
 
-A `Reply` is bytes and an ending.  A script is a list of replies, or of functions from the task's
-id to one; the last one repeats.
+A `Reply` is bytes and an ending.  A script is a list of steps, each a reply or a function from the
+task's id to one; the last step repeats.
 """
 
 import base64
@@ -22,7 +22,7 @@ MIB = 2**20
 
 class Ending(Enum):
     """
-    What happens to the connection once everything is said.
+    The action on the connection after a reply was sent.
     """
 
     KEEP = auto()
@@ -34,13 +34,13 @@ class Ending(Enum):
 @dataclass(frozen=True)
 class Reply:
     """
-    Raw bytes, headers included, sent one piece after the other.
+    Raw bytes of a response, headers included, in pieces that are sent separately.
     """
 
     pieces: Callable[[], Iterable[bytes]]
     ending: Ending = Ending.KEEP
     interval: float = 0.0
-    """Seconds before each piece."""
+    """Seconds to wait before each piece."""
 
 
 Step = Reply | Callable[[str], Reply]
@@ -53,7 +53,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 @functools.cache
 def png_of(text: str, padding: int = 0) -> bytes:
     """
-    Return a sound one-pixel PNG that no other *text* has, made larger by *padding* bytes.
+    Return a valid one-pixel PNG that is different for each *text*, larger by *padding* bytes.
     """
     header = struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)
     filler = (zlib.crc32(text.encode()) & 0xFF).to_bytes(1, "big") * padding
@@ -69,7 +69,7 @@ def png_of(text: str, padding: int = 0) -> bytes:
 
 def head(status: int = 200, *headers: str, length: int | None = None) -> bytes:
     """
-    Return a status line and headers, the blank line included.
+    Return a status line and headers, including the blank line.
     """
     lines = [f"HTTP/1.1 {status} {responses.get(status, 'Odd')}", *headers]
     if length is not None:
@@ -79,14 +79,14 @@ def head(status: int = 200, *headers: str, length: int | None = None) -> bytes:
 
 def raw(*pieces: bytes, ending: Ending = Ending.KEEP, interval: float = 0.0) -> Reply:
     """
-    Exactly these bytes.
+    Return a reply of exactly these bytes.
     """
     return Reply(lambda: pieces, ending, interval)
 
 
 def http(body: bytes = b"", status: int = 200, *headers: str) -> Reply:
     """
-    A well-formed answer.
+    Return a well-formed reply with *body*.
     """
     return raw(head(status, *headers, length=len(body)) + body)
 
@@ -121,35 +121,35 @@ def _json(body: bytes) -> Reply:
 
 def text_of(image: bytes) -> str:
     """
-    Return *image* as the service writes it.
+    Return *image* in base64.
     """
     return base64.b64encode(image).decode()
 
 
 def body_of(image: bytes, task_id: str | None = None) -> bytes:
     """
-    Return the JSON of a completed task with this image.
+    Return the JSON of a completed task with *image*.
     """
     return result(task_id, data=text_of(image))
 
 
 def ready(task_id: str) -> Reply:
     """
-    Completed, with the image only this task has.
+    Return a reply with status Completed and the image of *task_id*.
     """
     return _json(body_of(png_of(task_id), task_id))
 
 
 def large(padding: int) -> Callable[[str], Reply]:
     """
-    Completed, with this task's image made larger.
+    Return a step that replies Completed, with the task's image larger by *padding* bytes.
     """
     return lambda task_id: _json(body_of(png_of(task_id, padding), task_id))
 
 
 def says(task_status: object, code: object = "Ok", **fields: object) -> Callable[[str], Reply]:
     """
-    An answer without an image.
+    Return a step that replies with *task_status* and without an image.
     """
     return lambda task_id: _json(result(task_id, task_status, code, **fields))  # type: ignore[arg-type]  # rows may lie about types
 
@@ -162,21 +162,21 @@ unknown = says("NotExist", "TaskNotFound")
 
 def carrying(data: str) -> Callable[[str], Reply]:
     """
-    Completed, with *data* where base64 should be.
+    Return a step that replies Completed, with *data* in place of the image's base64.
     """
     return lambda task_id: _json(result(task_id, data=data))
 
 
 def status(code: int, *headers: str, body: bytes = b'{"title":"no"}') -> Reply:
     """
-    An HTTP status with a problem document.
+    Return a reply with the HTTP status *code* and a problem document.
     """
     return http(body, code, "Content-Type: application/problem+json", *headers)
 
 
 def redirect(url: str, code: int = 302) -> Reply:
     """
-    Ask there instead.
+    Return a redirect to *url*.
     """
     return status(code, f"Location: {url}")
 
@@ -215,7 +215,7 @@ def _headers() -> Iterable[bytes]:
 
 def zipped(body: bytes) -> Reply:
     """
-    A well-formed answer in gzip.
+    Return a well-formed reply with *body* compressed by gzip.
     """
     packed = gzip.compress(body)
     return http(packed, 200, "Content-Encoding: gzip")
@@ -228,14 +228,14 @@ garbled_gzip = http(b"\x1f\x8bnonsense", 200, "Content-Encoding: gzip")
 
 def endless(start: bytes, middle: bytes) -> Reply:
     """
-    *start*, then *middle* for ever, and no length given.
+    Return a reply without a length: *start*, then *middle* repeated endlessly.
     """
     return Reply(lambda: itertools.chain([head(), start], itertools.repeat(middle)))
 
 
 def endless_image() -> Reply:
     """
-    A PNG that begins well and whose first IDAT never ends.
+    Return a reply with a PNG whose first IDAT chunk never ends.
     """
     begin = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", struct.pack(">IIBBBBB", 9, 9, 8, 0, 0, 0, 0))
     begin += struct.pack(">I", 2**31 - 1) + b"IDAT"
@@ -246,7 +246,7 @@ def endless_image() -> Reply:
 
 def repeated(start: bytes, unit: bytes, count: int, end: bytes) -> Reply:
     """
-    *start*, *count* times *unit*, *end*: a large body made while it is sent.
+    Return a reply with *start*, *count* times *unit* and *end*, generated while it is sent.
     """
     per_piece = max(1, 65_536 // len(unit))
     whole, rest = divmod(count, per_piece)
@@ -262,7 +262,7 @@ def repeated(start: bytes, unit: bytes, count: int, end: bytes) -> Reply:
 
 def gzip_bomb(mebibytes: int) -> Reply:
     """
-    Spaces, a thousand times larger than they travel, where JSON should be.
+    Return a reply of blanks, compressed to a thousandth of its size, in place of JSON.
     """
     packer = zlib.compressobj(wbits=31)
     packed = b"".join(packer.compress(b" " * MIB) for _ in range(mebibytes)) + packer.flush()

@@ -1,5 +1,5 @@
 """
-A transport without a network: says what it is told to, and remembers what it was asked.
+Scripted transport without a network, which records its requests.
 """
 
 from collections import Counter
@@ -17,25 +17,25 @@ from batchfetch.errors import BatchFetchError, StatusError
 @dataclass(frozen=True)
 class Unsent:
     """
-    A question that failed before it was sent.
+    A request that fails before it is sent.
     """
 
     error: BatchFetchError
 
 
-Said = bytes | BatchFetchError | Unsent
+Step = bytes | BatchFetchError | Unsent
 
 
 def ready(task_id: str) -> bytes:
     """
-    Return the body of a completed task with the image only it has.
+    Return the body of a completed task with the image of *task_id*.
     """
     return body_of(png_of(task_id), task_id)
 
 
 def says(task_status: str, code: str = "Ok", **fields: object) -> Callable[[str], bytes]:
     """
-    Return an answer without an image.
+    Return a function from the task's id to a body with *task_status* and without an image.
     """
     return lambda task_id: result(task_id, task_status, code, **fields)  # type: ignore[arg-type]  # as in replies
 
@@ -45,7 +45,7 @@ pending = says("Pending", "NotReady")
 
 def status(code: int, retry_after: float | None = None) -> StatusError:
     """
-    Return the error that this HTTP status is.
+    Return the error for the HTTP status *code*.
     """
     return StatusError(code, f"the service answered {code}", retry_after)
 
@@ -53,7 +53,7 @@ def status(code: int, retry_after: float | None = None) -> StatusError:
 @dataclass(frozen=True)
 class Call:
     """
-    One question.
+    One recorded request.
     """
 
     at: float
@@ -64,17 +64,17 @@ class Call:
 
 class ScriptedTransport:
     """
-    Answers each task's questions from its script, the last step again and again.
+    Answers the requests for each task with the steps of its script; the last step repeats.
 
-    A step is a body, a function from the id to one, or an error.  An answer takes *seconds*,
-    and comes in so many *pieces*.
+    A step is a body, an error, or a function from the id to one of them.  An answer takes *seconds*
+    and is read in a number of *pieces*.
     """
 
     def __init__(
         self,
-        script: dict[str, Sequence[Said | Callable[[str], Said]]] | None = None,
+        script: dict[str, Sequence[Step | Callable[[str], Step]]] | None = None,
         *,
-        default: Said | Callable[[str], Said] = ready,
+        default: Step | Callable[[str], Step] = ready,
         seconds: float = 0.0,
         pieces: int = 2,
     ) -> None:
@@ -83,7 +83,7 @@ class ScriptedTransport:
         self.seconds = seconds
         self.pieces = pieces
         self.refused: set[str] = set()
-        """Tokens that are answered with 401."""
+        """Tokens that get the status 401."""
 
         self.calls: list[Call] = []
         self.most_in_flight = 0
@@ -102,21 +102,21 @@ class ScriptedTransport:
         self._in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self._in_flight)
         try:
-            said = self._next(task_id, token)
-            if isinstance(said, Unsent):
-                raise said.error
+            step = self._next(task_id, token)
+            if isinstance(step, Unsent):
+                raise step.error
             on_sent()
             await anyio.sleep(self.seconds)
-            if isinstance(said, BatchFetchError):
-                raise said
-            yield _Body(said, self.pieces)
+            if isinstance(step, BatchFetchError):
+                raise step
+            yield _Body(step, self.pieces)
         except anyio.get_cancelled_exc_class():
             self.given_up += 1
             raise
         finally:
             self._in_flight -= 1
 
-    def _next(self, task_id: str, token: str) -> Said:
+    def _next(self, task_id: str, token: str) -> Step:
         if token in self.refused:
             return status(401)
         steps = self.script.get(task_id) or [self.default]

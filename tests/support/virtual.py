@@ -1,5 +1,5 @@
 """
-An event loop whose time passes only where everyone waits: hours of a run take milliseconds.
+Event loop with virtual time, which advances while all tasks wait: hours take milliseconds.
 """
 
 import asyncio
@@ -10,15 +10,15 @@ from typing import Any
 import anyio.to_thread
 
 
-class _Leaping(selectors.DefaultSelector):
+class _VirtualSelector(selectors.DefaultSelector):
     """
-    Moves the clock on instead of waiting, unless a thread is at work for the loop.
+    Selector that advances the clock instead of waiting, unless a worker thread is busy.
     """
 
-    # Real seconds for such a thread before time moves on without it.
-    _COURTESY = 0.5
+    # Real seconds to wait for a worker thread before the clock is advanced.
+    _THREAD_WAIT = 0.5
 
-    # What asyncio makes of a time-out without end.
+    # The value that asyncio uses for a time-out that never ends.
     _NEVER = 24 * 3600
 
     def __init__(self, is_busy: Callable[[], bool]) -> None:
@@ -29,7 +29,7 @@ class _Leaping(selectors.DefaultSelector):
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None or timeout >= self._NEVER:
             return super().select()
-        ready = super().select(self._COURTESY if timeout > 0 and self._is_busy() else 0)
+        ready = super().select(self._THREAD_WAIT if timeout > 0 and self._is_busy() else 0)
         if not ready and timeout > 0:
             self.now += timeout
         return ready
@@ -37,47 +37,48 @@ class _Leaping(selectors.DefaultSelector):
 
 class VirtualLoop(asyncio.SelectorEventLoop):
     """
-    Runs on its own time, which `anyio.current_time` tells.
+    Event loop on virtual time, which `anyio.current_time` returns.
     """
 
     def __init__(self) -> None:
-        self._leaping = _Leaping(self._is_busy)
+        self._clock = _VirtualSelector(self._is_busy)
         self._limiters: list[anyio.CapacityLimiter] = []
-        self._at_work = 0
-        super().__init__(self._leaping)
+        self._busy_threads = 0
+        super().__init__(self._clock)
 
     def time(self) -> float:
         """
         Return the virtual time in seconds.
         """
-        return self._leaping.now
+        return self._clock.now
 
-    def run_in_executor(  # type: ignore[override]  # what it returns is awaited, no more
+    def run_in_executor(  # type: ignore[override]  # the result is only awaited
         self, executor: Any, work: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
         """
-        Do *work* in a thread, which the clock waits for.
+        Run *work* in a thread, during which the clock is not advanced.
         """
         done = super().run_in_executor(executor, work, *args)
-        self._at_work += 1
-        done.add_done_callback(self._came_back)
+        self._busy_threads += 1
+        done.add_done_callback(self._work_done)
         return done
 
     def leap(self, seconds: float) -> None:
         """
-        Move the clock on by *seconds*, as if the process had been stopped for so long.
+        Advance the clock by *seconds*, as if the process had been suspended.
         """
-        self._leaping.now += seconds
+        self._clock.now += seconds
 
     def mind_threads(self, *limiters: anyio.CapacityLimiter) -> None:
         """
-        Let the clock wait for anyio's threads, too, and for those that *limiters* bound; to be
-        called inside the loop.
+        Also wait for anyio's default worker threads and those of *limiters*.
+
+        Must be called inside the loop.
         """
         self._limiters = [anyio.to_thread.current_default_thread_limiter(), *limiters]
 
-    def _came_back(self, _: asyncio.Future[Any]) -> None:
-        self._at_work -= 1
+    def _work_done(self, _: asyncio.Future[Any]) -> None:
+        self._busy_threads -= 1
 
     def _is_busy(self) -> bool:
-        return self._at_work > 0 or any(limiter.borrowed_tokens for limiter in self._limiters)
+        return self._busy_threads > 0 or any(limiter.borrowed_tokens for limiter in self._limiters)

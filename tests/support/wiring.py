@@ -1,5 +1,5 @@
 """
-Parts of a run put together as `open_batch` does it, for tests of one part.
+Construction of parts of a run as in `open_batch`, for tests of a single part.
 """
 
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ from batchfetch.storage import FileExecutor, LocalStorage, Storage, open_storage
 @asynccontextmanager
 async def local_storage(root: Path, durability: Durability) -> AsyncIterator[LocalStorage]:
     """
-    The folder *root*, held for one run.
+    Open and lock the folder *root* as a storage.
     """
     with FileExecutor() as files:
         async with open_storage(root, durability, files) as storage, storage.lock():
@@ -27,7 +27,7 @@ async def local_storage(root: Path, durability: Durability) -> AsyncIterator[Loc
 
 def downloader(transport: Transport, storage: Storage, settings: Settings) -> Downloader:
     """
-    Return what asks *transport* and leaves images in *storage*.
+    Return a downloader from *transport* to *storage*.
     """
     return Downloader(
         transport,
@@ -46,7 +46,7 @@ def poller(
     **options: Any,
 ) -> Poller:
     """
-    Return what puts questions to *transport* and says what came of them.
+    Return a poller of *transport* that stores images in *storage*.
     """
     return Poller(
         downloader(transport, storage, settings),
