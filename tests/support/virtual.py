@@ -63,6 +63,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         done.add_done_callback(self._work_done)
         return done
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109, ARG002 - asyncio's
+        """
+        Wait for the threads, however long they take: a time-out would pass at once.
+        """
+        await super().shutdown_default_executor()
+
     def leap(self, seconds: float) -> None:
         """
         Advance the clock by *seconds*, as if the process had been suspended.
