@@ -45,7 +45,7 @@ class Settled:
 @dataclass(frozen=True, slots=True)
 class Paused:
     """
-    The service wants everyone to wait.
+    All questions are held back, because the service has asked for it.
     """
 
     seconds: float

@@ -1,13 +1,13 @@
 """
-What is settled: every task and name the run has met, in a dozen bytes each.
+Compact record of settled tasks and used file names, about twelve bytes each.
 
 A table keeps hashes of 64 bits in place of text.  Twelve bits choose one of 4096 sorted arrays, the
 rest is found there by bisection.  Sorted arrays have no gaps and grow by a sixteenth, where a hash
 table would be a third empty and double.
 
 Ten million ids have two that share a hash in one run of 370 000: n² / 2⁶⁵.  The second would be
-taken for the first.  Python keys its hash (SipHash) anew in every process: nobody can write a
-manifest that collides, and what collided once does not in the next run.
+taken for the first.  Python keys its hash (SipHash) anew in every process: a manifest cannot be
+written to collide, and what collided once does not in the next run.
 """
 
 import unicodedata
@@ -52,7 +52,7 @@ class Settled(NamedTuple):
     status: OutcomeStatus
 
     size: int
-    """The image's bytes, modulo 2³²; 0 if there is none, or nobody wrote it down."""
+    """The image's bytes, modulo 2³²; 0 if there is none, or if its size is not known."""
 
     def has_size(self, size: int) -> bool:
         """
@@ -102,7 +102,7 @@ class Ledger:
             return Standing.DUPLICATE, None
         if not self._claims_name(job, task_id):
             return Standing.NAME_TAKEN, None
-        return (Standing.FRESH, _settled(flags, size)) if flags else _UNHEARD_OF
+        return (Standing.FRESH, _settled(flags, size)) if flags else _UNKNOWN
 
     def is_reported(self, filename: str) -> bool:
         """
@@ -130,7 +130,7 @@ class Ledger:
 
 
 # What nearly every row is; to look up a member of an enum takes 0.1 us.
-_UNHEARD_OF = Standing.FRESH, None
+_UNKNOWN = Standing.FRESH, None
 
 
 def _settled(flags: int, size: int) -> Settled | None:

@@ -1,5 +1,5 @@
 """
-An outcome as a line of the report, and what a later run needs of such a line.
+Encode outcomes as lines of the report, and decode what a later run needs of them.
 """
 
 import json

@@ -1,5 +1,5 @@
 """
-Reports of earlier runs, read line by line, whatever happened to them.
+Read reports of earlier runs line by line, damaged ones included.
 """
 
 import io

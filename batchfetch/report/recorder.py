@@ -1,5 +1,5 @@
 """
-Outcomes in; first into the report, then out to whoever listens.
+Write outcomes to the report, then hand them to the caller who iterates over the batch.
 """
 
 import asyncio
@@ -12,8 +12,8 @@ from anyio import CancelScope
 from batchfetch.errors import ReportError
 from batchfetch.models import Outcome, OutcomeStatus
 
-# Outcomes that may wait to be written, and to be listened to.  While there are as many, nobody asks
-# on.
+# Outcomes that may wait to be written, and to be read.  While there are as many, no new question
+# is asked.
 _MOST_WAITING = 256
 
 
@@ -37,7 +37,7 @@ class Recorder:
         self._ended = False
         self._done = False
         self._has_reader = True
-        # Streams would do for both, at several times the price of an outcome.
+        # anyio's memory object streams would do for both, at a price: see `batchfetch/tuning.py`.
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._news = asyncio.Event()
@@ -90,7 +90,7 @@ class Recorder:
 
     def close_reader(self) -> None:
         """
-        Listen no longer: what is written from now on is not waited for.
+        Read no longer: what is written from now on is not kept.
         """
         self._has_reader = False
         self._written.clear()

@@ -1,5 +1,5 @@
 """
-The end of a report whose run died: made whole lines again.
+Repair the end of a report that a killed run left in the middle of a line.
 """
 
 import logging
@@ -37,7 +37,7 @@ def repair(file: int, path: Path) -> int:
 
 
 def _is_torn(tail: bytes) -> bool:
-    # Only what can be the beginning of our own line is cut: the rest is somebody's, and stays.
+    # Only what can be the beginning of a line of ours is cut; any other text stays.
     beginning = tail.lstrip(b"\0")
     if beginning[:1] not in {b"", b"{"}:
         return False

@@ -1,5 +1,5 @@
 """
-The report of this run: opened by one run at a time, and appended to in whole lines.
+Append to the report, in whole lines and by one run at a time.
 """
 
 import fcntl
@@ -22,7 +22,7 @@ from batchfetch.report.repair import repair
 from batchfetch.settings import Durability
 
 Inline = Callable[[Callable[[], None]], Awaitable[None]]
-"""Does a little blocking work where it keeps nobody waiting, to its end even if cancelled."""
+"""Runs a little blocking work without delaying the event loop, to its end even if cancelled."""
 
 
 async def _in_thread(work: Callable[[], None]) -> None:
@@ -65,7 +65,7 @@ class ReportWriter:
                 await self._pass_on(data)
 
     async def _pass_on(self, data: bytes) -> None:
-        # Whoever reads may take hours, and a thread that writes cannot be called back.
+        # The reader of a pipe may take hours, and a thread that writes cannot be interrupted.
         rest = memoryview(data)
         with CancelScope(shield=True):
             while rest:
@@ -100,7 +100,7 @@ async def open_report(
 
     It is locked until the block is left or the process ends.  A pipe or a device is written to as
     it is.  With *durability* `full` every write is synced.  Without *follow_link* a symbolic link
-    at *path* is refused: somebody may have planted it.  *inline* does the writing.
+    at *path* is refused: it may have been planted.  *inline* does the writing.
 
     Raises `OutputLockedError` if another run has it, `ReportError` if it cannot be opened.
     """
@@ -119,7 +119,7 @@ def _open(path: Path, durability: Durability, follow_link: bool) -> int:  # noqa
     path.parent.mkdir(parents=True, exist_ok=True)
     is_new = not path.exists()
     is_regular = is_new or path.is_file()
-    # Without O_NONBLOCK a pipe that nobody reads would hold us here for ever.
+    # Without O_NONBLOCK a pipe without a reader would block here for ever.
     flags = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
     flags |= 0 if follow_link else os.O_NOFOLLOW
     file = os.open(path, flags | (os.O_RDWR if is_regular else os.O_WRONLY), 0o666)

@@ -1,5 +1,5 @@
 """
-The pipeline, wired: rows of a manifest in, outcomes out, and a report that has every one of them.
+A run: rows of a manifest in, outcomes out, and a report with all of them.
 """
 
 import asyncio
@@ -162,10 +162,10 @@ class Batch:
 
     async def run(self) -> None:
         """
-        Do the work, side by side with whoever iterates.
+        Do the work; the caller iterates meanwhile.
         """
-        # Only `abandon` cuts it short: whatever ends the caller's block, what is decided by then is
-        # still to be written.
+        # Only `abandon` cuts it short: what is decided when the caller's block ends is still to be
+        # written.
         with anyio.CancelScope(shield=True):
             async with create_task_group() as recording:
                 recording.start_soon(self._record)
@@ -182,7 +182,7 @@ class Batch:
 
     def abandon(self) -> None:
         """
-        Stop at once what is not over yet: what is in flight is given up, and nobody iterates on.
+        Stop at once: what is in flight is given up, and outcomes are handed out no longer.
         """
         if self._seconds is None:
             self._workers.stop("abandoned")

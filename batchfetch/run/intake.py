@@ -1,7 +1,7 @@
 """
-Rows of the manifest in, what is to be done about each out.
+Decide what is to be done about each row of the manifest.
 
-Here a row meets what earlier runs left behind: the ledger, and the images in the storage.
+Rows are compared with what earlier runs left behind: the ledger, and the images in the storage.
 """
 
 from collections import Counter, deque
@@ -67,7 +67,7 @@ _READER = RowReader(None)
 
 class Inline(Protocol):
     """
-    Runs a little blocking work where it keeps nobody waiting.
+    Runs a little blocking work without delaying the event loop.
     """
 
     def __call__(self, work: Callable[[], T], /) -> Awaitable[T]: ...

@@ -20,9 +20,9 @@ from batchfetch.service import TokenSource
 
 class Workers:
     """
-    Sees every job that the scheduler is offered through to its outcome, or stops before.
+    Brings every job that the scheduler is offered to its outcome, unless stopped before.
 
-    *record* takes each outcome; while it waits, its poller asks nothing.
+    *record* takes each outcome; a worker asks nothing while it waits for that.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Workers:
 
     def notify(self) -> None:
         """
-        Tell whoever waits that something changed: a job was offered, a slot is free.
+        Wake the leader: a job was offered, or a slot is free.
         """
         self._changed.set()
 
@@ -104,7 +104,7 @@ class Workers:
         Return the next question, and a token for it, when it may be asked; None at the end.
         """
         if not self._leader.locked() and (question := self._at_hand()):
-            return question  # As nearly always: nobody leads, because nothing is waited for.
+            return question  # As nearly always: there is nothing to wait for, and no leader.
         async with self._leader:
             while self.stopped_by is None and not self._scheduler.finished:
                 now = self._clock()
@@ -117,7 +117,7 @@ class Workers:
                 elif self._pace.calls_left == 0 and self._is_work_left():
                     self.stop("max-calls")
                 elif self._pace.cooling_until >= self._deadline:
-                    self.stop("max-runtime")  # Now rather than after hours of waiting in vain.
+                    self.stop("max-runtime")  # Now, rather than after hours of waiting.
                 if self.stopped_by is None:
                     await self._changed_before(until)
         return None
@@ -149,7 +149,7 @@ class Workers:
         self._room.set()
         token = self._tokens.at_hand
         if token is None:
-            # It may take ten minutes, and nothing that was paid for waits for it.
+            # It may take ten minutes; a run that is stopped does not wait for it.
             with anyio.CancelScope() as self._asking_for_token:
                 token = await self._tokens.token()
         if token is None or self.stopped_by is not None:

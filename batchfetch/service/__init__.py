@@ -1,5 +1,5 @@
 """
-The other side: who we are to it, its tokens and its answers.
+The service over HTTP: questions and answers, credentials and tokens.
 """
 
 from batchfetch.service.base import Body, Transport

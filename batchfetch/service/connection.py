@@ -1,5 +1,5 @@
 """
-How the service is reached: connections, certificates, proxies.
+Connections to the service: certificates, proxies, time-outs.
 """
 
 import ssl
@@ -16,14 +16,12 @@ from batchfetch.errors import SettingsError
 from batchfetch.service.faults import DroppedError
 from batchfetch.service.session import SessionTransport
 from batchfetch.settings import Settings, is_loopback
+from batchfetch.tuning import READ_AHEAD
 from batchfetch.version import __version__
 
 # What a head may hold: longer than any real one, short enough to be kept for every connection.
 _MAX_FIELD = 128 * 1024
 _MAX_HEADERS = 1000
-
-# Bytes read ahead of a body: at twice as many, reading pauses.
-_READ_AHEAD = 64 * 1024
 
 # Seconds after which an idle connection is closed.  A waiting task is asked again sooner.
 _KEPT_FOR = 60.0
@@ -76,7 +74,7 @@ def _open_session(
         max_line_size=_MAX_FIELD,
         middlewares=(_no_silent_retry,),
         proxy=proxy,
-        read_bufsize=_READ_AHEAD,
+        read_bufsize=READ_AHEAD,
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout),
         trace_configs=[_trace()],
     )
@@ -153,8 +151,8 @@ async def _no_silent_retry(
     """
     Keep aiohttp from asking a second time by itself when a kept connection turns out dead.
 
-    It does so for these two errors, which would be a call that nobody counted; under another name
-    they reach the poller, which counts and asks again.
+    It does so for these two errors, which would be a call that is not counted; under another name
+    they reach the poller, which asks again.
     """
     try:
         return await handler(request)

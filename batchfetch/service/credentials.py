@@ -1,5 +1,5 @@
 """
-Who we are to the service: out of the environment, or out of files that only we may read.
+Credentials, and where they are found: the environment, or files.
 
 There is no option and no key of a settings file for a secret: both are seen by others.
 """
@@ -18,7 +18,7 @@ NAMES = ("client_id", "client_secret", "access_token")
 
 class Credentials(BaseModel):
     """
-    Who we are to the service: a client id with its secret, or a ready access token.
+    A client id with its secret, or a ready access token.
 
     With both, the access token is used until the service refuses it, then replaced.  Raises
     `SettingsError`.

@@ -1,5 +1,5 @@
 """
-What went wrong on the wire, in our words: from what aiohttp raises, and from what a server says.
+Translate aiohttp's exceptions, and answers without a result, into errors of ours.
 """
 
 import errno
@@ -35,8 +35,8 @@ def translated(
     exc: aiohttp.ClientError | TimeoutError | OSError, secrets: tuple[str, ...]
 ) -> JobError:
     """
-    Say in our words what aiohttp raised.  Its own are kept, which may quote what came in; its
-    `repr` never: it shows the token.
+    Return *exc* as an error of ours.  aiohttp's words are kept, which may quote what came in; its
+    `repr` is not: it shows the token.
     """
     words = sanitize(redact(str(exc), *secrets))
     match exc:
@@ -72,7 +72,7 @@ def refusal(
     secrets: tuple[str, ...],
 ) -> JobError:
     """
-    Say what an answer without a result means, in words that repeat no secret sent.
+    Return the error that an answer without a result is; its words repeat no secret that was sent.
 
     *page* is the beginning of its body.
     """

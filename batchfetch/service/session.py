@@ -20,6 +20,7 @@ from batchfetch.errors import JobError, StaleConnectionError, StalledError, Wron
 from batchfetch.service.faults import FOREIGN, DroppedError, refusal, translated
 from batchfetch.service.stall import StallDetector, StallWatch
 from batchfetch.statuses import StatusMeaning, meaning_of
+from batchfetch.tuning import SHORT_BODY
 
 T = TypeVar("T")
 
@@ -29,9 +30,6 @@ _PLAIN = re.compile(r"[A-Za-z0-9._~-]+").fullmatch
 # How much of an error page is worth reading for its words, and how much of a token answer.
 _ERROR_PAGE = 4096
 _TOKEN_ANSWER = 64 * 1024
-
-SHORT_BODY = 768 * 1024
-"""Bytes of a body, if announced, up to which it is handed out in one piece."""
 
 # Bytes of a body over TLS that may be received ahead if the connection ends with it, and of all
 # such bodies together.
@@ -113,7 +111,7 @@ class SessionTransport:
         """
         See `Transport.get_result`.
         """
-        # Encoded here, once, and by our own rule: whatever an id holds, it stays one value.
+        # Encoded here, once: any id stays one value of the query.
         value = task_id if _PLAIN(task_id) else quote(task_id, safe="")
         url = URL(self._url_of(path) + value, encoded=True)
         return Exchange(self, url, self._headers_of(token), token, on_sent)
@@ -338,7 +336,7 @@ class Exchange:
             # To read up to so many bytes also lets so many be received ahead.
             piece = await (content.read(self._ahead) if self._ahead else content.readany())
         except RuntimeError as exc:
-            # So aiohttp says that the connection closed behind an answer that nobody had asked for.
+            # aiohttp's way to say that the connection closed behind an unsolicited answer.
             raise aiohttp.ClientConnectionError(str(exc)) from exc
         self.detector.received(self._watch.now, len(piece))
         self.at_end = content.at_eof()

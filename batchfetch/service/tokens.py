@@ -1,9 +1,9 @@
 """
-Credentials in, a token that is valid now out.
+Exchange credentials for tokens, and renew these.
 
-The service counts refused credentials: after five it answers nobody for ten minutes (its
-documentation, "Rate limits").  So pollers share one request, a token is used until it is nearly
-over, and credentials that were refused once are never sent again.
+The service counts refused credentials: after five it refuses all requests for ten minutes (its
+documentation, "Rate limits").  So workers share one request, a token is used until it is about to
+expire, and credentials that were refused once are not sent again.
 """
 
 import logging
@@ -80,7 +80,7 @@ class TokenSource:
         self._refusal: CredentialsError | None = None
         self._token: _Token | None = None
         if credentials.access_token is not None:
-            # Nobody told us when it ends: it is used until the service refuses it.
+            # When it expires is not known: it is used until the service refuses it.
             self._token = _Token(credentials.access_token.get_secret_value(), float("inf"))
         self.requests = 0
         """Token requests made."""
@@ -101,19 +101,19 @@ class TokenSource:
             return token
         async with self._lock:
             if (token := self.at_hand) is not None:
-                return token  # Somebody else asked while this one waited.
+                return token  # Another worker asked while this one waited.
             if self._refusal is not None:
                 raise self._refusal
             try:
                 self._token = await self._request()
             except CredentialsError as exc:
-                self._refusal = exc  # Everyone who waits gets the same answer, unasked.
+                self._refusal = exc  # All that wait get the same answer without a request.
                 raise
             return self._token.text
 
     def refuse(self, text: str) -> None:
         """
-        Take note that the service refuses the token *text*: the next to ask gets another.
+        Note that the service refuses the token *text*: the next call of `token` gets another.
         """
         if self._token is not None and self._token.text == text:
             self._token = None

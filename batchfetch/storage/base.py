@@ -22,7 +22,7 @@ class Target(Protocol):
         Append *chunks*, which are taken one after the other, perhaps in a worker thread.
 
         Never waits for a network.  Raises `StorageError`, `UnsafeNameError`,
-        `OutOfDescriptorsError`, and whatever *chunks* raises.
+        `OutOfDescriptorsError`, and what *chunks* raises.
         """
         ...
 

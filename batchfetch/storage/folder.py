@@ -1,5 +1,5 @@
 """
-The output folder: held by one run at a time, and never left, whatever stands in it.
+The output folder: locked by one run at a time, and never left through a link or a name.
 
 Everything here blocks.
 """
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 LOCK_NAME = ".batchfetch.lock"
 
-# What no part of a way down may be called.
+# Names that no part of a path below the folder may have.
 _NO_NAMES = frozenset({"", ".", ".."})
 
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC

@@ -38,7 +38,7 @@ class Part:
         self._name = name
         self._part = f".{name}.{next(_NUMBERS) & 0xFFFFFFFF:08x}.part"
         self.file = os.open(self._part, _FLAGS, 0o666, dir_fd=folder)
-        """The open file's descriptor; whoever writes closes it."""
+        """The open file's descriptor; the caller closes it."""
 
     def publish(self, durability: Durability) -> None:
         """

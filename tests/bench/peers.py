@@ -176,7 +176,9 @@ def rival(definition: str) -> Peer:
     Raises `ValueError` if there is no name.
     """
     name, program = _named(definition)
-    return Peer(name, f"batchfetch: {name}", (), batchfetch(program=tuple(program)))
+    # Else it would import the working tree, where the benchmark's own command is looked for.
+    isolated = ("env", "-u", "PYTHONPATH", *program)
+    return Peer(name, f"batchfetch: {name}", (), batchfetch(program=isolated))
 
 
 def chosen(peers: Iterable[Peer], keys: Iterable[str]) -> list[Peer]:
