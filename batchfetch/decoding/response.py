@@ -21,21 +21,18 @@ class ResultDecoder:
         self._task_id = task_id
         self._scanner = JsonScanner()
 
-    def feed(
-        self, chunk: bytes | bytearray, start: int = 0, end: int | None = None
-    ) -> list[bytes | memoryview]:
+    def feed(self, chunk: bytes) -> list[bytes | memoryview]:
         """
         Return the pieces of the image's base64 in *chunk*, usually none or one.
 
-        Only the bytes of *chunk* from *start* to *end* are read.  A piece may be a view of *chunk*,
-        valid until *chunk* is changed.
+        A piece may be a view of *chunk*.
 
         The rest of the answer is not known yet: keep the image only if `close` returns that the
         task is completed.
 
         Raises `MalformedBodyError`, `MalformedBase64Error` or `TooLargeError`.
         """
-        return self._scanner.feed(chunk, start, end)
+        return self._scanner.feed(chunk)
 
     def close(self) -> Answer:
         """
@@ -66,19 +63,14 @@ class FileDecoder:
         self._task_id = task_id
         self._has_data = False
 
-    def feed(
-        self, chunk: bytes | bytearray, start: int = 0, end: int | None = None
-    ) -> list[bytes | memoryview]:
+    def feed(self, chunk: bytes) -> list[bytes | memoryview]:
         """
-        Return the bytes of *chunk* from *start* to *end*: one piece, or none if they are empty.
-
-        The piece is a view of *chunk*, valid until *chunk* is changed.
+        Return *chunk* itself: one piece, or none if it is empty.
         """
-        piece = memoryview(chunk)[start:end]
-        if not piece:
+        if not chunk:
             return []
         self._has_data = True
-        return [piece]
+        return [chunk]
 
     def close(self) -> Answer:
         """

@@ -28,8 +28,6 @@ MAX_DEPTH = 32
 # the key).
 _Step = int | bytes | None
 
-_Chunk = bytes | bytearray
-
 _TARGET: list[_Step] = [b"results", 0, b"data"]
 
 _QUOTE = ord('"')
@@ -76,7 +74,7 @@ class JsonScanner:
         """Whether a string at `results[0].data` was found that is not empty."""
 
         # The state of the scanner: the method that reads the next bytes.
-        self._scan: Callable[[JsonScanner, _Chunk, int, int], int] = JsonScanner._scan_before
+        self._scan: Callable[[JsonScanner, bytes, int, int], int] = JsonScanner._scan_before
         self._pieces: list[bytes | memoryview] = []
         self._path: list[_Step] = []
         self._envelope = bytearray()
@@ -86,25 +84,19 @@ class JsonScanner:
         self._held = b""
         self._keys_met: set[int] = set()
 
-    def feed(
-        self, chunk: _Chunk, start: int = 0, end: int | None = None
-    ) -> list[bytes | memoryview]:
+    def feed(self, chunk: bytes) -> list[bytes | memoryview]:
         """
         Return the pieces of the image's text in *chunk*, unescaped; usually none or one.
 
-        Only the bytes of *chunk* from *start* to *end* are read.  A piece without escape sequences
-        is a view of *chunk*, valid until *chunk* is changed; everything else is copied.
+        A piece without escape sequences is a view of *chunk*; everything else is copied.
 
         Raw control characters, which JSON forbids, are kept: the base64 decoder refuses them.
 
         Raises `MalformedBodyError`, `MalformedBase64Error` or `TooLargeError`.
         """
-        if end is None:
-            end = len(chunk)
         if self._held:
-            chunk, self._held = self._held + memoryview(chunk)[start:end], b""
-            start, end = 0, len(chunk)
-        pos = start
+            chunk, self._held = self._held + chunk, b""
+        pos, end = 0, len(chunk)
         while pos < end:
             pos = self._scan(self, chunk, pos, end)
         pieces, self._pieces = self._pieces, []
@@ -122,7 +114,7 @@ class JsonScanner:
             raise TruncatedBodyError("the body ends before its JSON is complete")
         return bytes(self._envelope).removeprefix(_BOM)
 
-    def _scan_before(self, chunk: _Chunk, pos: int, end: int) -> int:
+    def _scan_before(self, chunk: bytes, pos: int, end: int) -> int:
         start = _START.match(chunk, pos, end)
         if start is None:
             if _NOT_LEADING.search(chunk, pos, end):
@@ -137,7 +129,7 @@ class JsonScanner:
             self._path = [None]
         return self._keep(chunk, pos, start.end())
 
-    def _scan_structure(self, chunk: _Chunk, pos: int, end: int) -> int:
+    def _scan_structure(self, chunk: bytes, pos: int, end: int) -> int:
         path = self._path
         for match in _TOKENS.finditer(chunk, pos, end):
             token = match[0]
@@ -166,7 +158,7 @@ class JsonScanner:
                     return self._keep(chunk, pos, match.end())
         return self._keep(chunk, pos, end)
 
-    def _scan_string(self, chunk: _Chunk, start: int, end: int) -> int:
+    def _scan_string(self, chunk: bytes, start: int, end: int) -> int:
         pos = start
         while match := _QUOTE_OR_BACKSLASH.search(chunk, pos, end):
             pos = match.end()
@@ -183,7 +175,7 @@ class JsonScanner:
             pos += 1  # An escaped character never ends the string.
         return self._keep(chunk, start, end)
 
-    def _scan_target(self, chunk: _Chunk, pos: int, end: int) -> int:
+    def _scan_target(self, chunk: bytes, pos: int, end: int) -> int:
         # The first quote ends the string.  If it is escaped by a backslash, unescaping fails, as it
         # should: base64 text cannot contain a quote.
         quote = chunk.find(b'"', pos, end)
@@ -208,7 +200,7 @@ class JsonScanner:
         self._scan = JsonScanner._scan_structure
         return self._keep(chunk, quote, quote + 1)
 
-    def _scan_after(self, chunk: _Chunk, pos: int, end: int) -> int:
+    def _scan_after(self, chunk: bytes, pos: int, end: int) -> int:
         if _NOT_BLANK.search(chunk, pos, end):
             raise MalformedBodyError("there is data after the JSON document")
         return self._keep(chunk, pos, end)
@@ -231,7 +223,7 @@ class JsonScanner:
                 raise MalformedBodyError(f"the JSON has the key {key.decode()} twice")
             self._keys_met.add(len(path))
 
-    def _keep(self, chunk: _Chunk, start: int, end: int) -> int:
+    def _keep(self, chunk: bytes, start: int, end: int) -> int:
         if len(self._envelope) + end - start > MAX_ENVELOPE:
             raise TooLargeError(f"the answer has over {MAX_ENVELOPE} bytes besides the image")
         self._envelope += chunk[start:end]

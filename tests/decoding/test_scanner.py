@@ -80,23 +80,6 @@ def test_the_fast_path_gives_the_same_result(text, positions):
 
 
 @pytest.mark.parametrize("text", BODIES)
-def test_reads_from_a_reused_buffer(text):
-    """
-    Only the given part of a buffer is read, and only the returned pieces refer to it.
-    """
-    for pieces in splits(text):
-        scanner, data = JsonScanner(), b""
-        buffer = bytearray(len(text) + 2)
-        for piece in pieces:
-            end = 1 + len(piece)
-            buffer[1:end] = piece
-            data += b"".join(scanner.feed(buffer, 1, end))
-            buffer[:] = b'"' * len(buffer)
-        assert data == DATA.encode()
-        assert json.loads(scanner.close()) == without_image(text)
-
-
-@pytest.mark.parametrize("text", BODIES)
 def test_refuses_every_proper_prefix(text):
     """
     A truncated body is refused, wherever it ends.
