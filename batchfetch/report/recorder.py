@@ -37,7 +37,8 @@ class Recorder:
         self._ended = False
         self._done = False
         self._has_reader = True
-        # anyio's memory object streams would do for both, at a price: see `batchfetch/tuning.py`.
+        # anyio's memory object streams would do for both: 17.5 us an outcome of 5 KB images' 190,
+        # these take 6.2 (20 000 outcomes, one after the other, no disk).
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._news = asyncio.Event()

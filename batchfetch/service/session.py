@@ -20,7 +20,7 @@ from batchfetch.errors import JobError, StaleConnectionError, StalledError, Wron
 from batchfetch.service.faults import FOREIGN, DroppedError, refusal, translated
 from batchfetch.service.stall import StallDetector, StallWatch
 from batchfetch.statuses import StatusMeaning, meaning_of
-from batchfetch.tuning import SHORT_BODY
+from batchfetch.tuning import ALL_LAST_BODIES, LAST_BODY, SHORT_BODY
 
 T = TypeVar("T")
 
@@ -30,11 +30,6 @@ _PLAIN = re.compile(r"[A-Za-z0-9._~-]+").fullmatch
 # How much of an error page is worth reading for its words, and how much of a token answer.
 _ERROR_PAGE = 4096
 _TOKEN_ANSWER = 64 * 1024
-
-# Bytes of a body over TLS that may be received ahead if the connection ends with it, and of all
-# such bodies together.
-_WHOLE = 8 * 1024 * 1024
-_ALL_WHOLE = 48 * 1024 * 1024
 
 # Generations of kept connections in a row of which one was closed instead of answering, after
 # which connections are kept no longer.
@@ -154,7 +149,7 @@ class SessionTransport:
         """
         Return *nbytes* if so much more may be received ahead, else 0; give it back by `ahead`.
         """
-        granted = nbytes if self.ahead + nbytes <= _ALL_WHOLE else 0
+        granted = nbytes if self.ahead + nbytes <= ALL_LAST_BODIES else 0
         self.ahead += granted
         return granted
 
@@ -321,7 +316,7 @@ class Exchange:
             self.length = response.content_length
         if self._url.scheme == "https" and _closes(response):
             # uvloop loses what TLS still holds when reading is paused and the connection closed.
-            self._ahead = self._transport.grant_ahead(min(self.length or 0, _WHOLE))
+            self._ahead = self._transport.grant_ahead(min(self.length or 0, LAST_BODY))
 
     async def _read(self) -> bytes:
         is_short = self.length is not None and self.length <= SHORT_BODY
