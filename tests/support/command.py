@@ -4,10 +4,12 @@ Helpers that run the command in a subprocess and read its output, report and ima
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,17 +74,37 @@ def start(
     """
     Start `python -m batchfetch` with *args*; *prefix* is a command that runs it, like `nice`.
     """
-    return subprocess.Popen(
-        [*prefix, sys.executable, "-m", "batchfetch", *map(str, args)],
-        env=environment() if env is None else env,
-        text=True,
-        **{
-            "stdin": subprocess.DEVNULL,
-            "stdout": subprocess.PIPE,
-            "stderr": subprocess.PIPE,
-            **popen,
-        },
-    )
+    with _interruptible():
+        return subprocess.Popen(
+            [*prefix, sys.executable, "-m", "batchfetch", *map(str, args)],
+            env=environment() if env is None else env,
+            text=True,
+            **{
+                "stdin": subprocess.DEVNULL,
+                "stdout": subprocess.PIPE,
+                "stderr": subprocess.PIPE,
+                **popen,
+            },
+        )
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """
+    Start processes with the default disposition of SIGINT.
+
+    A shell without job control has its background jobs ignore SIGINT, and so would every process
+    that the tests start: an ignored signal is inherited, a handler is not.
+    """
+    inherited = signal.getsignal(signal.SIGINT)
+    if inherited is not signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, inherited)
 
 
 def finish(process: subprocess.Popen[str]) -> Finished:
