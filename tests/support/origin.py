@@ -154,6 +154,8 @@ class Origin:
             pass  # The client has closed the connection.
         finally:
             writer.transport.abort()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
     async def _reply(
         self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
