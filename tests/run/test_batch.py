@@ -615,6 +615,7 @@ async def test_stop_while_a_row_is_awaited(running, stuck):
     """
     A manifest that does not come to an end does not hold up the end of the run.
     """
+    asyncio.get_running_loop().expect_stuck_thread()
     async with running(stuck, ScriptedTransport()) as batch:
         await anyio.sleep(10)
         batch.stop("SIGTERM")
@@ -629,6 +630,7 @@ async def test_leaving_while_a_row_is_awaited(running, stuck):
     """
     Who leaves early does not wait for the rest to be counted.
     """
+    asyncio.get_running_loop().expect_stuck_thread()
     async with running(stuck, ScriptedTransport()):
         await anyio.sleep(10)
         left_at = anyio.current_time()

@@ -15,9 +15,6 @@ class _VirtualSelector(selectors.DefaultSelector):
     Selector that advances the clock instead of waiting, unless a worker thread is busy.
     """
 
-    # Real seconds to wait for a worker thread before the clock is advanced.
-    _THREAD_WAIT = 0.5
-
     # The value that asyncio uses for a time-out that never ends.
     _NEVER = 24 * 3600
 
@@ -25,11 +22,14 @@ class _VirtualSelector(selectors.DefaultSelector):
         super().__init__()
         self._is_busy = is_busy
         self.now = 1000.0
+        # Real seconds to wait for a worker thread before the clock is advanced: no limit for a
+        # busy machine, only for a thread that hangs.
+        self.thread_wait = 30.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None or timeout >= self._NEVER:
             return super().select()
-        ready = super().select(self._THREAD_WAIT if timeout > 0 and self._is_busy() else 0)
+        ready = super().select(self.thread_wait if timeout > 0 and self._is_busy() else 0)
         if not ready and timeout > 0:
             self.now += timeout
         return ready
@@ -63,9 +63,15 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         done.add_done_callback(self._work_done)
         return done
 
-    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109, ARG002 - asyncio's
+    async def shutdown_default_executor(
+        self,
+        timeout: float | None = None,  # noqa: ARG002, ASYNC109 - asyncio's signature
+    ) -> None:
         """
-        Wait for the threads, however long they take: a time-out would pass at once.
+        Wait for the default executor's threads, without a limit.
+
+        `asyncio.Runner` passes a *timeout* from Python 3.12 on; on virtual time it would expire
+        at once, because the loop does not know of the thread that waits for the others.
         """
         await super().shutdown_default_executor()
 
@@ -82,6 +88,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         Must be called inside the loop.
         """
         self._limiters = [anyio.to_thread.current_default_thread_limiter(), *limiters]
+
+    def expect_stuck_thread(self) -> None:
+        """
+        Wait for threads only briefly from now on, because one of them will not return.
+        """
+        self._clock.thread_wait = 1.0
 
     def _work_done(self, _: asyncio.Future[Any]) -> None:
         self._busy_threads -= 1
