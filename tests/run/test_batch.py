@@ -83,8 +83,6 @@ def running(out):
             local_storage(out, settings.durability) as storage,
             open_report(settings.report_path, settings.durability) as writer,
         ):
-            if isinstance(loop := asyncio.get_running_loop(), VirtualLoop):
-                loop.mind_threads(storage.executor.limiter)
             batch = Batch(
                 Intake(rows, Ledger(), storage, settings, inline=storage.executor.inline),
                 Recorder(report or writer.write),

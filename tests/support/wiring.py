@@ -2,10 +2,13 @@
 Construction of parts of a run as in `open_batch`, for tests of a single part.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+
+from virtual import VirtualLoop
 
 from batchfetch.run.download import Downloader
 from batchfetch.run.poller import Poller
@@ -21,6 +24,8 @@ async def local_storage(root: Path, durability: Durability) -> AsyncIterator[Loc
     Open and lock the folder *root* as a storage.
     """
     with FileExecutor() as files:
+        if isinstance(loop := asyncio.get_running_loop(), VirtualLoop):
+            loop.mind_threads(files.limiter)
         async with open_storage(root, durability, files) as storage, storage.lock():
             yield storage
 
