@@ -34,7 +34,7 @@ from replies import large
 pytestmark = pytest.mark.slow
 
 KILLS = int(os.environ.get("BATCHFETCH_TEST_KILLS", "40"))
-STEP = 1 if KILLS >= 1000 else 13
+STEP = 1 if KILLS >= 1000 else 7
 KILLED = -signal.SIGKILL
 TASKS = [f"task{number}" for number in range(6)]
 PADDING = 3_000
