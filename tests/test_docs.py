@@ -145,6 +145,7 @@ def _numbers_replaced(line):
 # The first screen
 
 
+@pytest.mark.slow
 def test_the_first_line_leaves_sound_images_and_a_report(shell, clone):
     """
     README's first line ends with exit code 0, two dozen sound images and a report.
@@ -191,6 +192,7 @@ def test_the_checks_run_the_test_line_of_the_readme():
 # Blocks of code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", TRANSCRIPTS)
 def test_a_terminal_shows_what_is_documented(shell, block):
     """
@@ -212,6 +214,7 @@ def test_a_bad_run_shows_every_kind_of_trouble():
     assert explained <= {*OutcomeStatus, *reasons()}
 
 
+@pytest.mark.slow
 def test_a_server_of_its_own(shell, clone):
     """
     The commands about the stand-in as a process work, in the order in which they stand.
@@ -462,6 +465,7 @@ def test_every_sample_is_run_by_a_test():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ids.txt", "manifest.csv", "manifest.jsonl", "troubled.csv"])
 def test_every_sample_manifest_completes_a_task(shell, clone, name):
     """
@@ -473,6 +477,7 @@ def test_every_sample_manifest_completes_a_task(shell, clone, name):
     assert list(clone.glob("images/**/*.png"))
 
 
+@pytest.mark.slow
 def test_the_library_script(clone):
     """
     It fetches the samples and says where each image is.
@@ -512,6 +517,7 @@ def server(clone):
     return clone
 
 
+@pytest.mark.slow
 def test_the_line_for_cron(shell, server):
     """
     What cron starts runs, and says only what went wrong.

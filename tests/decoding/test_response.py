@@ -56,6 +56,7 @@ def test_the_division_into_pieces_does_not_matter(text):
         assert answer.status is TaskStatus.COMPLETED
 
 
+@pytest.mark.slow
 @given(text=documents(), positions=cuts())
 def test_agrees_with_a_parser(text, positions):
     """

@@ -190,6 +190,7 @@ def folded(name):
     return unicodedata.normalize("NFC", name).casefold()
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(IDS, NAMES)))
 def test_standings_are_those_of_plain_sets(rows):
     """

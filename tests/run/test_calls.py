@@ -13,6 +13,7 @@ pytestmark = pytest.mark.anyio
 TASKS = [f"task-{number:03}" for number in range(200)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("polling", "most"), [(Polling.THRIFTY, 1.25), (Polling.PROMPT, 3.0)])
 async def test_queue_costs_little_more_than_a_call_an_image(tmp_path, polling, most):
     """

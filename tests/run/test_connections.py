@@ -220,6 +220,7 @@ def closing_with(padding, version):
     return answer
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells")
 @pytest.mark.parametrize(
     ("answer", "tasks", "limit"),
@@ -245,6 +246,7 @@ def test_memory_of_many_large_answers_at_once(serve, certificate, tmp_path, answ
     assert memory < limit * MIB
 
 
+@pytest.mark.slow
 def test_answer_that_came_while_the_process_was_stopped_is_read(serve, certificate, tmp_path):
     """
     However long the process is stopped, what arrived meanwhile is not thrown away.

@@ -166,6 +166,7 @@ def test_killed_at_a_chosen_point(runs, text, passage):
     assert runs.kill_and_resume(after=text, passage=passage) == KILLED
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120 + KILLS)
 def test_killed_before_any_line_that_writes(driver, origin, tmp_path):
     """
@@ -181,6 +182,7 @@ def test_killed_before_any_line_that_writes(driver, origin, tmp_path):
     assert number > 100, "the trap saw hardly a line: does it know the modules that write?"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120 + KILLS)
 def test_killed_at_random(driver, origin, tmp_path):
     """

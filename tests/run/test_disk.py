@@ -253,6 +253,7 @@ def test_wrong_kind_of_place(fetch, tmp_path, origin, kind):
     assert origin.calls == []
 
 
+@pytest.mark.slow
 def test_output_removed_under_the_run_stops_it(tmp_path):
     """
     Nothing is fetched into a folder that nobody will find.

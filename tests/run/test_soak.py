@@ -64,6 +64,7 @@ def lines_in(report):
     return report.read_bytes().count(b"\n") if report.exists() else 0
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120 + TASKS / 5)
 def test_soak(sandbox, tmp_path):
     """
