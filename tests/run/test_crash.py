@@ -31,7 +31,6 @@ from command import (
 from origin import Origin, serving
 from replies import large
 
-
 KILLS = int(os.environ.get("BATCHFETCH_TEST_KILLS", "40"))
 STEP = 1 if KILLS >= 1000 else 7
 KILLED = -signal.SIGKILL

@@ -25,7 +25,6 @@ from command import (
 from batchfetch.sandbox import SandboxSettings, open_sandbox
 from batchfetch.sandbox.pages import draw_page, page_size
 
-
 TASKS = int(os.environ.get("BATCHFETCH_TEST_SOAK", "600"))
 FAULTS = "429=0.2%,500=5.8%,reset=5%,truncate=5%,corrupt=3.5%,slow=0.5%"
 LARGEST = 16 * 1024

@@ -12,7 +12,6 @@ from simulation import NEVER, POLLERS, SITUATIONS, real, simulate
 from batchfetch.scheduling import estimate
 from batchfetch.settings import Polling, Settings
 
-
 TASKS = 10_000
 
 
