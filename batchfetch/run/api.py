@@ -144,22 +144,11 @@ async def open_batch(  # noqa: PLR0913 - everything can be handed in
                 open_storage(settings.output, settings.durability, files)
             )
         await stack.enter_async_context(storage.lock())
-        report = await stack.enter_async_context(
-            open_report(
-                settings.report_path,
-                settings.durability,
-                follow_link=settings.report is not None,  # Then it is the user's own.
-                inline=files.run if settings.durability is Durability.FULL else files.inline,
-            )
-        )
-        ledger = Ledger()
-        await to_thread.run_sync(load_report, settings.report_path, ledger)
-        earlier = None
-        if include_settled:
-            earlier = await to_thread.run_sync(LastLines, settings.report_path)
+        recorder = await _open_recorder(stack, settings, files, tell)
+        intake = await _open_intake(jobs, settings, storage, files, include_settled=include_settled)
         batch = Batch(
-            Intake(jobs, ledger, storage, settings, inline=files.inline, earlier=earlier),
-            Recorder(report.write, tell=_settled(tell)),
+            intake,
+            recorder,
             Downloader(
                 client.transport,
                 storage,
@@ -179,6 +168,42 @@ async def open_batch(  # noqa: PLR0913 - everything can be handed in
                     yield batch
                 finally:
                     batch.abandon()
+
+
+async def _open_recorder(
+    stack: AsyncExitStack, settings: Settings, files: FileExecutor, tell: Hook | None
+) -> Recorder:
+    """
+    Open the report, for as long as *stack*, and return what writes to it.
+    """
+    report = await stack.enter_async_context(
+        open_report(
+            settings.report_path,
+            settings.durability,
+            follow_link=settings.report is not None,  # Then it is the user's own.
+            inline=files.run if settings.durability is Durability.FULL else files.inline,
+        )
+    )
+    return Recorder(report.write, tell=_settled(tell))
+
+
+async def _open_intake(
+    jobs: Iterable[Row],
+    settings: Settings,
+    storage: Storage,
+    files: FileExecutor,
+    *,
+    include_settled: bool,
+) -> Intake:
+    """
+    Read what earlier runs reported, and return what decides about *jobs*.
+    """
+    ledger = Ledger()
+    await to_thread.run_sync(load_report, settings.report_path, ledger)
+    earlier = None
+    if include_settled:
+        earlier = await to_thread.run_sync(LastLines, settings.report_path)
+    return Intake(jobs, ledger, storage, settings, inline=files.inline, earlier=earlier)
 
 
 def fetch(
