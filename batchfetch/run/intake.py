@@ -6,6 +6,7 @@ Rows are compared with what earlier runs left behind: the ledger, and the images
 
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sized
+from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol, TypeVar
@@ -262,8 +263,10 @@ class Intake:
             max_bytes=self._settings.max_image_bytes,
         )
         try:
-            async for piece in self._storage.read(filename):
-                decoder.decode(piece)
+            # Closed here, also if the image turns out not to be sound in its middle.
+            async with aclosing(self._storage.read(filename)) as pieces:
+                async for piece in pieces:
+                    decoder.decode(piece)
             return decoder.flush()
         except DecodeError:
             return None

@@ -2,7 +2,7 @@
 The interface to where images go: bytes in, a whole file under a name, or none.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -65,8 +65,8 @@ class Storage(Protocol):
         """
         ...
 
-    def read(self, name: str) -> AsyncIterator[bytes]:
+    def read(self, name: str) -> AsyncGenerator[bytes, None]:
         """
-        Yield the file *name* in pieces.  Raises `StorageError` and `UnsafeNameError`.
+        Yield the file *name* in pieces; the caller closes the generator.  Raises `StorageError` and `UnsafeNameError`.
         """
         ...

@@ -4,7 +4,7 @@ Files below one folder of this machine.
 
 import logging
 import os
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -70,7 +70,7 @@ class LocalStorage:
             return [None] * len(names)
         return await self.executor.inline(partial(_sizes, self.folder, names))
 
-    async def read(self, name: str) -> AsyncIterator[bytes]:
+    async def read(self, name: str) -> AsyncGenerator[bytes, None]:
         """
         See `Storage.read`.
         """
