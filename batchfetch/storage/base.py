@@ -67,6 +67,8 @@ class Storage(Protocol):
 
     def read(self, name: str) -> AsyncGenerator[bytes, None]:
         """
-        Yield the file *name* in pieces; the caller closes the generator.  Raises `StorageError` and `UnsafeNameError`.
+        Yield the file *name* in pieces; the caller closes the generator.
+
+        Raises `StorageError` and `UnsafeNameError`.
         """
         ...
