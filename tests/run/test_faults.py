@@ -339,7 +339,7 @@ async def test_everyone_keeps_the_pause(fetch, out, refusal):
     """
     task_ids = ["told", *map(str, range(20))]
     async with Origin({"told": [refusal(), ready]}, default=slow) as origin:
-        outcomes = await fetch(origin, *task_ids, concurrency=4)
+        outcomes = await fetch(origin, *task_ids, concurrency=4, read_timeout=10)
     told, *others = (call.at for call in origin.calls)
     after = others[3:]  # Three more were in flight when it was said.
     assert {outcome.status for outcome in outcomes} == {OutcomeStatus.COMPLETED}
@@ -352,6 +352,6 @@ async def test_429_without_a_time_holds_everyone(fetch, out):
     A 429 that gives no time makes a pause of our own choosing that all keep.
     """
     async with Origin({"told": [status(429), ready]}, default=slow) as origin:
-        await fetch(origin, "told", *map(str, range(20)), concurrency=4)
+        await fetch(origin, "told", *map(str, range(20)), concurrency=4, read_timeout=10)
     told, *others = (call.at for call in origin.calls)
     assert min(others[3:]) - told > 0.4
