@@ -159,18 +159,27 @@ async def test_line_ends_behind_an_answer_cost_nothing(serve, fetch, blanks):
 @pytest.mark.anyio
 async def test_more_bytes_behind_an_answer_cost_its_connection(serve, fetch):
     """
-    What comes later than a whole answer, and is no HTTP, does not spoil it.
+    Bytes that follow a whole answer later, and are not HTTP, end its connection and nothing else.
     """
+    more = b"and one thing more"
 
     def answer(task_id):
         body = body_of(png_of(task_id), task_id)
-        return raw(head(length=len(body)) + body, b"and one thing more", interval=0.01)
+        return raw(head(length=len(body)) + body, more, interval=0.01)
+
+    def one_by_one(origin):
+        for task_id in ids(10):
+            yield task_id
+            body = body_of(png_of(task_id), task_id)
+            sent = len(head(length=len(body)) + body + more)
+            wait_until(lambda: origin.sent[task_id] == sent)  # noqa: B023 - called at once
+            time.sleep(0.05)  # They are on their way, on loopback.
 
     with serve(default=answer) as origin:
-        summary, _ = await fetch(origin, ids(5), concurrency=1, rate=4.0)
-        assert summary.calls == len(origin.calls)
-        assert {call.connection for call in origin.calls} == set(range(1, summary.calls + 1))
-    assert summary.outcomes == {OutcomeStatus.COMPLETED: 5}
+        summary, _ = await fetch(origin, one_by_one(origin))
+        assert summary.calls == len(origin.calls) == 10
+        assert {call.connection for call in origin.calls} == set(range(1, 11))
+    assert summary.outcomes == {OutcomeStatus.COMPLETED: 10}
 
 
 @pytest.mark.anyio

@@ -189,7 +189,6 @@ async def test_another_storage(settings):
         with pytest.raises(OutputLockedError):
             async with open_batch(jobs, settings, **options):
                 pass
-        await anyio.sleep(0.2)
         outcomes = {}
         async for outcome in batch:
             outcomes[outcome.task_id] = outcome
