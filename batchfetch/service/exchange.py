@@ -160,6 +160,8 @@ class Exchange:
             detector.end(watch.now)
 
     async def _ask(self) -> None:
+        # Two turns of the loop, in which a FIN right behind the last answer is seen (over TLS, too)
+        # before its connection is used again: without them 300 tasks took up to 364 calls.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         response = self._response = await self._generation.session.get(
