@@ -192,6 +192,8 @@ class SettingsOptions(TypedDict, total=False):
     max_calls: int | None
     max_runtime: float | str | None
     overwrite: bool
+    replace: bool
+    adopt: bool
     retry: Iterable[OutcomeStatus] | str
 
 
@@ -279,7 +281,14 @@ class Settings(BaseModel):
     """Stop cleanly when it has passed."""
 
     overwrite: bool = False
-    """Fetch also what is already there."""
+    """Fetch also what is already there; implies `replace`."""
+
+    replace: bool = False
+    """A task may take the place of another task's image."""
+
+    adopt: bool = False
+    """Count a sound image already at its place as this task's, unless the report gives it to
+    another."""
 
     retry: Outcomes = frozenset(
         {OutcomeStatus.TIMED_OUT, OutcomeStatus.FAILED, OutcomeStatus.INVALID}
@@ -323,6 +332,12 @@ class Settings(BaseModel):
         if OutcomeStatus.COMPLETED in retry:
             raise ValueError("Completed is not retried; use --overwrite")
         return retry
+
+    @model_validator(mode="after")
+    def _adopts_or_overwrites(self) -> Self:
+        if self.adopt and self.overwrite:
+            raise ValueError("adopt keeps what overwrite fetches again; give one of them")
+        return self
 
     @model_validator(mode="after")
     def _report_is_not_the_output(self) -> Self:

@@ -17,7 +17,7 @@ PACKAGE = Path(batchfetch.__file__).parent
 
 # A folder counts as one module.  Modules of one layer do not know each other.
 LAYERS = [
-    {"endpoints", "exception_groups", "statuses", "text", "tuning", "version"},
+    {"endpoints", "exception_groups", "locks", "statuses", "text", "tuning", "version"},
     {"errors", "models"},
     {"exit_codes", "settings"},
     {"decoding", "hooks", "manifest", "report", "sandbox", "scheduling", "storage"},
@@ -170,7 +170,7 @@ def test_one_place_is_for_decoding_and_storage_together():
         for path in PATHS
         if siblings(path) >= {"decoding", "storage"}
     }
-    assert together == {"run/download.py", "run/intake.py"}
+    assert together == {"run/download.py", "run/placement.py"}
 
 
 def test_exports():

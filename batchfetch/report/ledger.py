@@ -1,22 +1,14 @@
 """
-Compact record of settled tasks and used file names, about twelve bytes each.
-
-A table keeps hashes of 64 bits in place of text.  Twelve bits choose one of 4096 sorted arrays, the
-rest is found there by bisection.  Sorted arrays have no gaps and grow by a sixteenth, where a hash
-table would be a third empty and double.
-
-Ten million ids have two that share a hash in one run of 370 000: n² / 2⁶⁵.  The second would be
-taken for the first.  Python keys its hash (SipHash) anew in every process: a manifest cannot be
-written to collide, and what collided once does not in the next run.
+Compact record of settled tasks, used file names and whose images they are: 13 bytes for a task, 17
+more for an image that is not named by its task's id.
 """
 
 import unicodedata
-from array import array
-from bisect import bisect_left
 from enum import Enum, auto
 from typing import NamedTuple
 
 from batchfetch.models import Job, OutcomeStatus
+from batchfetch.report.hash_table import HashTable
 
 _STATUSES = tuple(OutcomeStatus)
 
@@ -24,10 +16,17 @@ _STATUSES = tuple(OutcomeStatus)
 _STATUS = 0b0111  # The last outcome: one more than its place in _STATUSES; 0 is none.
 _SEEN = 0b1000  # This run's manifest has it.
 _NAMED = 0b1_0000  # Its image is not called `<id>.png`, which an entry else stands for, too.
+_HAS_IMAGE = 0b10_0000  # An earlier run has put an image at `<id>.png` for it.
 
 # Flags of a name.
 _TAKEN = 0b01  # A row of this run's manifest has it.
-_REPORTED = 0b10  # An earlier run has put an image there.
+_REPORTED = 0b10  # An earlier run has put an image there; the number says for whom.
+
+_SIZE = 2**32 - 1
+
+# The number of a name: a hash of its owner's id, and where the report says so.
+_OWNER_BITS = 32
+_BLOCK_BITS = 6
 
 
 class Standing(Enum):
@@ -61,6 +60,31 @@ class Settled(NamedTuple):
         return self.size == size & _SIZE
 
 
+class Owner(NamedTuple):
+    """
+    The task whose image a file is, as the report has it.
+    """
+
+    key: int
+    """A hash of its id."""
+
+    near: int | None
+    """The line that says so begins at this byte of the report, or up to `NEAR` - 1 bytes behind."""
+
+    task_id: str | None
+    """Its id, if the file is named by it."""
+
+    def is_task(self, task_id: str) -> bool:
+        """
+        Whether it is the task *task_id*.
+        """
+        return self.key == _owner_key(task_id.casefold())
+
+
+NEAR = 2**_BLOCK_BITS
+"""Bytes to which the beginning of an owner's line is known; a line has more."""
+
+
 class Ledger:
     """
     What earlier runs made of every task, and what this run's manifest has named so far.
@@ -70,19 +94,38 @@ class Ledger:
     """
 
     def __init__(self) -> None:
-        self._ids = _Table(sized=True)
-        self._names = _Table()
+        self._ids = HashTable("I")
+        self._names = HashTable("Q")
 
     def note_previous(
-        self, task_id: str, status: OutcomeStatus, *, size: int = 0, path: str | None = None
+        self,
+        task_id: str,
+        status: OutcomeStatus,
+        *,
+        size: int = 0,
+        path: str | None = None,
+        start: int = 0,
     ) -> None:
         """
-        Note the last outcome of a task; *size* (bytes) and *path* are those of its image.
+        Note the last outcome of a task; *size* (bytes) and *path* are those of its image, *start*
+        is where in the report its line begins.
+
+        An unusable row says nothing of the task, and is not noted.
         """
+        if status is OutcomeStatus.INVALID:
+            return
+        key = task_id.casefold()
         flags = _STATUSES.index(status) + 1
-        self._ids.mark(task_id.casefold(), flags, clear=_STATUS, size=size & _SIZE)
-        if path is not None and path != f"{task_id}.png":
-            self._names.mark(_folded(path), _REPORTED)
+        if path is None:
+            self._ids.mark(key, flags, clear=_STATUS, number=size & _SIZE)
+            return
+        is_default = _is_default(task_id, path)
+        flags |= _HAS_IMAGE if is_default else 0
+        self._ids.mark(key, flags, clear=_STATUS, number=size & _SIZE)
+        name = _folded(path)
+        # An entry among the names says more than that of the id: it may be of another task.
+        if not is_default or (self._names.used and self._names.get(name)[0] & _REPORTED):
+            self._names.mark(name, _REPORTED, number=_owner_key(key) << _OWNER_BITS | _block(start))
 
     def lookup(self, task_id: str) -> Settled | None:
         """
@@ -104,19 +147,25 @@ class Ledger:
             return Standing.NAME_TAKEN, None
         return (Standing.FRESH, _settled(flags, size)) if flags else _UNKNOWN
 
-    def is_reported(self, filename: str) -> bool:
+    def owner_of(self, filename: str) -> "Owner | None":
         """
-        Whether an image at *filename* is known to be a task's, by a line of the report.
+        Return the task to which the report gives the image at *filename*: that of the last line
+        with this path; None if there is none.
         """
-        folded = _folded(filename)
-        if self._names.get(folded)[0] & _REPORTED:
-            return True
-        owner = self.lookup(folded.removesuffix(".png"))
-        return owner is not None and owner.status is OutcomeStatus.COMPLETED
+        name = _folded(filename)
+        if self._names.used:
+            flags, number = self._names.get(name)
+            if flags & _REPORTED:
+                return Owner(number >> _OWNER_BITS, (number & _SIZE) << _BLOCK_BITS, None)
+        if name.isascii() and name.endswith(".png"):
+            key = name.removesuffix(".png")
+            if self._ids.get(key)[0] & _HAS_IMAGE:
+                return Owner(_owner_key(key), None, filename[: -len(".png")])
+        return None
 
     def _claims_name(self, job: Job, task_id: str) -> bool:
         # Most rows have no name of their own; then the id's entry stands for both.
-        if job.filename == f"{job.task_id}.png" and task_id.isascii():
+        if _is_default(job.task_id, job.filename):
             if not self._names.used or not self._names.get(f"{task_id}.png")[0] & _TAKEN:
                 return True
             self._ids.mark(task_id, _NAMED)
@@ -138,62 +187,23 @@ def _settled(flags: int, size: int) -> Settled | None:
     return Settled(_STATUSES[known - 1], size) if known else None
 
 
+def _is_default(task_id: str, filename: str) -> bool:
+    """
+    Whether *filename* is the plain name by *task_id*: then the id's entry stands for the name, too.
+    """
+    return filename == f"{task_id}.png" and task_id.isascii()
+
+
+def _owner_key(folded_id: str) -> int:
+    # Other bits than those that choose a table's segment.
+    return hash(folded_id) >> 20 & _SIZE
+
+
+def _block(start: int) -> int:
+    return start >> _BLOCK_BITS & _SIZE
+
+
 def _folded(name: str) -> str:
     if name.isascii():
         return name.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-
-
-_SEGMENTS = 2**12
-_HASH = 2**64 - 2**8
-_FLAGS = 2**8
-_SIZE = 2**32 - 1
-
-
-class _Table:
-    """
-    A map from text to eight flags and, if *sized*, a number of 32 bits.
-
-    A word is the text's hash with the flags in its low byte.  Nothing is lost by that: those eight
-    bits are among the twelve that chose the segment.
-    """
-
-    def __init__(self, *, sized: bool = False) -> None:
-        self._words = [array("Q") for _ in range(_SEGMENTS)]
-        self._sizes = [array("I") for _ in range(_SEGMENTS)] if sized else None
-        self.used = False
-
-    def get(self, text: str) -> tuple[int, int]:
-        """
-        Return the flags and the number of *text*; zeros if it is not there.
-        """
-        hashed = hash(text)
-        segment, key = hashed % _SEGMENTS, hashed & _HASH
-        words = self._words[segment]
-        place = bisect_left(words, key)
-        if place == len(words) or words[place] - key >= _FLAGS:
-            return 0, 0
-        return words[place] - key, self._sizes[segment][place] if self._sizes else 0
-
-    def mark(
-        self, text: str, flags: int, *, clear: int = 0, size: int | None = None
-    ) -> tuple[int, int]:
-        """
-        Clear and set flags of *text*, and its number unless None.  Returns what they were.
-        """
-        hashed = hash(text)
-        segment, key = hashed % _SEGMENTS, hashed & _HASH
-        words = self._words[segment]
-        sizes = self._sizes[segment] if self._sizes else None
-        place = bisect_left(words, key)
-        if place == len(words) or words[place] - key >= _FLAGS:
-            words.insert(place, key | flags)
-            if sizes is not None:
-                sizes.insert(place, size or 0)
-            self.used = True
-            return 0, 0
-        before = words[place] - key, sizes[place] if sizes is not None else 0
-        words[place] = key | (before[0] & ~clear) | flags
-        if sizes is not None and size is not None:
-            sizes[place] = size
-        return before

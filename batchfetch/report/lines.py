@@ -5,13 +5,16 @@ Encode outcomes as lines of the report, and decode what a later run needs of the
 import json
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticSerializationError, from_json
 
 from batchfetch.models import Outcome, OutcomeStatus
 
 MAX_LINE = 2**23
 """Bytes of a line, its end included.  Ours stay below: a manifest's row has 2²⁰ characters, of
 which JSON makes six bytes each at most, and the service's words are cut."""
+
+# What `encode` makes begins so.
+_BEGINNING = b'{"task_id":'
 
 # Blanks; a byte order mark that an editor left; the zeros that a file system leaves where it had
 # made room for a line when the power went.
@@ -27,6 +30,7 @@ class ReportLine(BaseModel):
 
     task_id: str | None
     status: OutcomeStatus = Field(alias="outcome")
+    calls: NonNegativeInt
     path: str | None = None
     manifest: object = None
     line: object = None
@@ -61,3 +65,19 @@ def decode(line: bytes) -> ReportLine | None:
         error = exc.errors(include_url=False, include_input=False)[0]
         place = "".join(f"{part}: " for part in error["loc"])
         raise ValueError(f"{place}{error['msg']}") from None
+
+
+def is_torn(line: bytes) -> bool:
+    """
+    Whether *line* can only be the beginning of a report's: it begins like one, has no end and is no
+    whole object.
+    """
+    beginning = line.lstrip(b"\0")
+    least = min(len(beginning), len(_BEGINNING))
+    if beginning[-1:] == b"\n" or beginning[:least] != _BEGINNING[:least]:
+        return False
+    try:
+        from_json(beginning)
+    except ValueError:
+        return True
+    return False

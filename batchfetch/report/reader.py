@@ -5,16 +5,16 @@ Read reports of earlier runs line by line, damaged ones included.
 import io
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from pydantic import ValidationError
 
-from batchfetch.errors import ReportError
+from batchfetch.errors import ReportError, SettingsError
 from batchfetch.models import Outcome
-from batchfetch.report.ledger import Ledger
-from batchfetch.report.lines import AROUND, MAX_LINE, ReportLine, decode
+from batchfetch.report.ledger import NEAR, Ledger, Owner
+from batchfetch.report.lines import AROUND, MAX_LINE, ReportLine, decode, is_torn
 
 log = logging.getLogger("batchfetch.report")
 
@@ -24,15 +24,63 @@ _BUFFER = 2**18
 _WARNINGS = 10
 
 
+def require_report(path: Path) -> None:
+    """
+    Raise `SettingsError` if there are lines at *path* and none of them is a report's.
+
+    The torn beginning of a first line is no whole line: a run died there.  Raises `ReportError` if
+    the file is there and cannot be read.
+    """
+    is_foreign = False
+    for _, _, line in _lines(path):
+        try:
+            if decode(line) is not None:
+                return
+        except ValueError:
+            is_foreign = is_foreign or not is_torn(line)
+    if is_foreign:
+        raise SettingsError(
+            f"{path} has lines and none of them is a report's, so it stays as it is;"
+            " choose another --report"
+        )
+
+
 def load_report(path: Path, ledger: Ledger) -> None:
     """
     Note every outcome of the report at *path* in *ledger*, in the report's order.
 
-    Raises `ReportError` if the report is there and cannot be read.
+    Raises `SettingsError` if what is there is no report, `ReportError` if it cannot be read.
     """
-    for _, line in read_lines(path):
+    require_report(path)
+    for start, line in read_lines(path):
         if line.task_id is not None:
-            ledger.note_previous(line.task_id, line.status, size=line.bytes or 0, path=line.path)
+            ledger.note_previous(
+                line.task_id, line.status, size=line.bytes or 0, path=line.path, start=start
+            )
+
+
+def read_owner(path: Path, owner: Owner) -> str | None:
+    """
+    Return the id of *owner*, which a ledger of the report at *path* has named; None if its line
+    has gone since.
+
+    Raises `ReportError` if the report cannot be read.
+    """
+    if owner.near is None:
+        return owner.task_id
+    with _errors(path), suppress(FileNotFoundError), path.open("rb") as file:
+        # The newline before the line is in what is read, unless the line is the report's first.
+        file.seek(max(0, owner.near - 1))
+        before = file.read(min(owner.near, 1) + NEAR)
+        starts = [0] if owner.near == 0 else []
+        starts += [at + 1 for at, byte in enumerate(before) if byte == ord("\n")]
+        for start in starts:
+            file.seek(max(0, owner.near - 1) + start)
+            with suppress(ValueError):
+                line = decode(file.readline(MAX_LINE))
+                if line is not None and line.task_id and owner.is_task(line.task_id):
+                    return line.task_id
+    return None
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, ReportLine]]:

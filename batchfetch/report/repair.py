@@ -6,7 +6,7 @@ import logging
 import os
 from pathlib import Path
 
-from batchfetch.report.lines import MAX_LINE, decode
+from batchfetch.report.lines import MAX_LINE, is_torn
 
 log = logging.getLogger("batchfetch.report")
 
@@ -25,7 +25,7 @@ def repair(file: int, path: Path) -> int:
     if start == size:
         return size
     tail = os.pread(file, min(size - start, MAX_LINE), start)
-    if not _is_torn(tail):
+    if not is_torn(tail):
         return size + os.write(file, b"\n")
     log.warning(
         "%s, line %d was torn when a run died and is cut off; its task counts as undecided",
@@ -34,17 +34,6 @@ def repair(file: int, path: Path) -> int:
     )
     os.ftruncate(file, start)
     return start
-
-
-def _is_torn(tail: bytes) -> bool:
-    # Only what can be the beginning of a line of ours is cut; any other text stays.
-    beginning = tail.lstrip(b"\0")
-    if beginning[:1] not in {b"", b"{"}:
-        return False
-    try:
-        return decode(beginning) is None
-    except ValueError:
-        return True
 
 
 def _after_last_newline(file: int, size: int) -> int:

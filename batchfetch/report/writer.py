@@ -2,7 +2,6 @@
 Append to the report, in whole lines and by one run at a time.
 """
 
-import fcntl
 import os
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
@@ -16,8 +15,10 @@ from aiofiles.os import wrap as in_thread
 from anyio import CancelScope, to_thread
 
 from batchfetch.errors import OutputLockedError, ReportError
+from batchfetch.locks import lock, sync_folder
 from batchfetch.models import Outcome
 from batchfetch.report.lines import encode
+from batchfetch.report.reader import require_report
 from batchfetch.report.repair import repair
 from batchfetch.settings import Durability
 
@@ -102,7 +103,8 @@ async def open_report(
     it is.  With *durability* `full` every write is synced.  Without *follow_link* a symbolic link
     at *path* is refused: it may have been planted.  *inline* does the writing.
 
-    Raises `OutputLockedError` if another run has it, `ReportError` if it cannot be opened.
+    Raises `OutputLockedError` if another run has it, `SettingsError` if what is there is no report,
+    `ReportError` if it cannot be opened.
     """
     with CancelScope(shield=True), _mapped(path, "opened"):
         file = await aiofiles.open(
@@ -127,6 +129,7 @@ def _open(path: Path, durability: Durability, follow_link: bool) -> int:  # noqa
         os.set_blocking(file, True)
         if is_regular:
             _lock(file, path)
+            require_report(path)
             repair(file, path)
         if is_new and durability is Durability.FULL:
             _sync_folder(path.parent)
@@ -138,7 +141,7 @@ def _open(path: Path, durability: Durability, follow_link: bool) -> int:  # noqa
 
 def _lock(file: int, path: Path) -> None:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(file, path)
     except BlockingIOError:
         raise OutputLockedError(f"another run is writing the report {path}") from None
 
@@ -146,7 +149,7 @@ def _lock(file: int, path: Path) -> None:
 def _sync_folder(folder: Path) -> None:
     file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(file)
+        sync_folder(file, folder)
     finally:
         os.close(file)
 

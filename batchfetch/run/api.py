@@ -7,7 +7,7 @@ import asyncio
 import logging
 import os
 import resource
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,7 +144,7 @@ async def open_batch(  # noqa: PLR0913 - everything can be handed in
                 open_storage(settings.output, settings.durability, files)
             )
         await stack.enter_async_context(storage.lock())
-        recorder = await _open_recorder(stack, settings, files, tell)
+        recorder = await _open_recorder(stack, settings, storage, files, tell)
         intake = await _open_intake(jobs, settings, storage, files, include_settled=include_settled)
         batch = Batch(
             intake,
@@ -171,7 +171,11 @@ async def open_batch(  # noqa: PLR0913 - everything can be handed in
 
 
 async def _open_recorder(
-    stack: AsyncExitStack, settings: Settings, files: FileExecutor, tell: Hook | None
+    stack: AsyncExitStack,
+    settings: Settings,
+    storage: Storage,
+    files: FileExecutor,
+    tell: Hook | None,
 ) -> Recorder:
     """
     Open the report, for as long as *stack*, and return what writes to it.
@@ -184,7 +188,12 @@ async def _open_recorder(
             inline=files.run if settings.durability is Durability.FULL else files.inline,
         )
     )
-    return Recorder(report.write, tell=_settled(tell))
+
+    async def write(outcomes: Sequence[Outcome]) -> None:
+        await report.write(outcomes)
+        await storage.release([outcome.path for outcome in outcomes if outcome.path is not None])
+
+    return Recorder(write, tell=_settled(tell))
 
 
 async def _open_intake(

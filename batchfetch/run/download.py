@@ -41,11 +41,14 @@ class Downloader:
         token: str,
         name: str,
         *,
+        is_named_by_id: bool,
         on_sent: Callable[[], None],
         on_image: Callable[[], None],
     ) -> tuple[Answer, Image | None]:
         """
         Ask *endpoint* about *task_id*; put the image, if it is ready, under *name*.
+
+        Unless *name* tells the task, the storage is told whose image it is.
 
         *on_sent* is called when the request has left, *on_image* when an image begins to arrive.
 
@@ -54,7 +57,8 @@ class Downloader:
         asking = self._transport.get_result(endpoint.path, task_id, token, on_sent=on_sent)
         try:
             async with asking as body:
-                target = self._storage.open(name, body.length)
+                owner = None if is_named_by_id else task_id
+                target = self._storage.open(name, body.length, owner=owner)
                 try:
                     return await self._receive(endpoint, task_id, body, target, on_image)
                 finally:

@@ -6,25 +6,23 @@ Rows are compared with what earlier runs left behind: the ledger, and the images
 
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sized
-from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import anyio
 from anyio import to_thread
 
-from batchfetch.decoding import ImageDecoder
 from batchfetch.errors import (
-    DecodeError,
     ManifestError,
     OutOfDescriptorsError,
     StorageError,
     UnsafeNameError,
 )
 from batchfetch.manifest import Manifest, RowReader
-from batchfetch.models import BadRow, Image, Job, JobState, Outcome, OutcomeStatus
+from batchfetch.models import BadRow, Job, JobState, Outcome, OutcomeStatus
 from batchfetch.report import LastLines, Ledger, Settled, Standing
+from batchfetch.run.placement import Placed, Placement, bad_name
 from batchfetch.settings import Settings
 from batchfetch.storage import Found, Storage
 
@@ -46,8 +44,18 @@ class Earlier:
 Decision = JobState | Outcome | Earlier
 """Ask about it; it is decided already in this run; or it was, in an earlier one."""
 
-_Fresh = tuple[JobState, Settled | None]
-"""A job that has still to be looked up in the storage, and its last outcome."""
+
+class _Fresh(NamedTuple):
+    """
+    A job that has still to be looked up in the storage.
+    """
+
+    state: JobState
+    settled: Settled | None
+
+    is_name_taken: bool = False
+    """Whether an earlier row has its name: then it is only not refused if its image is there."""
+
 
 # Every row is compared with them, and to look up a member of an enum takes 0.1 us.
 _DUPLICATE, _NAME_TAKEN = Standing.DUPLICATE, Standing.NAME_TAKEN
@@ -103,7 +111,9 @@ class Intake:
         self._earlier = earlier
         self._ledger = ledger
         self._storage = storage
-        self._settings = settings
+        self._placement = Placement(ledger, storage, settings)
+        # What this run fetches again is not spared for the sake of an earlier row.
+        self._spares = not (settings.replace or settings.overwrite)
         # Rows that take time: an image has to be read, or a descriptor waited for.
         self._deferred: deque[_Fresh] = deque()
         # Outcomes of earlier runs that do not settle a task; an image may be gone or half there.
@@ -135,7 +145,7 @@ class Intake:
         Raises `ManifestError` and `StorageError`.
         """
         if self._deferred:
-            decision = await self._decide_slowly(*self._deferred.popleft())
+            decision = await self._decide_slowly(self._deferred.popleft())
             decisions = [] if decision is None else [decision]
         else:
             rows = [] if self._broken else await self._read()
@@ -165,13 +175,13 @@ class Intake:
         fresh: list[_Fresh] = []
         for row in rows:
             admitted = self._admit(row)
-            if isinstance(admitted, tuple):
+            if isinstance(admitted, _Fresh):
                 fresh.append(admitted)
             elif admitted is not None:
                 decisions.append(admitted)
-        found = await self._storage.stat([state.job.filename for state, _ in fresh])
-        for (state, settled), there in zip(fresh, found, strict=True):
-            decision = self._decide_by_storage(state, settled, there)
+        found = await self._storage.stat([row.state.job.filename for row in fresh])
+        for looked_up, there in zip(fresh, found, strict=True):
+            decision = self._decide_by_storage(looked_up, there)
             if decision is not None:
                 decisions.append(decision)
         return decisions
@@ -190,86 +200,63 @@ class Intake:
         self.tasks += 1
         state = JobState(row, self.tasks)
         if standing is _NAME_TAKEN:
-            return _bad_name(state, f"{row.filename} is the name of an earlier row's image")
+            settled = self._ledger.lookup(row.task_id) if self._spares else None
+            if settled is None or settled.status is not _COMPLETED:
+                return _name_taken(state)
+            return _Fresh(state, settled, is_name_taken=True)
         if settled is not None and settled.status not in self._asked_again:
             return self._settled_earlier(row, settled.status)
-        return state, settled
+        return _Fresh(state, settled)
 
     def _settled_earlier(self, job: Job, status: OutcomeStatus) -> Earlier | None:
         self.already[status] += 1
         outcome = None if self._earlier is None else self._earlier.outcome_of(job.task_id)
         return None if outcome is None else Earlier(outcome)
 
-    def _decide_by_storage(
-        self, state: JobState, settled: Settled | None, found: Found
-    ) -> Decision | None:
+    def _decide_by_storage(self, fresh: _Fresh, found: Found) -> Decision | None:
         match found:
             case UnsafeNameError():
-                return _bad_name(state, str(found))
+                return bad_name(fresh.state, str(found))
             case OutOfDescriptorsError():
-                self._deferred.append((state, settled))
+                self._deferred.append(fresh)
                 return None
-            case int() if not self._settings.overwrite:
-                return self._decide_by_size(state, settled, found)
+            case int():
+                placed = self._placement.judge(fresh.state.job, fresh.settled, found)
+                return self._decide_placed(fresh, placed)
             case _:
-                return state
+                return self._decide_placed(fresh, Placed.ASK)
 
-    def _decide_by_size(
-        self, state: JobState, settled: Settled | None, size: int
-    ) -> Decision | None:
-        if settled is not None and settled.status is _COMPLETED:
-            if not settled.has_size(size):
-                return state
-            return self._settled_earlier(state.job, _COMPLETED)
-        if self._ledger.is_reported(state.job.filename):
-            return state
-        self._deferred.append((state, settled))
+    def _decide_placed(self, fresh: _Fresh, placed: Placed) -> Decision | None:
+        if placed is Placed.SETTLED:
+            return self._settled_earlier(fresh.state.job, _COMPLETED)
+        if fresh.is_name_taken:
+            return _name_taken(fresh.state)
+        if placed is Placed.ASK:
+            return fresh.state
+        self._deferred.append(fresh)
         return None
 
-    async def _decide_slowly(self, state: JobState, settled: Settled | None) -> Decision | None:
+    async def _decide_slowly(self, fresh: _Fresh) -> Decision | None:
         """
         Decide about a row that was deferred.
         """
-        filename = state.job.filename
+        state = fresh.state
         for _ in range(_RETRIES):
             try:
-                (found,) = await self._storage.stat([filename])
-                if isinstance(found, int) and not self._settings.overwrite:
-                    return await self._adopt(state, settled, found)
+                (found,) = await self._storage.stat([state.job.filename])
+                if isinstance(found, int):
+                    placed = await self._placement.look(state, fresh.settled, found)
+                    if isinstance(placed, Outcome):
+                        return placed
+                    return self._decide_placed(fresh, placed)
                 if not isinstance(found, OutOfDescriptorsError):
-                    return self._decide_by_storage(state, settled, found)
+                    return self._decide_by_storage(fresh, found)
             except UnsafeNameError as exc:
-                return _bad_name(state, str(exc))
+                return bad_name(state, str(exc))
             except OutOfDescriptorsError:
                 pass
             await self._sleep(_RETRY_DELAY)
         raise StorageError("no file can be opened; allow more open files (ulimit -n) and run again")
-
-    async def _adopt(self, state: JobState, settled: Settled | None, size: int) -> Decision | None:
-        if self._ledger.is_reported(state.job.filename) or (
-            settled is not None and settled.status is _COMPLETED
-        ):
-            return self._decide_by_size(state, settled, size)
-        image = await self._sound_image(state.job.filename)
-        return state if image is None else Outcome.of(state, _COMPLETED, image=image)
-
-    async def _sound_image(self, filename: str) -> Image | None:
-        """
-        Return what the image under *filename* is, if it is one: a run died before it was reported.
-        """
-        decoder = ImageDecoder(
-            encoded=False,
-            checksum=self._settings.checksum,
-            max_bytes=self._settings.max_image_bytes,
-        )
-        try:
-            # Closed here, also if the image turns out not to be sound in its middle.
-            async with aclosing(self._storage.read(filename)) as pieces:
-                async for piece in pieces:
-                    decoder.decode(piece)
-            return decoder.flush()
-        except DecodeError:
-            return None
 
 
 def _checked(row: Row) -> Job | BadRow:
@@ -289,5 +276,5 @@ def _checked(row: Row) -> Job | BadRow:
             )
 
 
-def _bad_name(state: JobState, detail: str) -> Outcome:
-    return Outcome.of(state, OutcomeStatus.INVALID, reason="bad_name", detail=detail)
+def _name_taken(state: JobState) -> Outcome:
+    return bad_name(state, f"{state.job.filename} is the name of an earlier row's image")

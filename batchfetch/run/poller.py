@@ -18,6 +18,7 @@ from batchfetch.errors import (
     StaleConnectionError,
     StatusError,
     StorageError,
+    UnsafeNameError,
     WrongTaskError,
 )
 from batchfetch.hooks import Answered, Asked, Hook, Paused
@@ -103,6 +104,7 @@ class Poller:
             answer, image = await self._downloader.get(
                 endpoint_of(job.endpoint or self._endpoint),
                 *(job.task_id, token, job.filename),
+                is_named_by_id=job.is_named_by_id,
                 on_sent=state.count_call,
                 on_image=partial(self._found, state),
             )
@@ -154,7 +156,9 @@ class Poller:
         faults = state.count_fault()
         if error.transient and not self._retries.gives_up(faults):
             return Retry(error, self._retries.delay(faults))
-        return Outcome.of(state, OutcomeStatus.FAILED, reason=error.reason, detail=detail)
+        unusable = isinstance(error, UnsafeNameError)  # The row's fault, known too late.
+        status = OutcomeStatus.INVALID if unusable else OutcomeStatus.FAILED
+        return Outcome.of(state, status, reason=error.reason, detail=detail)
 
     def _after_shortage(self, state: JobState, error: OutOfDescriptorsError) -> Retry:
         """

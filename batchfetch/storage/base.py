@@ -53,9 +53,30 @@ class Storage(Protocol):
         """
         ...
 
-    def open(self, name: str, size_hint: int | None = None) -> Target:
+    def open(self, name: str, size_hint: int | None = None, *, owner: str | None = None) -> Target:
         """
         Begin the file *name*, of about *size_hint* bytes if that is known.
+
+        With *owner*, the storage remembers from `commit` to `release` whose the file is, also if
+        the process dies.
+        """
+        ...
+
+    def is_claimed(self, name: str) -> bool:
+        """
+        Whether a run died between `commit` and `release` of the file *name*.  At once.
+        """
+        ...
+
+    async def is_owned_by(self, name: str, owner: str) -> bool | None:
+        """
+        Whether the file *name* is *owner*'s, as far as the storage knows; None if it does not know.
+        """
+        ...
+
+    async def release(self, names: Sequence[str]) -> None:
+        """
+        Forget whose the files *names* are: it is written elsewhere now.
         """
         ...
 

@@ -5,12 +5,11 @@ Everything here blocks.
 """
 
 import errno
-import logging
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 
 from batchfetch.errors import (
@@ -19,19 +18,24 @@ from batchfetch.errors import (
     StorageError,
     UnsafeNameError,
 )
-from batchfetch.storage.part import PART_NAME
-
-log = logging.getLogger(__name__)
+from batchfetch.locks import lock, sync_folder
 
 LOCK_NAME = ".batchfetch.lock"
 
 # Names that no part of a path below the folder may have.
 _NO_NAMES = frozenset({"", ".", ".."})
 
+# Names of which every file system takes each character.
+_ORDINARY = re.compile(r"[A-Za-z0-9_./-]*")
+
+# Unusual characters tried at a time: they fit into one name.
+_TRIED = 40
+
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 # Not the disk's fault: no plain file or folder stands there, or it takes no such name.
-_UNSAFE = {errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.EILSEQ}
+_NO_NAME = {errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG}
+_UNSAFE = {errno.ELOOP, errno.ENOTDIR, errno.EISDIR, *_NO_NAME}
 _NONE_LEFT = {errno.EMFILE, errno.ENFILE}
 
 _ADVICE = {
@@ -100,6 +104,8 @@ class Folder:
     """
     An open folder.  Files in it are named by their path below it, `/` between folders.
 
+    Names are UTF-8 on disk, whatever the locale.
+
     Every step is taken from an open parent and follows no symbolic link, so neither a planted link
     nor a folder that is swapped during the run leads outside.
     """
@@ -114,6 +120,9 @@ class Folder:
                 path.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(path, _OPEN_FOLDER)
         self._lock: int | None = None
+        # Unusual characters that the file system takes in a name, and those that it does not.
+        self._possible: set[str] = set()
+        self._impossible: set[str] = set()
 
     def close(self) -> None:
         """
@@ -122,6 +131,13 @@ class Folder:
         for descriptor in (self._lock, self._descriptor):
             if descriptor is not None:
                 os.close(descriptor)
+
+    @property
+    def is_locked(self) -> bool:
+        """
+        Whether a run has it, which may make files there.
+        """
+        return self._lock is not None
 
     def lock(self) -> None:
         """
@@ -132,16 +148,20 @@ class Folder:
         with storage_errors(self.path / LOCK_NAME):
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             self._lock = os.open(LOCK_NAME, flags, 0o666, dir_fd=self._descriptor)
-        try:
-            flock(self._lock, LOCK_EX | LOCK_NB)
-        except BlockingIOError:
-            raise OutputLockedError(
-                f"another run is writing to {self.path}; wait for it or choose another --output"
-            ) from None
-        except OSError as exc:
-            log.warning("%s cannot be locked (%s): start no second run", self.path, exc.strerror)
+            try:
+                lock(self._lock, self.path)
+            except BlockingIOError:
+                raise OutputLockedError(
+                    f"another run is writing to {self.path}; wait for it or choose another --output"
+                ) from None
 
-    def parent_of(self, filename: str, *, make: bool) -> AbstractContextManager[tuple[int, str]]:
+    def sync(self, descriptor: int) -> None:
+        """
+        Have the disk store the names in the folder at or below this one open as *descriptor*.
+        """
+        sync_folder(descriptor, self.path)
+
+    def parent_of(self, filename: str, *, make: bool) -> AbstractContextManager[tuple[int, bytes]]:
         """
         Open the folder that holds *filename*: its descriptor, and the file's name in it.
 
@@ -152,25 +172,66 @@ class Folder:
         if not _NO_NAMES.isdisjoint(parts):
             raise UnsafeNameError(f"{filename!r} is not a place below the output")
         if not parents:
-            return nullcontext((self._descriptor, name))
-        return self._opened(parents, name, make=make)
+            return nullcontext((self._descriptor, name.encode()))
+        return self._parent_of("/".join(parents).encode(), name.encode(), make=make)
 
     @contextmanager
-    def _opened(
-        self, parents: Sequence[str], name: str, *, make: bool
-    ) -> Iterator[tuple[int, str]]:
+    def _parent_of(self, path: bytes, name: bytes, *, make: bool) -> Iterator[tuple[int, bytes]]:
+        with self.opened(path, make=make) as folder:
+            yield folder, name
+
+    @contextmanager
+    def opened(self, path: bytes, *, make: bool = False) -> Iterator[int]:
+        """
+        Open the folder *path* below this one (empty: this one); yields its descriptor.
+
+        With *make*, missing folders are made.  Raises `OSError`.
+        """
         at = os.dup(self._descriptor)
         try:
-            for parent in parents:
+            for part in path.split(b"/") if path else ():
                 if make:
                     with suppress(FileExistsError):
-                        os.mkdir(parent, dir_fd=at)
-                inner = os.open(parent, _OPEN_FOLDER | os.O_NOFOLLOW, dir_fd=at)
+                        os.mkdir(part, dir_fd=at)
+                inner = os.open(part, _OPEN_FOLDER | os.O_NOFOLLOW, dir_fd=at)
                 os.close(at)
                 at = inner
-            yield at, name
+            yield at
         finally:
             os.close(at)
+
+    def require_possible(self, filename: str) -> None:
+        """
+        Raise `UnsafeNameError` if the file system takes no name with the characters of *filename*:
+        `?*<>|"` on vfat, exFAT, NTFS and SMB, or what an old character set does not have.
+
+        Unusual characters are tried with empty files.  Raises `StorageError` if that fails.
+        """
+        if _ORDINARY.fullmatch(filename):
+            return
+        unknown = sorted({*filename} - {"/"} - self._possible - self._impossible)
+        for at in range(0, len(unknown), _TRIED):
+            self._try(unknown[at : at + _TRIED])
+        if refused := sorted({*filename} & self._impossible):
+            raise UnsafeNameError(
+                f"{self.path / filename}: the file system takes no name with {''.join(refused)!r}"
+            )
+
+    def _try(self, characters: Sequence[str]) -> None:
+        name = f".batchfetch.{''.join(characters)}.00000000.part".encode()
+        try:
+            os.close(os.open(name, os.O_WRONLY | os.O_CREAT, 0o666, dir_fd=self._descriptor))
+            os.unlink(name, dir_fd=self._descriptor)
+        except OSError as exc:
+            if exc.errno not in _NO_NAME:
+                raise _storage_error(self.path, exc) from exc
+            if len(characters) == 1:
+                self._impossible.update(characters)
+            else:
+                for character in characters:
+                    self._try(character)
+            return
+        self._possible.update(characters)
 
     def size_of(self, filename: str) -> int | None:
         """
@@ -183,7 +244,7 @@ class Folder:
                 with self.parent_of(filename, make=False) as (folder, name):
                     found = os.lstat(name, dir_fd=folder)
             else:  # Most images, and most of these are not there yet.
-                found = os.lstat(filename, dir_fd=self._descriptor)
+                found = os.lstat(filename.encode(), dir_fd=self._descriptor)
         except FileNotFoundError:
             return None
         except OSError as exc:
@@ -192,26 +253,11 @@ class Folder:
             raise UnsafeNameError(f"{self.path / filename} exists and is no plain file")
         return found.st_size
 
-    def open_to_read(self, filename: str, _flags: int = 0) -> int:
+    def open_to_read(self, filename: str) -> int:
         """
-        Open the plain file *filename* and return its descriptor: an opener for `open`.
+        Open the plain file *filename* and return its descriptor.
 
         Raises `OSError` and `UnsafeNameError`.
         """
         with self.parent_of(filename, make=False) as (folder, name):
             return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-
-    def sweep(self) -> int:
-        """
-        Remove the files under construction that a dead run left; return how many there were.
-
-        To be called only while the lock is held.
-        """
-        swept = 0
-        with storage_errors(self.path):
-            for _, _, names, folder in os.fwalk(dir_fd=self._descriptor, follow_symlinks=False):
-                for name in names:
-                    if PART_NAME.fullmatch(name):
-                        os.unlink(name, dir_fd=folder)
-                        swept += 1
-        return swept

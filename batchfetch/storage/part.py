@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import count
 
-from batchfetch.settings import Durability
-
-PART_NAME = re.compile(r"\..+\.[0-9a-f]{8}\.part", re.DOTALL)
+PART_NAME = re.compile(r"\..+\.([0-9a-f]{8})\.part", re.DOTALL)
 """What the names of files under construction look like."""
+
+CLAIM_NAME = re.compile(r"\.batchfetch\.([0-9a-f]{8})\.([0-9a-f]{16})([0-9a-f]{16})\.part")
+"""What the names of claims look like: the number of the part, a digest of the file's name in its
+folder, a digest of the owner."""
 
 # What tells our parts from those of others, a run that died say.
 _NUMBERS = count(int.from_bytes(os.urandom(4)))
@@ -31,51 +33,55 @@ class Part:
     Made at once.  It ends with `publish` or with `discard`.  Raises `OSError`.
     """
 
-    __slots__ = ("_folder", "_name", "_part", "file")
+    __slots__ = ("_folder", "_name", "_number", "_part", "file")
 
-    def __init__(self, folder: int, name: str) -> None:
+    def __init__(self, folder: int, name: bytes) -> None:
         self._folder = folder
         self._name = name
-        self._part = f".{name}.{next(_NUMBERS) & 0xFFFFFFFF:08x}.part"
+        # No part of the name: it may be as long as the file system allows, or hold what that does
+        # not take.
+        self._number = f"{next(_NUMBERS) & 0xFFFFFFFF:08x}"
+        self._part = f".batchfetch.{self._number}.part"
         self.file = os.open(self._part, _FLAGS, 0o666, dir_fd=folder)
         """The open file's descriptor; the caller closes it."""
 
-    def publish(self, durability: Durability) -> None:
+    def publish(self, claim: str | None = None) -> None:
         """
-        Give the file, which is whole, its name.
+        Give the file, which is whole, its name; before that make the empty file *claim*.
         """
-        if durability is not Durability.NONE:
-            os.fsync(self.file)
-        os.replace(self._part, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
-        if durability is Durability.FULL:
-            os.fsync(self._folder)
+        if claim is not None:
+            os.close(os.open(claim, _FLAGS, 0o666, dir_fd=self._folder))
+        try:
+            os.replace(self._part, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+        except BaseException:
+            if claim is not None:
+                unlink(claim, self._folder)
+            raise
+
+    def claim_name(self, text: str) -> str:
+        """
+        Return what to call an empty file that says *text* of this one (see `claims`).
+        """
+        return f".batchfetch.{self._number}.{text}.part"
 
     def discard(self) -> None:
         """
         Remove the file.
         """
-        with suppress(OSError):  # Gone with its folder, or the disk is: nothing to tidy.
-            os.unlink(self._part, dir_fd=self._folder)
+        unlink(self._part, self._folder)
 
 
-def save(folder: int, name: str, data: Sequence[bytes], durability: Durability) -> None:
+def unlink(name: str, folder: int) -> None:
     """
-    Write *data*, a whole file, in one go.  Raises `OSError`.
+    Remove the file *name* in the open *folder*, if it is there and that can be done.
     """
-    part = Part(folder, name)
-    try:
-        _write(part.file, data)
-        part.publish(durability)
-    except BaseException:
-        part.discard()
-        raise
-    finally:
-        os.close(part.file)
+    with suppress(OSError):  # Gone with its folder, or the disk is: nothing to tidy.
+        os.unlink(name, dir_fd=folder)
 
 
-def _write(file: int, data: Sequence[bytes]) -> None:
+def write(file: int, data: Sequence[bytes]) -> None:
     """
-    Write *data* in one call where the system allows.
+    Write *data*, a whole file, in one call where the system allows.  Raises `OSError`.
     """
     written = os.writev(file, data[:_IOV_MAX]) if data else 0
     if written < sum(map(len, data)):  # The disk is nearly full, or the chunks are many.

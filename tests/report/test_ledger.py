@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchfetch.manifest import default_filename, image_filename
-from batchfetch.models import Job, OutcomeStatus
+from batchfetch.models import Job, Outcome, OutcomeStatus
+from batchfetch.report import load_report, read_owner
 from batchfetch.report.ledger import Ledger, Settled, Standing
+from batchfetch.report.lines import encode
 
 COMPLETED = OutcomeStatus.COMPLETED
 
@@ -42,7 +44,7 @@ def test_an_unknown_task_is_not_settled():
     assert Ledger().admit(job("a")) == (Standing.FRESH, None)
 
 
-@pytest.mark.parametrize("status", OutcomeStatus)
+@pytest.mark.parametrize("status", [s for s in OutcomeStatus if s != "Invalid"])
 def test_every_outcome_is_remembered(status):
     """
     The last outcome of a task comes back, also with its row of the manifest.
@@ -51,6 +53,19 @@ def test_every_outcome_is_remembered(status):
     ledger.note_previous("a", status, size=7)
     assert ledger.lookup("a") == Settled(status, 7)
     assert ledger.admit(job("a")) == (Standing.FRESH, Settled(status, 7))
+
+
+def test_an_unusable_row_says_nothing_of_its_task():
+    """
+    A row with a bad name does not undo what its task came to.
+    """
+    ledger = Ledger()
+    ledger.note_previous("a", OutcomeStatus.INVALID)
+    assert ledger.lookup("a") is None
+    ledger.note_previous("a", COMPLETED, size=7, path="x.png")
+    ledger.note_previous("a", OutcomeStatus.INVALID)
+    assert ledger.lookup("a") == Settled(COMPLETED, 7)
+    assert ledger.owner_of("x.png").is_task("a")
 
 
 def test_the_last_line_counts():
@@ -156,25 +171,88 @@ def test_an_outcome_of_this_run_does_not_forget_the_row():
         ("a/b", "a%2Fb.png", "a%2Fb.png"),
     ],
 )
-def test_a_completed_image_is_known_by_its_place(task_id, path, filename):
+def test_an_image_belongs_to_its_task(task_id, path, filename):
     """
-    Where a report's line has put an image, no other task finds one of its own.
+    Where a report's line has put an image, the place is its task's and no other's.
     """
     ledger = Ledger()
     ledger.note_previous(task_id, COMPLETED, size=7, path=path)
-    assert ledger.is_reported(filename)
-    assert not ledger.is_reported("other.png")
+    assert ledger.owner_of(filename).is_task(task_id)
+    assert ledger.owner_of(filename).is_task(task_id.upper())
+    assert not ledger.owner_of(filename).is_task("other")
+    assert ledger.owner_of("other.png") is None
 
 
-def test_a_task_without_image_is_nowhere():
+def test_a_task_without_image_owns_nothing():
     """
     A task that did not end Completed has no image, and a manifest alone puts none.
     """
     ledger = Ledger()
     ledger.note_previous("a", OutcomeStatus.FAILED)
     ledger.admit(job("b", "x"))
-    assert not ledger.is_reported("a.png")
-    assert not ledger.is_reported("x.png")
+    assert ledger.owner_of("a.png") is None
+    assert ledger.owner_of("x.png") is None
+
+
+def test_an_image_outlives_later_outcomes():
+    """
+    What a task came to later does not take its image from it.
+    """
+    ledger = Ledger()
+    ledger.note_previous("a", COMPLETED, size=7, path="a.png")
+    ledger.note_previous("b", COMPLETED, size=7, path="x.png")
+    ledger.note_previous("a", OutcomeStatus.NOT_EXIST)
+    ledger.note_previous("b", OutcomeStatus.FAILED)
+    assert ledger.owner_of("a.png").is_task("a")
+    assert ledger.owner_of("x.png").is_task("b")
+
+
+@pytest.mark.parametrize(
+    ("lines", "place", "owner"),
+    [
+        ([("a", "x.png"), ("b", "x.png")], "x.png", "b"),
+        ([("a", "x.png"), ("b", "X.png"), ("a", "x.png")], "x.png", "a"),
+        ([("a", "a.png"), ("b", "a.png")], "a.png", "b"),
+        ([("b", "a.png"), ("a", "a.png")], "a.png", "a"),
+        ([("a", "a.png"), ("b", "A.png"), ("a", "a.png")], "a.png", "a"),
+        ([("a", "a.png"), ("a", "y.png")], "a.png", "a"),
+        ([("a.png", "a.png"), ("a", "a.png")], "a.png", "a"),
+        ([("a", "a.png"), ("a.png", "a.png")], "a.png", "a.png"),
+    ],
+)
+def test_the_last_line_with_a_path_says_whose_it_is(lines, place, owner):
+    """
+    A file belongs to the task that was reported there last.
+    """
+    ledger = Ledger()
+    for task_id, path in lines:
+        ledger.note_previous(task_id, COMPLETED, size=7, path=path)
+    assert ledger.owner_of(place).is_task(owner)
+    assert [ledger.owner_of(place).is_task(task_id) for task_id, _ in lines].count(True) == [
+        task_id for task_id, _ in lines
+    ].count(owner)
+
+
+def test_the_owner_is_found_by_name(tmp_path):
+    """
+    The report names the owner of a file, wherever its line stands.
+    """
+    path = tmp_path / "report.jsonl"
+    ids = [f"Task-{number}-{'x' * (number % 90)}" for number in range(300)]
+    path.write_bytes(
+        b"".join(
+            encode(Outcome(task_id=task_id, status=COMPLETED, path=f"n/{task_id}.png", bytes=7))
+            for task_id in ids
+        )
+    )
+    ledger = Ledger()
+    load_report(path, ledger)
+    for task_id in ids:
+        assert read_owner(path, ledger.owner_of(f"n/{task_id}.png")) == task_id
+    path.write_bytes(b"\n" * path.stat().st_size)
+    assert read_owner(path, ledger.owner_of(f"n/{ids[3]}.png")) is None
+    ledger.note_previous("Own", COMPLETED, size=7, path="Own.png")
+    assert read_owner(path, ledger.owner_of("Own.png")) == "Own"
 
 
 # As a set of text would do it.
@@ -216,11 +294,11 @@ def test_many_tasks_are_told_apart():
     Among a hundred thousand tasks each has its own outcome and size.
     """
     ledger = Ledger()
-    statuses = list(OutcomeStatus)
+    statuses = [status for status in OutcomeStatus if status is not OutcomeStatus.INVALID]
     for number in range(100_000):
-        ledger.note_previous(f"task-{number}", statuses[number % 6], size=number)
+        ledger.note_previous(f"task-{number}", statuses[number % 5], size=number)
     for number in range(100_000):
-        assert ledger.lookup(f"task-{number}") == (statuses[number % 6], number)
+        assert ledger.lookup(f"task-{number}") == (statuses[number % 5], number)
     assert ledger.lookup("task-100000") is None
 
 

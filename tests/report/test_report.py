@@ -18,9 +18,9 @@ from command import environment
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchfetch.errors import OutputLockedError, ReportError
+from batchfetch.errors import OutputLockedError, ReportError, SettingsError
 from batchfetch.models import Outcome, OutcomeStatus
-from batchfetch.report import ReportLine, load_report, open_report, read_lines
+from batchfetch.report import load_report, open_report, read_lines
 from batchfetch.report.ledger import Ledger, Settled
 from batchfetch.report.lines import encode
 from batchfetch.settings import Durability
@@ -352,10 +352,64 @@ async def test_somebody_elses_last_line_is_kept(tmp_path):
     What does not begin like a line of ours is not ours to cut.
     """
     path = tmp_path / "notes.txt"
-    path.write_text("dear diary")
+    first = line_of("a")
+    path.write_bytes(first + b"dear diary")
+    await append(path, "b")
+    assert path.read_bytes().startswith(first + b"dear diary\n")
+    assert ids(path) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"task_id,name\na,page1\n",
+        b"a\n",
+        b"a",
+        b'{"task_id":"a","name":"page1"}\n',
+        b'{"task_id":"a","name":"page1"}',
+        b'{"id":"a","outcome":"submitted"}\n',
+        b'{"task_id":"a","outcome":"Completed"}\n',
+        b"dear diary\n" + line_of("torn")[:-9],
+        b"\n\n{}\n",
+        b"\xff\xfea\0",
+    ],
+)
+async def test_what_is_no_report_stays_as_it_is(tmp_path, data):
+    """
+    A file with lines of which none is a report's, a manifest say, is refused and not touched.
+    """
+    path = tmp_path / "manifest.csv"
+    path.write_bytes(data)
+    words = r"manifest\.csv has lines and none of them is a report's, .*choose another --report"
+    with pytest.raises(SettingsError, match=words):
+        await append(path, "a")
+    with pytest.raises(SettingsError, match=words):
+        load_report(path, Ledger())
+    assert path.read_bytes() == data
+
+
+@pytest.mark.parametrize("data", [b"", b"\n", b"\xef\xbb\xbf\r\n \n", b"\0" * 9])
+async def test_what_may_become_a_report(tmp_path, data):
+    """
+    Nothing at all, and what power cuts and editors leave of nothing, is a report without lines.
+    """
+    path = tmp_path / "report.jsonl"
+    path.write_bytes(data)
+    load_report(path, Ledger())
     await append(path, "a")
-    assert path.read_text().startswith("dear diary\n")
     assert ids(path) == ["a"]
+
+
+@pytest.mark.parametrize("cut", range(1, 300, 7))
+async def test_a_first_night_that_died_in_its_first_line(tmp_path, cut):
+    """
+    Wherever the first line of a report is torn, it is still a report.
+    """
+    path = tmp_path / "report.jsonl"
+    path.write_bytes(line_of("a")[:cut])
+    load_report(path, Ledger())
+    await append(path, "b")
+    assert ids(path)[-1] == "b"
 
 
 async def test_a_long_torn_line_is_found(tmp_path):
@@ -406,8 +460,8 @@ def test_a_report_that_cannot_be_read_is_told(tmp_path):
         line_of("a").replace(b"\n", b"\r\n"),
         b"\n  \n" + line_of("a") + b"\r\n",
         b"\0\0\0" + line_of("a"),
-        b'  { "outcome" : "Completed" , "task_id" : "a" }  ',
-        b'{"task_id":"a","outcome":"Completed","new key":[1,{}]}',
+        b'  { "outcome" : "Completed" , "calls": 1, "task_id" : "a" }  ',
+        b'{"task_id":"a","outcome":"Completed","calls":1,"new key":[1,{}]}',
     ],
 )
 def test_what_editors_and_file_systems_do_is_no_harm(tmp_path, caplog, data):
@@ -416,7 +470,8 @@ def test_what_editors_and_file_systems_do_is_no_harm(tmp_path, caplog, data):
     """
     path = tmp_path / "report.jsonl"
     path.write_bytes(data)
-    assert [line for _, line in read_lines(path)] == [ReportLine(task_id="a", outcome=COMPLETED)]
+    found = [(line.task_id, line.status) for _, line in read_lines(path)]
+    assert found == [("a", COMPLETED)]
     assert not caplog.messages
 
 
@@ -431,7 +486,9 @@ def test_what_editors_and_file_systems_do_is_no_harm(tmp_path, caplog, data):
         (b'{"task_id":"a"}', "outcome: Field required"),
         (b'{"task_id":"a","outcome":"Fine"}', "outcome: Input should be 'Completed'"),
         (b'{"task_id":7,"outcome":"Completed"}', "task_id: "),
-        (b'{"task_id":"a","outcome":"Completed","bytes":-1}', "bytes: "),
+        (b'{"task_id":"a","outcome":"Completed","calls":1,"bytes":-1}', "bytes: "),
+        (b'{"task_id":"a","outcome":"Completed"}', "calls: Field required"),
+        (b'{"id":"a","outcome":"submitted"}', "task_id: Field required"),
         (b'{"x":' + b"[" * 100_000, "recursion"),
     ],
 )
@@ -494,7 +551,7 @@ def test_the_ledger_gets_what_it_needs(tmp_path):
     load_report(path, ledger)
     assert ledger.lookup("a") == Settled(OutcomeStatus.ERROR, 0)
     assert ledger.lookup("b") == Settled(COMPLETED, 70)
-    assert ledger.is_reported("x/y.png")
+    assert ledger.owner_of("x/y.png").is_task("b")
 
 
 # Whatever is there.
@@ -511,9 +568,10 @@ def test_any_bytes_before_it_leave_a_report_usable(tmp_path_factory, data, cut):
     Whatever the file held, reading raises nothing and what is appended is found.
     """
     path = tmp_path_factory.mktemp("report") / "report.jsonl"
-    path.write_bytes(data + line_of("x")[:cut])
+    first = line_of("first")
+    path.write_bytes(first + data + line_of("x")[:cut])
     list(read_lines(path))
     anyio.run(append, path, "last")
     assert ids(path)[-1] == "last"
     kept = data[: data.rfind(b"\n") + 1]
-    assert path.read_bytes().startswith(kept)
+    assert path.read_bytes().startswith(first + kept)

@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 
 import anyio
 import pytest
@@ -18,7 +19,8 @@ from wiring import local_storage
 from batchfetch.errors import ManifestError, StorageError
 from batchfetch.manifest import Manifest
 from batchfetch.models import BadRow, Job, JobState, Outcome, OutcomeStatus
-from batchfetch.report.ledger import Ledger
+from batchfetch.report import Ledger, load_report
+from batchfetch.report.lines import encode
 from batchfetch.run.intake import Intake
 from batchfetch.settings import Checksum, Durability, Settings
 from batchfetch.storage import FileExecutor, LocalStorage
@@ -95,6 +97,13 @@ def earlier(status, *, size=0, path=None, task_id="t"):
     ledger = Ledger()
     ledger.note_previous(task_id, status, size=size, path=path)
     return ledger
+
+
+def completed(task_id="t", path="t.png"):
+    """
+    Return a ledger with one line about a task whose image is at *path*.
+    """
+    return earlier(COMPLETED, size=len(IMAGE), path=path, task_id=task_id)
 
 
 def put(folder, filename, content=IMAGE):
@@ -204,7 +213,7 @@ async def test_what_the_service_said_for_good(decide, status):
     assert intake.already.total() == 0
 
 
-@pytest.mark.parametrize("status", [TIMED_OUT, FAILED, INVALID])
+@pytest.mark.parametrize("status", [TIMED_OUT, FAILED])
 async def test_what_may_have_changed(decide, status):
     """
     Other outcomes are tried again, unless told otherwise.
@@ -214,6 +223,15 @@ async def test_what_may_have_changed(decide, status):
     intake, (decision,) = await decide("t", ledger=earlier(status), retry=frozenset())
     assert decision is None
     assert intake.already == {status: 1}
+
+
+@pytest.mark.parametrize("retry", [frozenset(), frozenset({NOT_EXIST})])
+async def test_unusable_rows_are_judged_anew(decide, retry):
+    """
+    A row that was Invalid is looked at again, whatever is to be tried again.
+    """
+    _, (decision,) = await decide("t", ledger=earlier(INVALID), retry=retry)
+    assert isinstance(decision, JobState)
 
 
 @pytest.mark.parametrize("status", [ERROR, NOT_EXIST, FAILED])
@@ -230,7 +248,7 @@ async def test_image_of_an_earlier_run(decide, folder):
     A completed task whose image is there, with the size reported, is settled.
     """
     put(folder, "t.png")
-    intake, (decision,) = await decide("t", ledger=earlier(COMPLETED, size=len(IMAGE)))
+    intake, (decision,) = await decide("t", ledger=completed())
     assert decision is None
     assert intake.already == {COMPLETED: 1}
 
@@ -242,7 +260,7 @@ async def test_image_that_is_gone_or_has_another_size(decide, folder, content):
     """
     if content is not None:
         put(folder, "t.png", content)
-    intake, (decision,) = await decide("t", ledger=earlier(COMPLETED, size=len(IMAGE)))
+    intake, (decision,) = await decide("t", ledger=completed())
     assert isinstance(decision, JobState)
     assert intake.already.total() == 0
 
@@ -252,27 +270,78 @@ async def test_overwrite_asks_again(decide, folder):
     With `overwrite` neither report nor image settles a task.
     """
     put(folder, "t.png")
-    _, (decision,) = await decide("t", ledger=earlier(COMPLETED, size=len(IMAGE)), overwrite=True)
+    _, (decision,) = await decide("t", ledger=completed(), overwrite=True)
     assert isinstance(decision, JobState)
     _, (decision,) = await decide("t", overwrite=True)
     assert isinstance(decision, JobState)
 
 
 @pytest.mark.parametrize("status", [None, FAILED, TIMED_OUT])
-@pytest.mark.parametrize("filename", ["t.png", "folder/named.png"])
-async def test_image_that_nobody_reported_is_adopted(decide, folder, status, filename):
+@pytest.mark.parametrize(("task_id", "filename"), [("t", "t.png"), ("é/t", "é%2Ft.png")])
+async def test_image_named_by_its_task_is_adopted(decide, folder, status, task_id, filename):
     """
-    A sound image at a task's place, without its line in the report, is Completed without a call.
+    A sound image under a task's id, without its line in the report, is Completed without a call.
     """
     put(folder, filename)
-    job = Job("t", filename, manifest="m.csv", line=3)
-    intake, (decision,) = await decide(job, ledger=earlier(status) if status else None)
+    job = Job(task_id, manifest="m.csv", line=3)
+    ledger = earlier(status, task_id=task_id) if status else None
+    intake, (decision,) = await decide(job, ledger=ledger)
     assert isinstance(decision, Outcome)
     assert (decision.status, decision.calls, decision.path) == (COMPLETED, 0, filename)
     assert decision.bytes == len(IMAGE)
     assert decision.sha256 == hashlib.sha256(IMAGE).hexdigest()
     assert (decision.manifest, decision.line) == ("m.csv", 3)
     assert intake.tasks == 1
+
+
+@pytest.mark.parametrize("content", [IMAGE, b"text"])
+async def test_file_that_no_line_accounts_for(decide, folder, content):
+    """
+    A file under another name may be anybody's: its row is Invalid and says what to do.
+    """
+    put(folder, "page1.png", content)
+    _, (decision,) = await decide(Job("t", "page1.png"))
+    assert (decision.status, decision.reason) == (INVALID, "bad_name")
+    assert decision.detail == (
+        "page1.png is a file that the report does not account for; use another name, --adopt to"
+        " count it as this task's, or --replace to overwrite it"
+    )
+    _, (decision,) = await decide(Job("t", "page1.png"), replace=True)
+    assert isinstance(decision, JobState)
+
+
+async def test_adopt_is_for_sound_images(decide, folder):
+    """
+    With `adopt` an image under another name counts, and what is none does not.
+    """
+    put(folder, "page1.png")
+    put(folder, "page2.png", b"text")
+    jobs = [Job("t", "page1.png"), Job("u", "page2.png")]
+    _, (first, second) = await decide(*jobs, adopt=True)
+    assert (first.status, first.calls, first.path) == (COMPLETED, 0, "page1.png")
+    assert (second.status, second.reason) == (INVALID, "bad_name")
+    _, (first, second) = await decide(*jobs, adopt=True, replace=True)
+    assert first.status is COMPLETED
+    assert isinstance(second, JobState)
+
+
+@pytest.mark.parametrize("status", [COMPLETED, FAILED])
+async def test_adopt_takes_a_task_s_own_image_as_it_is(decide, folder, status):
+    """
+    With `adopt` an image that was worked on since, or whose task has failed since, counts.
+    """
+    put(folder, "page1.png")
+
+    def ledger():
+        ledger = earlier(COMPLETED, size=7, path="page1.png")
+        if status is FAILED:
+            ledger.note_previous("t", FAILED)
+        return ledger
+
+    _, (decision,) = await decide(Job("t", "page1.png"), ledger=ledger())
+    assert isinstance(decision, JobState)
+    _, (decision,) = await decide(Job("t", "page1.png"), ledger=ledger(), adopt=True)
+    assert (decision.status, decision.bytes) == (COMPLETED, len(IMAGE))
 
 
 async def test_adopted_without_a_checksum(decide, folder):
@@ -305,16 +374,143 @@ async def test_image_too_large_is_not_adopted(decide, folder):
     assert isinstance(decision, JobState)
 
 
-@pytest.mark.parametrize("path", ["t.png", "named.png"])
-async def test_image_of_another_task_is_not_adopted(decide, folder, path):
+@pytest.mark.parametrize("path", ["o.png", "named.png"])
+@pytest.mark.parametrize("later", [None, NOT_EXIST, FAILED])
+@pytest.mark.parametrize("adopt", [False, True])
+async def test_image_of_another_task_stays(decide, folder, tmp_path, path, later, adopt):
     """
-    An image that the report gives to one task is not taken for another's.
+    An image that the report gives to one task is not another's, whatever became of the one since.
     """
     put(folder, path)
-    owner = path.removesuffix(".png")
-    ledger = earlier(COMPLETED, size=len(IMAGE), path=path, task_id=owner)
-    _, (decision,) = await decide(Job("other", path), ledger=ledger)
-    assert isinstance(decision, JobState)
+    report = tmp_path / "report.jsonl"
+    lines = [Outcome(task_id="o", status=COMPLETED, path=path, bytes=len(IMAGE))]
+    if later is not None:
+        lines.append(Outcome(task_id="o", status=later))
+    report.write_bytes(b"".join(map(encode, lines)))
+
+    async def decided(**options):
+        ledger = Ledger()
+        load_report(report, ledger)
+        _, (decision,) = await decide(Job("t", path), ledger=ledger, report=report, **options)
+        return decision
+
+    decision = await decided(adopt=adopt)
+    assert (decision.status, decision.reason) == (INVALID, "bad_name")
+    assert decision.detail == (
+        f"{path} is the image of task o; use another name, or --replace to overwrite it"
+    )
+    assert isinstance(await decided(replace=True), JobState)
+    assert isinstance(await decided(overwrite=True), JobState)
+
+
+async def test_place_of_an_image_that_is_gone(decide, folder):
+    """
+    A task may take the name of one whose image is not there, or that never had one.
+    """
+    ledger = completed("o", "page1.png")
+    ledger.note_previous("p", FAILED)
+    _, decisions = await decide(Job("t", "page1.png"), Job("u", "p.png"), ledger=ledger)
+    assert all(isinstance(decision, JobState) for decision in decisions)
+    assert not list(folder.path.glob("*.png"))
+
+
+async def test_image_that_another_task_has_replaced(decide, folder):
+    """
+    A task whose image another one has replaced is not settled, of equal size or not.
+    """
+    put(folder, "page1.png")
+    ledger = completed("a", "page1.png")
+    ledger.note_previous("b", COMPLETED, size=len(IMAGE), path="page1.png")
+    _, (first, second) = await decide(Job("a", "page1.png"), Job("b", "page1.png"), ledger=ledger)
+    assert (first.status, first.reason) == (INVALID, "bad_name")
+    assert second is None
+
+
+@pytest.mark.parametrize("resubmits", ["O", "p", 7])
+async def test_resubmitted_task_takes_the_old_one_s_place(decide, folder, resubmits):
+    """
+    A row that says which task it was submitted for again may replace that one's image only.
+    """
+    put(folder, "page1.png")
+    job = Job("t", "page1.png", extra={"resubmits": resubmits})
+    _, (decision,) = await decide(job, ledger=completed("o", "page1.png"))
+    assert isinstance(decision, JobState) == (resubmits == "O")
+
+
+@pytest.mark.parametrize("replace", [False, True])
+@pytest.mark.parametrize("is_there", [False, True])
+async def test_owner_behind_a_row_with_its_name(decide, folder, replace, is_there):
+    """
+    The owner of an image keeps it also if another row with its name comes first.
+    """
+    if is_there:
+        put(folder, "page1.png")
+    jobs = [Job("b", "page1.png"), Job("a", "page1.png")]
+    intake, (first, second) = await decide(
+        *jobs, ledger=completed("a", "page1.png"), replace=replace
+    )
+    if is_there and not replace:
+        assert (first.status, first.reason) == (INVALID, "bad_name")
+        assert second is None
+        assert intake.already == {COMPLETED: 1}
+    else:
+        assert isinstance(first, JobState)
+        assert (second.status, second.detail) == (
+            INVALID,
+            "page1.png is the name of an earlier row's image",
+        )
+
+
+# What a run that died left behind.
+
+
+async def fetched(storage, name, owner):
+    """
+    Put an image in place as a run does that dies before it can report it.
+    """
+    target = storage.open(name, owner=owner)
+    await target.write([IMAGE])
+    await target.commit()
+
+
+async def test_image_that_a_dead_run_had_put_in_place(decide, tmp_path):
+    """
+    A claimed image is the claiming task's, and no other task's, also if the report has an owner.
+    """
+    root = tmp_path / "claimed"
+    async with local_storage(root, Durability.NONE) as dead:
+        await fetched(dead, "n/page1.png", "t")
+    for earlier_run in (Ledger, partial(completed, "o", "n/page1.png")):
+        async with local_storage(root, Durability.NONE) as storage:
+            found = {}
+            for task_id in ("o", "p", "t"):
+                _, (found[task_id],) = await decide(
+                    Job(task_id, "n/page1.png"), storage=storage, ledger=earlier_run()
+                )
+        for task_id in ("o", "p"):
+            assert (found[task_id].status, found[task_id].reason) == (INVALID, "bad_name")
+            assert "a task that a run has fetched and not reported" in found[task_id].detail
+        assert (found["t"].status, found["t"].calls) == (COMPLETED, 0)
+    async with local_storage(root, Durability.NONE) as storage:
+        await storage.release(["n/page1.png"])
+        assert not storage.is_claimed("n/page1.png")
+    assert [path.name for path in (root / "n").iterdir()] == ["page1.png"]
+
+
+async def test_claim_whose_line_is_written(decide, tmp_path):
+    """
+    A run that died behind the line and before it removed the claim has settled its task.
+    """
+    root = tmp_path / "claimed"
+    async with local_storage(root, Durability.NONE) as dead:
+        await fetched(dead, "page1.png", "t")
+    async with local_storage(root, Durability.NONE) as storage:
+        intake, (decision,) = await decide(
+            Job("t", "page1.png"), storage=storage, ledger=completed("t", "page1.png")
+        )
+        assert decision is None
+        assert intake.already == {COMPLETED: 1}
+    assert {path.name for path in root.iterdir()} == {"page1.png", ".batchfetch.lock"}
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

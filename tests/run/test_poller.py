@@ -493,12 +493,12 @@ async def test_token_in_a_fault_is_not_repeated(bench, state):
 
 async def test_unsafe_place(bench, tmp_path):
     """
-    A place that turns out to be a folder fails its job, not the run.
+    A place that turns out to be a folder makes its row Invalid, not the run.
     """
     blocked = bench(ready)
     (blocked.storage.folder.path / "t.png").mkdir()
     found = await blocked.ask(about())
-    assert (found.status, found.reason) == ("Failed", "bad_name")
+    assert (found.status, found.reason, found.calls) == ("Invalid", "bad_name", 1)
 
 
 async def test_disk_that_fails(bench, state):

@@ -42,6 +42,8 @@ class MemoryStorage:
         self.files = files
         self.full = False
         self.aborted = 0
+        self.owners = {}
+        self.released = []
         self._is_held = False
 
     @asynccontextmanager
@@ -54,8 +56,18 @@ class MemoryStorage:
         finally:
             self._is_held = False
 
-    def open(self, name, size_hint=None):  # noqa: ARG002 - the interface's
+    def open(self, name, size_hint=None, *, owner=None):  # noqa: ARG002 - the interface's
+        self.owners[name] = owner
         return MemoryTarget(self, name)
+
+    def is_claimed(self, name):  # noqa: ARG002 - the interface's
+        return False
+
+    async def is_owned_by(self, name, owner):
+        return self.owners[name] == owner if name in self.owners else None
+
+    async def release(self, names):
+        self.released += names
 
     async def stat(self, names):
         return [self._found(name) for name in names]
@@ -183,7 +195,7 @@ async def test_another_storage(settings):
     """
     memory = MemoryStorage(**{"t0.png": png_of("t0"), "t1.png": b"no image"})
     transport = ScriptedTransport({"t2": [pending, status(500), pending]}, pieces=3)
-    jobs = [*ids(20), Job("x", name="forbidden/x")]
+    jobs = [*ids(20), Job("x", name="forbidden/x"), Job("y", name="named/y")]
     options = {"credentials": TOKEN, "transport": transport, "storage": memory}
     async with open_batch(jobs, settings, **options) as batch:
         with pytest.raises(OutputLockedError):
@@ -192,11 +204,12 @@ async def test_another_storage(settings):
         outcomes = {}
         async for outcome in batch:
             outcomes[outcome.task_id] = outcome
-            if len(outcomes) == 20:
+            if len(outcomes) == 21:
                 batch.stop("enough")  # t2 stays Pending.
-    assert memory.files == {
-        f"{task_id}.png": png_of(task_id) for task_id in ids(20) if task_id != "t2"
-    }
+    images = {f"{task_id}.png": png_of(task_id) for task_id in ids(20) if task_id != "t2"}
+    assert memory.files == {**images, "named/y.png": png_of("y")}
+    assert {name: owner for name, owner in memory.owners.items() if owner} == {"named/y.png": "y"}
+    assert sorted(memory.released) == sorted(memory.files)
     assert outcomes["t0"].calls == 0
     assert outcomes["t1"].calls == 1
     assert (outcomes["x"].status, outcomes["x"].reason) == (OutcomeStatus.INVALID, "bad_name")

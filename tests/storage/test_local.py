@@ -29,6 +29,8 @@ from batchfetch.errors import (
 from batchfetch.models import Image
 from batchfetch.settings import Durability
 from batchfetch.storage import FileExecutor, open_storage
+from batchfetch.storage.claims import Claims
+from batchfetch.storage.files import Files
 from batchfetch.storage.folder import Folder
 from batchfetch.storage.part import PART_NAME
 
@@ -470,6 +472,8 @@ async def test_one_run_at_a_time(root):
 HOLD = """
 import sys
 from pathlib import Path
+from batchfetch.storage.claims import Claims
+from batchfetch.storage.files import Files
 from batchfetch.storage.folder import Folder
 folder = Folder(Path(sys.argv[1]))
 folder.lock()
@@ -646,7 +650,7 @@ async def test_no_descriptor_left_for_the_part_itself(root, storage):
     before = open_files()
     # One is free: enough for the folder, too few for the part.
     with exhausted(but=1), pytest.raises(OSError, match="Too many open files"):
-        storage.begin("image.png")
+        Files(storage.folder, Claims(), Durability.NONE).begin("image.png")
     assert open_files() == before
 
 
