@@ -4,10 +4,8 @@ Conversion of manifest names and task ids into safe file paths below the output.
 
 import re
 
-# Bytes.  File systems allow 255 in a component; the file name leaves room for that of the part
-# file, `.{name}.{8 hex digits}.part`, and a reserve.
-_MAX_FOLDER = 255
-_MAX_FILE = 235
+# Bytes.  File systems allow so many in a component; those that allow fewer are asked.
+_MAX_PART = 255
 _MAX_TOTAL = 1000
 
 _ORDINARY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}")
@@ -61,9 +59,9 @@ def _require_safe(name: str) -> None:
     # Windows drops trailing dots and blanks, which would turn `.. /` into `../`.
     if any(folder[-1] in " ." for folder in folders):
         raise ValueError(f"the name {shown} has a folder that ends with a dot or a blank")
-    if any(len(folder.encode()) > _MAX_FOLDER for folder in folders):
-        raise ValueError(f"the name {shown} has a folder of more than {_MAX_FOLDER} bytes")
-    if len(file.encode()) > _MAX_FILE:
-        raise ValueError(f"the name {shown} gives a file name of more than {_MAX_FILE} bytes")
+    if any(len(folder.encode()) > _MAX_PART for folder in folders):
+        raise ValueError(f"the name {shown} has a folder of more than {_MAX_PART} bytes")
+    if len(file.encode()) > _MAX_PART:
+        raise ValueError(f"the name {shown} gives a file name of more than {_MAX_PART} bytes")
     if len(name.encode()) > _MAX_TOTAL:
         raise ValueError(f"the name {shown} is longer than {_MAX_TOTAL} bytes")

@@ -65,6 +65,14 @@ class ReportWriter:
             else:
                 await self._pass_on(data)
 
+    async def sync(self) -> None:
+        """
+        Have the disk store what was written.  Raises `ReportError`.
+        """
+        if self._is_regular:
+            with _mapped(self._path, "synced"), CancelScope(shield=True):
+                await to_thread.run_sync(os.fsync, self._file.fileno())
+
     async def _pass_on(self, data: bytes) -> None:
         # The reader of a pipe may take hours, and a thread that writes cannot be interrupted.
         rest = memoryview(data)

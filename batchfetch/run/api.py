@@ -7,7 +7,7 @@ import asyncio
 import logging
 import os
 import resource
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from batchfetch.report import LastLines, Ledger, Recorder, load_report, open_rep
 from batchfetch.run.batch import Batch
 from batchfetch.run.download import Downloader
 from batchfetch.run.intake import Intake, Row
+from batchfetch.run.release import ReleasingWriter
 from batchfetch.run.summary import Summary
 from batchfetch.scheduling import LocalPace, Pace, RetryPolicy
 from batchfetch.service import (
@@ -188,12 +189,9 @@ async def _open_recorder(
             inline=files.run if settings.durability is Durability.FULL else files.inline,
         )
     )
-
-    async def write(outcomes: Sequence[Outcome]) -> None:
-        await report.write(outcomes)
-        await storage.release([outcome.path for outcome in outcomes if outcome.path is not None])
-
-    return Recorder(write, tell=_settled(tell))
+    writer = ReleasingWriter(report, storage, settings.durability)
+    stack.push_async_callback(writer.close)
+    return Recorder(writer.write, tell=_settled(tell))
 
 
 async def _open_intake(

@@ -64,7 +64,8 @@ class Storage(Protocol):
 
     def is_claimed(self, name: str) -> bool:
         """
-        Whether a run died between `commit` and `release` of the file *name*.  At once.
+        Whether the file *name* was committed for an owner and not released, perhaps by a run that
+        died.  At once.
         """
         ...
 

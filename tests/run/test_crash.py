@@ -29,13 +29,16 @@ from command import (
     wait_until,
 )
 from origin import Origin, serving
-from replies import large
+from replies import large, png_of
 
 KILLS = int(os.environ.get("BATCHFETCH_TEST_KILLS", "40"))
 STEP = 1 if KILLS >= 1000 else 7
 KILLED = -signal.SIGKILL
 TASKS = [f"task{number}" for number in range(6)]
 PADDING = 3_000
+# What the images are called by a manifest that names them, and where that is by their tasks' ids.
+NAMED = {task_id: f"night/page {number}" for number, task_id in enumerate(TASKS)}
+UNNAMED = {task_id: task_id for task_id in TASKS}
 IMAGES = expected_images(TASKS, PADDING)
 
 POINTS = [
@@ -56,13 +59,20 @@ class Runs:
     One output, one origin, and the command that is run on them until it is through.
     """
 
-    def __init__(self, driver, origin, folder) -> None:
+    def __init__(self, driver, origin, folder, names=UNNAMED) -> None:
         self.driver = driver
         self.origin = origin
+        self.names = names
+        self.images = {name: IMAGES[task_id] for task_id, name in names.items()}
+        self.tasks = {name: task_id for task_id, name in names.items()}
         self.out = folder / "out"
         self.report = self.out / "report.jsonl"
+        manifest = folder / "manifest.csv"
+        manifest.write_text("\n".join(["id,name", *(f"{i},{n}" for i, n in names.items()), ""]))
+        if names is UNNAMED:
+            manifest = manifest_of(folder, TASKS)
         self.argv = [
-            *("fetch", str(manifest_of(folder, TASKS)), "-o", str(self.out)),
+            *("fetch", str(manifest), "-o", str(self.out)),
             *("--base-url", origin.base_url, "--concurrency", "3"),
         ]
 
@@ -90,18 +100,19 @@ class Runs:
         Say what must hold at any moment; return the tasks that are settled.
         """
         images = images_in(self.out)
-        assert images == {task_id: IMAGES[task_id] for task_id in images}
+        assert images == {name: self.images[name] for name in images}
         text = self.report.read_text() if self.report.exists() else ""
         whole = [json.loads(line) for line in text.splitlines(keepends=True) if line[-1] == "\n"]
         assert {line["outcome"] for line in whole} <= {"Completed"}
-        assert {line["task_id"] for line in whole} <= set(images)
-        return set(images)
+        settled = {self.tasks[name] for name in images}
+        assert {line["task_id"] for line in whole} <= settled
+        return settled
 
     def check_end(self):
         """
         Say what must hold once a run came to its end.
         """
-        assert images_in(self.out) == IMAGES
+        assert images_in(self.out) == self.images
         assert parts_in(self.out) == []
         assert sorted(line["task_id"] for line in read_report(self.report)) == TASKS
 
@@ -148,14 +159,20 @@ def origin():
         yield origin
 
 
+BOTH = pytest.mark.parametrize(
+    "names", [pytest.param(UNNAMED, id="ids"), pytest.param(NAMED, id="names")]
+)
+
+
 @pytest.fixture
-def runs(driver, origin, tmp_path):
+def runs(driver, origin, tmp_path, names):
     """
     A fresh output.
     """
-    return Runs(driver, origin, tmp_path)
+    return Runs(driver, origin, tmp_path, names)
 
 
+@BOTH
 @pytest.mark.parametrize(("text", "passage"), POINTS)
 def test_killed_at_a_chosen_point(runs, text, passage):
     """
@@ -166,14 +183,15 @@ def test_killed_at_a_chosen_point(runs, text, passage):
 
 @pytest.mark.slow
 @pytest.mark.timeout(120 + KILLS)
-def test_killed_before_any_line_that_writes(driver, origin, tmp_path):
+@BOTH
+def test_killed_before_any_line_that_writes(driver, origin, tmp_path, names):
     """
     There is no line of the modules that write before which a death does harm.
     """
     for number in itertools.count(1, STEP):
         folder = tmp_path / str(number)
         folder.mkdir()
-        if Runs(driver, origin, folder).kill_and_resume(before_line=number) != KILLED:
+        if Runs(driver, origin, folder, names).kill_and_resume(before_line=number) != KILLED:
             break
     else:
         pytest.fail("the run never came to its end")
@@ -182,14 +200,15 @@ def test_killed_before_any_line_that_writes(driver, origin, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(120 + KILLS)
-def test_killed_at_random(driver, origin, tmp_path):
+@BOTH
+def test_killed_at_random(driver, origin, tmp_path, names):
     """
     Killed at moments nobody chose, as often as asked for, the outcome is the same.
     """
     started = time.monotonic()
     calm = tmp_path / "calm"
     calm.mkdir()
-    assert Runs(driver, origin, calm).run() == 0
+    assert Runs(driver, origin, calm, names).run() == 0
     lasted = time.monotonic() - started
     chance = random.Random(7)
     killed = 0
@@ -197,7 +216,8 @@ def test_killed_at_random(driver, origin, tmp_path):
         folder = tmp_path / str(number)
         folder.mkdir()
         seconds = chance.uniform(0, lasted)
-        killed += Runs(driver, origin, folder).kill_and_resume(seconds=seconds) == KILLED
+        how = Runs(driver, origin, folder, names).kill_and_resume(seconds=seconds)
+        killed += how == KILLED
     assert killed > KILLS / 2
 
 
@@ -217,6 +237,7 @@ def test_killed_process_of_the_real_command(origin, tmp_path):
     runs.check_end()
 
 
+@BOTH
 def test_killed_again_and_again_on_one_output(runs):
     """
     A run that is killed whenever it has done a little comes to its end all the same.
@@ -231,6 +252,7 @@ def test_killed_again_and_again_on_one_output(runs):
     runs.check_end()
 
 
+@pytest.mark.parametrize("names", [UNNAMED], ids=["ids"])
 def test_torn_last_line_loses_nothing(runs):
     """
     A report that a power cut left without its end is repaired; the image it was about is adopted.
@@ -245,3 +267,57 @@ def test_torn_last_line_loses_nothing(runs):
         lines = read_report(runs.report)
         assert {line["task_id"] for line in lines} == set(TASKS)
         assert images_in(runs.out) == IMAGES
+
+
+@pytest.mark.parametrize("names", [NAMED], ids=["names"])
+@pytest.mark.parametrize("cut", [1, 30, 200])
+def test_line_torn_by_a_power_cut_loses_no_named_image(runs, cut):
+    """
+    Until the report is synced, an image's claim outlives its line: the image is adopted.
+    """
+    assert runs.run(after="map(encode, outcomes)", passage=4) == KILLED
+    text = runs.report.read_bytes()
+    whole = len(read_report(runs.report))
+    runs.report.write_bytes(text[:-cut])
+    runs.wait_for_stragglers()
+    settled = runs.check_after_kill()
+    assert len(settled) >= whole
+    runs.origin.forget()
+    assert runs.run() == 0
+    assert {task for task in TASKS if runs.origin.calls_of(task)} == set(TASKS) - settled
+    runs.check_end()
+
+
+@pytest.mark.parametrize("names", [NAMED], ids=["names"])
+@pytest.mark.parametrize("passage", [1, 3, 6])
+@pytest.mark.parametrize("text", ["os.replace(", "os.close(os.open(claim", "map(encode, outcomes)"])
+def test_killed_while_one_image_takes_the_place_of_another(runs, tmp_path, text, passage):
+    """
+    Killed while it replaces images, a run leaves each under the name of the one or the other task,
+    and no run takes one for the other's.
+    """
+    assert runs.run() == 0
+    others = {f"other{number}": name for number, name in enumerate(NAMED.values())}
+    images = {name: png_of(task_id, PADDING) for task_id, name in others.items()}
+    manifest = tmp_path / "others.csv"
+    manifest.write_text("\n".join(["id,name", *(f"{i},{n}" for i, n in others.items()), ""]))
+    mine, theirs = runs.argv, [str(manifest) if "manifest" in w else w for w in runs.argv]
+    runs.argv = theirs
+    assert runs.run("--replace", after=text, passage=passage) == KILLED
+    runs.wait_for_stragglers()
+    there = images_in(runs.out)
+    replaced = {name for name, image in there.items() if image == images[name]}
+    assert there == {n: images[n] if n in replaced else runs.images[n] for n in there}
+    runs.argv = mine
+    runs.origin.forget()
+    # The first night's tasks keep what is theirs, and take nothing else.
+    assert runs.run() == (3 if replaced else 0)
+    assert images_in(runs.out) == there
+    assert runs.origin.calls == []
+    # The second night's take the rest, and ask for that only.
+    runs.argv = theirs
+    assert runs.run("--replace") == 0
+    assert images_in(runs.out) == images
+    asked = {call.task_id for call in runs.origin.calls}
+    assert asked == {task for task, name in others.items() if name not in replaced}
+    assert parts_in(runs.out) == []

@@ -60,8 +60,8 @@ class MemoryStorage:
         self.owners[name] = owner
         return MemoryTarget(self, name)
 
-    def is_claimed(self, name):  # noqa: ARG002 - the interface's
-        return False
+    def is_claimed(self, name):
+        return self.owners.get(name) is not None and name not in self.released
 
     async def is_owned_by(self, name, owner):
         return self.owners[name] == owner if name in self.owners else None
@@ -209,7 +209,7 @@ async def test_another_storage(settings):
     images = {f"{task_id}.png": png_of(task_id) for task_id in ids(20) if task_id != "t2"}
     assert memory.files == {**images, "named/y.png": png_of("y")}
     assert {name: owner for name, owner in memory.owners.items() if owner} == {"named/y.png": "y"}
-    assert sorted(memory.released) == sorted(memory.files)
+    assert memory.released == ["named/y.png"]
     assert outcomes["t0"].calls == 0
     assert outcomes["t1"].calls == 1
     assert (outcomes["x"].status, outcomes["x"].reason) == (OutcomeStatus.INVALID, "bad_name")

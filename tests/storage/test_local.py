@@ -8,6 +8,7 @@ import errno
 import os
 import re
 import resource
+import shutil
 import stat
 import subprocess
 import sys
@@ -29,7 +30,7 @@ from batchfetch.errors import (
 from batchfetch.models import Image
 from batchfetch.settings import Durability
 from batchfetch.storage import FileExecutor, open_storage
-from batchfetch.storage.claims import Claims
+from batchfetch.storage.claims import Claims, digest
 from batchfetch.storage.files import Files
 from batchfetch.storage.folder import Folder
 from batchfetch.storage.part import PART_NAME
@@ -472,8 +473,6 @@ async def test_one_run_at_a_time(root):
 HOLD = """
 import sys
 from pathlib import Path
-from batchfetch.storage.claims import Claims
-from batchfetch.storage.files import Files
 from batchfetch.storage.folder import Folder
 folder = Folder(Path(sys.argv[1]))
 folder.lock()
@@ -521,6 +520,136 @@ async def test_parts_of_a_dead_run_are_swept(root, caplog):
     assert sorted(files_in(root)) == sorted(kept)
     assert len(files_in(outside)) == 1
     assert "removed 2 unfinished files" in caplog.text
+
+
+async def test_output_of_other_runs_is_left_alone(root, caplog):
+    """
+    A folder below with a lock of its own belongs to other runs, with all that is in it.
+    """
+    kept = [
+        "ward7/.image.png.01234567.part",
+        "ward7/folder/.batchfetch.01234567.part",
+    ]
+    for filename in (*kept, "ward7/.batchfetch.lock", "ward8/.batchfetch.01234567.part"):
+        (root / filename).parent.mkdir(parents=True, exist_ok=True)
+        (root / filename).write_bytes(b"")
+    with caplog.at_level("INFO"):
+        async with local_storage(root, Durability.NONE):
+            pass
+    assert sorted(files_in(root)) == sorted(kept)
+    assert "removed 1 unfinished files" in caplog.text
+
+
+async def test_folders_deeper_than_files_may_be_open(root):
+    """
+    What is so deep that no image of ours could be there is not looked at, and stops nothing.
+    """
+    root.mkdir()
+    at = os.open(root, os.O_RDONLY)
+    for _ in range(1300):
+        os.mkdir("d", dir_fd=at)
+        inner = os.open("d", os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = inner
+    os.close(at)
+    deepest = "/".join(["d"] * 500)
+    part = f"{deepest}/.batchfetch.01234567.part"
+    (root / part).write_bytes(b"")
+    async with local_storage(root, Durability.NONE):
+        assert not (root / part).exists()
+
+
+def claim(number, name, owner):
+    """
+    Return the name of a claim.
+    """
+    return f".batchfetch.{number}.{digest(name)}{digest(owner)}.part"
+
+
+async def test_claims_of_a_dead_run(root, caplog):
+    """
+    A claim holds from when its part has become the file, and goes when it is released.
+    """
+    void, holds = claim("00000001", "b.png", "b"), claim("00000002", "c.png", "Ä")
+    for filename in (void, ".batchfetch.00000001.part", "b.png", f"d/{holds}", "d/c.png"):
+        (root / filename).parent.mkdir(parents=True, exist_ok=True)
+        (root / filename).write_bytes(b"")
+    with caplog.at_level("INFO"):
+        async with local_storage(root, Durability.NONE) as storage:
+            assert not storage.is_claimed("b.png")
+            assert await storage.is_owned_by("b.png", "b") is None
+            assert storage.is_claimed("d/c.png")
+            assert not storage.is_claimed("c.png")
+            assert await storage.is_owned_by("d/c.png", "Ä") is True
+            assert await storage.is_owned_by("d/c.png", "ä") is False
+            assert sorted(files_in(root)) == ["b.png", f"d/{holds}", "d/c.png"]
+            await storage.release(["b.png", "d/c.png", "none.png"])
+            assert not storage.is_claimed("d/c.png")
+    assert sorted(files_in(root)) == ["b.png", "d/c.png"]
+    assert "removed 1 unfinished files" in caplog.text
+
+
+async def test_looking_touches_nothing(root):
+    """
+    A storage that is not to be made knows what a dead run left, and leaves it.
+    """
+    root.mkdir()
+    left = sorted(["a.png", claim("00000002", "a.png", "a"), ".batchfetch.00000001.part"])
+    for filename in left:
+        (root / filename).write_bytes(b"")
+    with FileExecutor() as files:
+        async with open_storage(root, Durability.NONE, files, make=False) as storage:
+            assert await storage.is_owned_by("a.png", "a") is True
+    assert [name for name in sorted(files_in(root)) if "lock" not in name] == left
+
+
+@pytest.mark.parametrize("pieces", [[b"small"], [BUFFERFUL, b"more"]])
+async def test_claim_from_commit_to_release(root, storage, pieces):
+    """
+    A file with an owner is claimed until that is written elsewhere; an older claim gives way.
+    """
+
+    async def put(owner):
+        target = storage.open("d/image.png", owner=owner)
+        await target.write(pieces)
+        await target.commit()
+
+    await put("a")
+    await put("b")
+    (marker,) = [path.name for path in (root / "d").iterdir() if path.name != "image.png"]
+    assert marker[len(".batchfetch.00000000.") :] == claim("", "image.png", "b")[13:]
+    assert await storage.is_owned_by("d/image.png", "b") is True
+    await storage.release(["d/image.png"])
+    assert files_in(root) == {"d/image.png": b"".join(pieces)}
+    await put(None)
+    assert not storage.is_claimed("d/image.png")
+
+
+@pytest.mark.parametrize("pieces", [[b"small"], [BUFFERFUL, b"more"]])
+async def test_claim_of_a_file_that_cannot_be_there(root, storage, pieces):
+    """
+    If the last step fails, neither part nor claim is left.
+    """
+    (root / "image.png").mkdir()
+    target = storage.open("image.png", owner="a")
+    await target.write(pieces)
+    with pytest.raises(UnsafeNameError, match="Is a directory"):
+        await target.commit()
+    await target.abort()
+    assert files_in(root) == {}
+    assert not storage.is_claimed("image.png")
+
+
+async def test_claim_in_a_folder_that_is_gone(root, storage):
+    """
+    To release a file whose folder was removed does no harm.
+    """
+    target = storage.open("d/image.png", owner="a")
+    await target.write([b"x"])
+    await target.commit()
+    shutil.rmtree(root / "d")
+    await storage.release(["d/image.png"])
+    assert not storage.is_claimed("d/image.png")
 
 
 async def test_second_run_sweeps_nothing(root, storage):

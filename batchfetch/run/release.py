@@ -1,0 +1,55 @@
+"""
+Release the claims on images once their lines in the report will outlive a power cut.
+"""
+
+from collections.abc import Sequence
+
+from anyio import CancelScope
+
+from batchfetch.models import Outcome
+from batchfetch.report import ReportWriter
+from batchfetch.settings import Durability
+from batchfetch.storage import Storage
+
+# Claims that wait for one sync of the report.
+_MOST = 256
+
+
+class ReleasingWriter:
+    """
+    Writes outcomes to *report* and releases the claims on their images in *storage*.
+
+    A line that a power cut takes would leave an image that belongs to no task, if its claim were
+    gone already.  So claims wait until the report is synced: every few hundred, and at `close`.
+    """
+
+    def __init__(self, report: ReportWriter, storage: Storage, durability: Durability) -> None:
+        self._report = report
+        self._storage = storage
+        self._durability = durability
+        self._claimed: list[str] = []
+
+    async def write(self, outcomes: Sequence[Outcome]) -> None:
+        """
+        Append a line for each of *outcomes*.  Raises `ReportError`.
+        """
+        await self._report.write(outcomes)
+        is_claimed = self._storage.is_claimed
+        self._claimed += [o.path for o in outcomes if o.path is not None and is_claimed(o.path)]
+        if len(self._claimed) >= _MOST or self._durability is not Durability.FILE:
+            await self._release()
+
+    async def close(self) -> None:
+        """
+        Release what is left.  Raises `ReportError`.
+        """
+        with CancelScope(shield=True):
+            await self._release()
+
+    async def _release(self) -> None:
+        if not self._claimed:
+            return
+        if self._durability is Durability.FILE:
+            await self._report.sync()
+        claimed, self._claimed = self._claimed, []
+        await self._storage.release(claimed)
