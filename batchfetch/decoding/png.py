@@ -1,12 +1,13 @@
 """
-Validate a PNG stream: signature, header, chunk order and CRCs.
+Validate a PNG stream: signature, chunks and their CRCs.
 
-Source: PNG Specification (Third Edition), sections 5.2 to 5.6, 7.1 and 11.2.
+Source: PNG Specification (Third Edition), sections 5.2, 5.3 and 5.5.
 """
 
 import struct
 from collections.abc import Callable
 
+from batchfetch.decoding.chunks import HEADER_SIZE, MAX_NUMBER, ChunkRules
 from batchfetch.errors import CorruptPngError, NotPngError
 
 try:  # Optional: faster, and it releases the GIL only briefly per chunk.
@@ -15,13 +16,12 @@ except ImportError:
     from zlib import crc32
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_MAX_NUMBER = 2**31 - 1  # Limit of every integer in a PNG: section 7.1.
 
 _HEADER = struct.Struct(">I4s")
 _CRC = struct.Struct(">I")
-_IHDR = struct.Struct(">II5x")
 _CRC_OF_IHDR = crc32(b"IHDR")
-_START = SIGNATURE + _HEADER.pack(_IHDR.size, b"IHDR")
+_CRC_OF_IDAT = crc32(b"IDAT")
+_START = SIGNATURE + _HEADER.pack(HEADER_SIZE, b"IHDR")
 
 _Reader = Callable[["PngChecker", memoryview, int], int]
 
@@ -30,8 +30,10 @@ class PngChecker:
     """
     Validates a PNG, fed in pieces of any size, without decoding its pixels.
 
-    A PNG is valid if it has the signature, IHDR as the first chunk with dimensions above zero,
-    consecutive IDAT chunks, an empty IEND as the last chunk with no data after it, and the correct
+    A PNG is valid if it has the signature; IHDR as the first chunk, with values that the standard
+    allows together; PLTE before the image data where the colour type needs one, and none where it
+    must not have one; consecutive IDAT chunks, whose data begins with the header of a zlib stream;
+    an empty IEND as the last chunk, with nothing after it; no other critical chunk; and the correct
     CRC in every chunk.
     """
 
@@ -44,7 +46,7 @@ class PngChecker:
         self._crc = 0
         self._type = b""
         self._chunks = 0
-        self._has_data = False
+        self._rules = ChunkRules()
 
     def feed(self, data: bytes | memoryview) -> None:
         """
@@ -73,7 +75,7 @@ class PngChecker:
 
     def _read_signature(self, view: memoryview, pos: int) -> int:
         if view[pos : pos + len(_START)] == _START:  # Fast path: every valid PNG starts like this.
-            self._chunks, self._type = 1, b"IHDR"
+            self._enter(b"IHDR", HEADER_SIZE)
             return self._read_ihdr(view, pos + len(_START))
         end = pos + len(SIGNATURE)
         if end > len(view):
@@ -90,39 +92,36 @@ class PngChecker:
         self._enter(kind, length)
         if kind == b"IHDR":
             return self._read_ihdr(view, data)
+        if kind == b"IDAT":
+            self._crc, self._left = _CRC_OF_IDAT, length
+            return self._read_image_data(view, data)
         self._crc, self._left = 0, len(kind) + length
         return self._read_covered(view, data - len(kind))
 
     def _enter(self, kind: bytes, length: int) -> None:
-        if not kind.isalpha() or length > _MAX_NUMBER:
+        if not kind.isalpha() or length > MAX_NUMBER:
             raise CorruptPngError(f"the data after {self._where()} in the PNG is not a chunk")
-        if (kind == b"IHDR") != (self._chunks == 0):
-            raise CorruptPngError("the PNG's first chunk must be IHDR, and no other chunk may be")
-        if kind == b"IDAT":
-            if self._has_data and self._type != b"IDAT":
-                raise CorruptPngError("the PNG's IDAT chunks are not consecutive")
-            self._has_data = True
-        elif kind == b"IEND":
-            if length or not self._has_data:
-                raise CorruptPngError(
-                    "the PNG's IEND chunk is not empty, or no IDAT came before it"
-                )
-        elif kind == b"IHDR" and length != _IHDR.size:
-            raise CorruptPngError(f"the PNG's IHDR chunk has {length} bytes, not {_IHDR.size}")
+        self._rules.enter(kind, length)
         self._chunks += 1
         self._type = kind
 
     def _read_ihdr(self, view: memoryview, pos: int) -> int:
-        end = pos + _IHDR.size
-        if end > len(view):
+        crc = pos + HEADER_SIZE
+        if crc + _CRC.size > len(view):
             return self._wait(PngChecker._read_ihdr, view, pos)
-        width, height = _IHDR.unpack_from(view, pos)
-        if not width or not height:
-            raise CorruptPngError(f"the PNG's IHDR chunk gives {width} x {height}: no pixels")
-        if width > _MAX_NUMBER or height > _MAX_NUMBER:
-            raise CorruptPngError(f"the PNG's IHDR chunk gives {width} x {height}: too large")
-        self._crc = crc32(view[pos:end], _CRC_OF_IHDR)
-        return self._read_crc(view, end)
+        # The CRC is checked first: damage on the way is not reported as an odd image.
+        self._crc = crc32(view[pos:crc], _CRC_OF_IHDR)
+        end = self._read_crc(view, crc)
+        self._rules.read_header(view[pos:crc])
+        return end
+
+    def _read_image_data(self, view: memoryview, pos: int) -> int:
+        if missing := self._rules.zlib_bytes_missing:
+            end = pos + min(missing, self._left)
+            if end > len(view):
+                return self._wait(PngChecker._read_image_data, view, pos)
+            self._rules.read_zlib_header(view[pos:end])
+        return self._read_covered(view, pos)
 
     def _read_covered(self, view: memoryview, pos: int) -> int:
         end = pos + self._left

@@ -96,7 +96,7 @@ def large_body(mebibytes):
     Generate a completed task's answer with an image of *mebibytes*, in network-sized pieces.
     """
     # The lengths of both are multiples of three, so that their base64 can be joined.
-    start = SIGNATURE + ihdr()
+    start = SIGNATURE + ihdr() + chunk(b"IDAT", b"\x78\x01\0")
     block = chunk(b"IDAT", bytes(3 * 2**16 - 12))
     yield b'{"taskStatus":"Completed","results":[{"data":"' + base64.b64encode(start)
     yield from itertools.repeat(base64.b64encode(block), mebibytes * MIB // len(block) + 1)

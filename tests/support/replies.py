@@ -238,7 +238,7 @@ def endless_image() -> Reply:
     Return a reply with a PNG whose first IDAT chunk never ends.
     """
     begin = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", struct.pack(">IIBBBBB", 9, 9, 8, 0, 0, 0, 0))
-    begin += struct.pack(">I", 2**31 - 1) + b"IDAT"
+    begin += struct.pack(">I", 2**31 - 1) + b"IDAT" + b"\x78\x01"
     begin += b"\0" * (-len(begin) % 3)
     start = result(None, data="@").split(b"@")[0] + base64.b64encode(begin)
     return endless(start, b"A" * 65_536)
