@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
+from batchfetch.decoding.surrogates import replace_lone_surrogates
 from batchfetch.errors import MalformedBodyError
 from batchfetch.models import Answer, TaskStatus
 from batchfetch.text import sanitize
@@ -103,12 +104,12 @@ class Envelope(BaseModel):
 
 def parse_envelope(text: bytes) -> Envelope:
     """
-    Parse *text*, a complete JSON document.
+    Parse *text*, a complete JSON document; half a surrogate pair in it becomes U+FFFD.
 
     Raises `MalformedBodyError` if it is not valid JSON or not of the documented form.
     """
     try:
-        return Envelope.model_validate_json(text)
+        return Envelope.model_validate_json(replace_lone_surrogates(text))
     except ValidationError as exc:
         error = exc.errors(include_url=False, include_context=False, include_input=False)[0]
         field = ".".join(str(step) for step in error["loc"])

@@ -4,6 +4,11 @@ Incremental JSON scanner that separates the image's base64 text from the rest of
 The scanner tracks only where strings begin and end, and the path of keys and indexes to each value.
 It does not validate the grammar.  The body without the image's text is a small JSON document, the
 *envelope*; parsing the envelope validates the grammar of the whole body.
+
+Together they accept what Python's `json.loads` accepts, and find the same values, except that they
+refuse: a body that is not an object or not UTF-8 (RFC 8259, section 8.1; half a surrogate pair in
+UTF-8 is neither), more than `MAX_DEPTH` levels, more than `MAX_ENVELOPE` bytes besides the image,
+and a key on the path to the image that occurs twice.
 """
 
 import re
@@ -11,6 +16,7 @@ from collections.abc import Callable
 
 from pydantic_core import from_json
 
+from batchfetch.decoding.surrogates import replace_lone_surrogates
 from batchfetch.errors import (
     MalformedBase64Error,
     MalformedBodyError,
@@ -239,6 +245,6 @@ def _unescape(text: bytes) -> bytes:
 
 def _unescape_key(key: bytes) -> bytes:
     try:
-        return str(from_json(b'"%b"' % key)).encode()
+        return str(from_json(b'"%b"' % replace_lone_surrogates(key))).encode()
     except ValueError as exc:
         raise MalformedBodyError("the JSON has a key with an invalid escape sequence") from exc

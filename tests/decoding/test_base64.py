@@ -3,18 +3,15 @@ Tests of `decoding.base64`, the strict incremental decoder.
 """
 
 import base64
-import re
 
 import pytest
 from bodies import cut, cuts, splits
 from hypothesis import given
 from hypothesis import strategies as st
+from readings import GRAMMAR
 
 from batchfetch.decoding.base64 import Base64Decoder
 from batchfetch.errors import MalformedBase64Error
-
-# The standard library is not strict enough as a reference: it accepts "QUJD=".
-GRAMMAR = re.compile(rb"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 
 TEXTS = [b"", b"QUJD", b"QUI=", b"QQ==", b"+/+/QUJD", base64.b64encode(bytes(range(100)))]
 
