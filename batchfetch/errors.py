@@ -83,6 +83,9 @@ class ReportError(StorageError):
     The report cannot be read or written; the batch stops so that no outcome goes unrecorded.
     """
 
+    written: int = 0
+    """Of the outcomes that a failed write was given, how many are in the report all the same."""
+
 
 class JobError(BatchFetchError):
     """

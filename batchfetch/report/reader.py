@@ -127,11 +127,17 @@ class LastLines:
         """
         Return what the last line about *task_id* says; None if there is none.
         """
-        start = self._starts.get(hash(task_id.casefold()))
+        start = self.start_of(task_id)
         if start is None:
             return None
         with _errors(self._path), self._path.open("rb") as file:
             return _outcome_at(file, start)
+
+    def start_of(self, task_id: str) -> int | None:
+        """
+        Return the byte at which the last line about *task_id* begins; None if there is none.
+        """
+        return self._starts.get(hash(task_id.casefold()))
 
     def __iter__(self) -> Iterator[Outcome]:
         """
@@ -160,12 +166,19 @@ def read_report(path: str | Path) -> Iterator[Outcome]:
     return iter(LastLines(report))
 
 
+def outcome_from(line: bytes) -> Outcome | None:
+    """
+    Return all that *line* says; None if it was edited by hand, beyond what a later run needs.
+    """
+    try:
+        return Outcome.model_validate_json(line.strip(AROUND))
+    except ValidationError:
+        return None
+
+
 def _outcome_at(file: BinaryIO, start: int) -> Outcome | None:
     file.seek(start)
-    try:
-        return Outcome.model_validate_json(file.readline(MAX_LINE).strip(AROUND))
-    except ValidationError:  # Edited by hand, beyond what a later run needs.
-        return None
+    return outcome_from(file.readline(MAX_LINE))
 
 
 @contextmanager

@@ -6,7 +6,9 @@ import os
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
 
@@ -18,9 +20,12 @@ from batchfetch.errors import OutputLockedError, ReportError
 from batchfetch.locks import lock, sync_folder
 from batchfetch.models import Outcome
 from batchfetch.report.lines import encode
-from batchfetch.report.reader import require_report
+from batchfetch.report.reader import outcome_from, require_report
 from batchfetch.report.repair import repair
 from batchfetch.settings import Durability
+
+# Bytes read at once: most lines are shorter.
+_BLOCK = 2**12
 
 Inline = Callable[[Callable[[], None]], Awaitable[None]]
 """Runs a little blocking work without delaying the event loop, to its end even if cancelled."""
@@ -51,19 +56,37 @@ class ReportWriter:
         self._is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
         self._syncs = durability is Durability.FULL
         self._inline = inline
+        # The beginning of a line that stands at the report's end and could not be cut off.
+        self._torn = b""
 
-    async def write(self, outcomes: Sequence[Outcome]) -> None:
+    async def write(self, outcomes: Sequence[Outcome]) -> Sequence[int]:
         """
         Append a line for each of *outcomes*, in one go; they are with the system on return.
 
-        Raises `ReportError`; what then is in the report is whole lines, as far as the disk allows.
+        Returns the byte at which each line begins, for `read`; nothing if the report is a pipe or a
+        device.
+
+        Raises `ReportError`, whose `written` says how many of *outcomes* are in the report all the
+        same.  The next write has to begin with the first that is not: where the beginning of its
+        line cannot be cut off, only the rest is written.
         """
-        data = b"".join(map(encode, outcomes))
-        with _mapped(self._path, "written"):
-            if self._is_regular:
-                await self._inline(partial(_append, self._file.fileno(), data, sync=self._syncs))
-            else:
-                await self._pass_on(data)
+        lines = list(map(encode, outcomes))
+        append = _Append(b"".join(lines), len(self._torn))
+        file = self._file.fileno()
+        try:
+            with _mapped(self._path, "written"):
+                if self._is_regular:
+                    await self._inline(partial(append.to_file, file, sync=self._syncs))
+                else:
+                    await append.to_pipe(self._file)
+        except ReportError as exc:
+            exc.written, self._torn = append.whole_lines, append.torn
+            raise
+        self._torn = b""
+        if not self._is_regular:
+            return ()
+        starts = accumulate(map(len, lines[:-1]), initial=append.end - len(append.data))
+        return list(starts)
 
     async def sync(self) -> None:
         """
@@ -73,27 +96,82 @@ class ReportWriter:
             with _mapped(self._path, "synced"), CancelScope(shield=True):
                 await to_thread.run_sync(os.fsync, self._file.fileno())
 
-    async def _pass_on(self, data: bytes) -> None:
+    async def read(self, starts: Sequence[int]) -> list[Outcome]:
+        """
+        Return the outcomes whose lines begin at *starts*.
+
+        Raises `ReportError` if the report cannot be read, or was changed by another program.
+        """
+        with _mapped(self._path, "read"):
+            return await to_thread.run_sync(self._read, starts)
+
+    def _read(self, starts: Sequence[int]) -> list[Outcome]:
+        file = self._file.fileno()
+        outcomes = [outcome_from(_line_at(file, start)) for start in starts]
+        found = [outcome for outcome in outcomes if outcome is not None]
+        if len(found) < len(outcomes):
+            raise ReportError(
+                f"the report {self._path} was changed by another program during the run; "
+                "what the run wrote there cannot be read back"
+            )
+        return found
+
+
+@dataclass(slots=True)
+class _Append:
+    """
+    One write to the report: *data*, of which the first *written* bytes are there.
+    """
+
+    data: bytes
+    written: int
+    end: int = 0
+    """The size of the report after it."""
+
+    @property
+    def whole_lines(self) -> int:
+        return self.data.count(b"\n", 0, self.written)
+
+    @property
+    def torn(self) -> bytes:
+        """
+        The beginning of the line in which the write broke off.
+        """
+        return self.data[self.data.rfind(b"\n", 0, self.written) + 1 : self.written]
+
+    def to_file(self, file: int, *, sync: bool) -> None:
+        rest = memoryview(self.data)
+        try:
+            while self.written < len(rest):
+                self.written += os.write(file, rest[self.written :])
+            # What was written stays if this fails: to write it again would be to write it twice.
+            if sync:
+                os.fsync(file)
+        except OSError:
+            if torn := len(self.torn):
+                with suppress(OSError):  # An append-only file, for instance.
+                    os.ftruncate(file, os.fstat(file).st_size - torn)
+                    self.written -= torn
+            raise
+        self.end = os.fstat(file).st_size
+
+    async def to_pipe(self, file: _AsyncFile) -> None:
         # The reader of a pipe may take hours, and a thread that writes cannot be interrupted.
-        rest = memoryview(data)
+        rest = memoryview(self.data)
         with CancelScope(shield=True):
-            while rest:
-                rest = rest[await self._file.write(rest) :]
+            while self.written < len(rest):
+                self.written += await file.write(rest[self.written :])
 
 
-def _append(file: int, data: bytes, *, sync: bool) -> None:
-    written = 0
-    try:
-        while written < len(data):
-            written += os.write(file, memoryview(data)[written:])
-    except OSError:
-        if torn := written - (data.rfind(b"\n", 0, written) + 1):
-            # Best effort: if it fails, the next run finds a torn line and repairs it.
-            with suppress(OSError):
-                os.ftruncate(file, os.fstat(file).st_size - torn)
-        raise
-    if sync:
-        os.fsync(file)
+def _line_at(file: int, start: int) -> bytes:
+    line = b""
+    size = _BLOCK
+    while piece := os.pread(file, size, start + len(line)):
+        line += piece
+        if (end := line.find(b"\n")) >= 0:
+            return line[:end]
+        size *= 2
+    return line
 
 
 @asynccontextmanager

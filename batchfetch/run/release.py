@@ -29,15 +29,16 @@ class ReleasingWriter:
         self._durability = durability
         self._claimed: list[str] = []
 
-    async def write(self, outcomes: Sequence[Outcome]) -> None:
+    async def write(self, outcomes: Sequence[Outcome]) -> Sequence[int]:
         """
-        Append a line for each of *outcomes*.  Raises `ReportError`.
+        See `ReportWriter.write`.
         """
-        await self._report.write(outcomes)
+        starts = await self._report.write(outcomes)
         is_claimed = self._storage.is_claimed
         self._claimed += [o.path for o in outcomes if o.path is not None and is_claimed(o.path)]
         if len(self._claimed) >= _MOST or self._durability is not Durability.FILE:
             await self._release()
+        return starts
 
     async def close(self) -> None:
         """

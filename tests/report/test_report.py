@@ -2,19 +2,26 @@
 The report: written in whole lines, and read back whatever happened to it.
 """
 
+import fcntl
 import json
 import logging
 import os
+import resource
+import signal
 import stat
+import struct
 import subprocess
-import sys
+import termios
 import tracemalloc
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from itertools import accumulate
 from pathlib import Path
 
 import anyio
 import pytest
-from command import environment
+from anyio import to_thread
+from command import wait_until
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -239,48 +246,141 @@ async def test_a_full_disk_is_told():
             await report.write([outcome("a")])
 
 
-FULL = """
-import resource, signal, sys
-from pathlib import Path
-import anyio
-from batchfetch.errors import ReportError
-from batchfetch.models import Outcome
-from batchfetch.report import open_report
-from batchfetch.settings import Durability
-
-async def main(path):
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, hard))
-    async with open_report(path, Durability.FILE) as report:
-        await report.write([Outcome(task_id="before", status="Completed")])
-        try:
-            await report.write([Outcome(task_id=str(n), status="Completed") for n in range(99)])
-        except ReportError as exc:
-            print(exc)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-
-anyio.run(main, Path(sys.argv[1]))
-"""
-
-
-def test_a_write_that_broke_off_leaves_whole_lines(tmp_path):
+@contextmanager
+def room_up_to(size):
     """
-    When the room ends in the middle of a batch, the lines that fit stay, and no torn one.
+    No file of this process grows beyond *size* bytes in the block: a disk that is full.
+    """
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    inherited = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, inherited)
+
+
+async def write_with_room_up_to(size, report, outcomes):
+    """
+    Write *outcomes* while the disk is full at *size* bytes, then what that left, with room again.
+    """
+    with room_up_to(size), pytest.raises(ReportError, match="cannot be written: ") as caught:
+        await report.write(outcomes)
+    written = caught.value.written
+    return written, await report.write(outcomes[written:])
+
+
+@pytest.mark.parametrize("durability", Durability)
+async def test_a_write_that_broke_off_is_continued_and_nothing_is_written_twice(
+    tmp_path, durability
+):
+    """
+    Wherever the room ends, the lines that fit stay and no torn one; the rest follows, once each.
+    """
+    given = [outcome(name, messages=(name * 20,)) for name in ("first", "second", "third")]
+    whole = b"".join(map(encode, given))
+    ends = [0, *accumulate(map(len, map(encode, given)))]
+    for size in range(len(whole)):
+        path = tmp_path / "report.jsonl"
+        async with open_report(path, durability) as report:
+            written, starts = await write_with_room_up_to(size, report, given)
+            assert written == sum(end <= size for end in ends[1:])
+            assert list(starts) == ends[written:-1]
+        assert path.read_bytes() == whole
+        path.unlink()
+
+
+@pytest.fixture
+def append_only(tmp_path):
+    """
+    An empty file that can only be appended to.
     """
     path = tmp_path / "report.jsonl"
-    done = subprocess.run(
-        [sys.executable, "-c", FULL, path],
-        capture_output=True,
-        check=True,
-        text=True,
-        env=environment(),
-    )
-    assert done.stdout == f"the report {path} cannot be written: File too large\n"
-    written = ids(path)
-    assert written == ["before", *map(str, range(len(written) - 1))]
-    assert 2 < len(written) < 99
-    assert path.read_bytes().endswith(b"\n")
+    path.touch()
+    try:
+        subprocess.run(["chattr", "+a", path], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this file system, or this user, can make no file append-only")
+    yield path
+    subprocess.run(["chattr", "-a", path], check=True)
+
+
+async def test_a_line_that_cannot_be_cut_off_is_finished(append_only):
+    """
+    In an append-only file what was written of a line stays, and only its rest is written later.
+    """
+    given = [outcome("a"), outcome("b")]
+    whole = b"".join(map(encode, given))
+    size = len(whole) - 9
+    async with open_report(append_only, FILE) as report:
+        with room_up_to(size), pytest.raises(ReportError) as caught:
+            await report.write(given)
+        assert caught.value.written == 1
+        assert append_only.read_bytes() == whole[:size]
+        starts = await report.write(given[1:])
+        assert list(starts) == [len(encode(given[0]))]
+        assert await report.read([0, *starts]) == given
+    assert append_only.read_bytes() == whole
+
+
+async def test_a_torn_line_without_room_for_its_end_is_told(tmp_path):
+    """
+    A last line without its end cannot be mended on a full disk; it stays, and is mended later.
+    """
+    path = tmp_path / "report.jsonl"
+    torn = line_of("a") + line_of("b")[:-1]
+    path.write_bytes(torn)
+    with (
+        room_up_to(len(torn)),
+        pytest.raises(ReportError, match="cannot be opened: File too large"),
+    ):
+        await append(path, "c")
+    assert path.read_bytes() == torn
+    await append(path, "c")
+    assert ids(path) == ["a", "b", "c"]
+
+
+async def test_a_pipe_gets_nothing_twice_though_its_reader_left(tmp_path):
+    """
+    What a pipe has taken counts as written, and the next reader gets the rest, from that byte on.
+    """
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    given = [outcome(str(number), detail="x" * 3000) for number in range(50)]
+    refused = []
+    async with open_report(path, FILE) as report:
+
+        async def write():
+            with pytest.raises(ReportError, match="Broken pipe") as caught:
+                await report.write(given)
+            refused.append(caught.value.written)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(write)
+            # All that a pipe holds, and less than all there is: the rest waits for room.
+            await to_thread.run_sync(wait_until, lambda: unread_bytes(reader) >= 60_000)
+            os.close(reader)
+        received = bytearray()
+        async with anyio.create_task_group() as tasks:
+            reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+            tasks.start_soon(report.write, given[refused[0] :])
+            whole = b"".join(map(encode, given))
+            while len(received) < len(whole):
+                with suppress(BlockingIOError):
+                    received += os.read(reader, 2**16)
+                await anyio.sleep(0.001)
+        os.close(reader)
+    assert 0 < refused[0] < 50
+    assert received == whole
+
+
+def unread_bytes(pipe):
+    """
+    Return how many bytes wait in *pipe*.
+    """
+    return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]
 
 
 async def test_a_pipe_is_written_to_as_it_is(tmp_path):
