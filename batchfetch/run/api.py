@@ -21,7 +21,13 @@ from batchfetch.exception_groups import unwrapped
 from batchfetch.hooks import Hook, Settled, tell_all
 from batchfetch.manifest import Manifest
 from batchfetch.models import Outcome
-from batchfetch.report import LastLines, Ledger, Recorder, load_report, open_report
+from batchfetch.report import (
+    LastLines,
+    Ledger,
+    Recorder,
+    load_report,
+    open_report,
+)
 from batchfetch.run.batch import Batch
 from batchfetch.run.download import Downloader
 from batchfetch.run.intake import Intake, Row
@@ -119,7 +125,9 @@ async def open_batch(  # noqa: PLR0913 - everything can be handed in
     between the tries of a request.  *hooks* are told what goes on.  With *include_settled* tasks
     that earlier runs have settled are handed out, too, as their last line in the report has them.
 
-    Leaving the block early gives up what is in flight; everything decided is in the report.
+    Outcomes are written whether they are read or not; those not read yet wait in the report, see
+    `Batch`.  Leaving the block early gives up what is in flight; everything decided is in the
+    report.
 
     Raises `ManifestError` and `SettingsError` before anything is asked, `OutputLockedError` if
     another run is on, `StorageError` if the output or the report cannot be used.
@@ -145,8 +153,17 @@ async def open_batch(  # noqa: PLR0913 - everything can be handed in
                 open_storage(settings.output, settings.durability, files)
             )
         await stack.enter_async_context(storage.lock())
-        recorder = await _open_recorder(stack, settings, storage, files, tell)
-        intake = await _open_intake(jobs, settings, storage, files, include_settled=include_settled)
+        report = await _open_report(stack, settings, storage, files)
+        earlier = None
+        if include_settled:
+            earlier = await to_thread.run_sync(LastLines, settings.report_path)
+        recorder = Recorder(
+            report.write,
+            read=report.read,
+            locate=None if earlier is None else earlier.start_of,
+            tell=_settled(tell),
+        )
+        intake = await _open_intake(jobs, settings, storage, files, earlier)
         batch = Batch(
             intake,
             recorder,
@@ -171,13 +188,9 @@ async def open_batch(  # noqa: PLR0913 - everything can be handed in
                     batch.abandon()
 
 
-async def _open_recorder(
-    stack: AsyncExitStack,
-    settings: Settings,
-    storage: Storage,
-    files: FileExecutor,
-    tell: Hook | None,
-) -> Recorder:
+async def _open_report(
+    stack: AsyncExitStack, settings: Settings, storage: Storage, files: FileExecutor
+) -> ReleasingWriter:
     """
     Open the report, for as long as *stack*, and return what writes to it.
     """
@@ -191,7 +204,7 @@ async def _open_recorder(
     )
     writer = ReleasingWriter(report, storage, settings.durability)
     stack.push_async_callback(writer.close)
-    return Recorder(writer.write, tell=_settled(tell))
+    return writer
 
 
 async def _open_intake(
@@ -199,17 +212,13 @@ async def _open_intake(
     settings: Settings,
     storage: Storage,
     files: FileExecutor,
-    *,
-    include_settled: bool,
+    earlier: LastLines | None,
 ) -> Intake:
     """
     Read what earlier runs reported, and return what decides about *jobs*.
     """
     ledger = Ledger()
     await to_thread.run_sync(load_report, settings.report_path, ledger)
-    earlier = None
-    if include_settled:
-        earlier = await to_thread.run_sync(LastLines, settings.report_path)
     return Intake(jobs, ledger, storage, settings, inline=files.inline, earlier=earlier)
 
 

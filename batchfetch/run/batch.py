@@ -39,6 +39,10 @@ class Batch:
     """
     A run under way.  Iterate over it for its outcomes, each of them already in the report.
 
+    The run does not wait for a slow reader: it goes on, and outcomes not read yet are read back
+    from the report when their turn comes.  They take some forty bytes each until then, or all of
+    their memory if the report is a pipe.
+
     Iteration ends when every task is decided, or soon after `stop`; at its end it raises the
     `CredentialsError`, `StorageError` or `ManifestError` that ended the run, if one did.
     """
@@ -258,6 +262,6 @@ class Batch:
                     if self._workers.stopped_by is None:
                         self._scheduler.offer(decision)
                 case Earlier(outcome=outcome):
-                    await self._recorder.pass_on(outcome)
+                    self._recorder.pass_on(outcome)
                 case Outcome():
                     await self._recorder.record(decision)

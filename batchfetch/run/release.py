@@ -40,6 +40,12 @@ class ReleasingWriter:
             await self._release()
         return starts
 
+    async def read(self, starts: Sequence[int]) -> list[Outcome]:
+        """
+        See `ReportWriter.read`.
+        """
+        return await self._report.read(starts)
+
     async def close(self) -> None:
         """
         Release what is left.  Raises `ReportError`.

@@ -2,13 +2,18 @@
 The recorder: into the report first, then out to whoever listens.
 """
 
+import gc
+
 import anyio
 import anyio.lowlevel
 import pytest
 
 from batchfetch.errors import ReportError
 from batchfetch.models import Outcome, OutcomeStatus
+from batchfetch.report import LastLines, open_report
+from batchfetch.report.lines import encode
 from batchfetch.report.recorder import Recorder
+from batchfetch.settings import Durability
 
 pytestmark = pytest.mark.anyio
 
@@ -35,6 +40,7 @@ class Report:
     async def write(self, outcomes):
         await self.opened.wait()
         self.writes.append([outcome.task_id for outcome in outcomes])
+        return ()
 
 
 @pytest.fixture
@@ -113,18 +119,114 @@ async def test_what_is_written_is_counted(report):
     assert recorder.bytes == 30
 
 
-async def test_slow_listener_holds_up_the_pollers(report):
+def outcomes_alive():
     """
-    While nobody takes the outcomes no more are written, and those who decide on more wait.
+    Return how many outcomes are in memory.
+    """
+    return sum(isinstance(found, Outcome) for found in gc.get_objects())
+
+
+async def record_numbered(recorder, count):
+    """
+    Record so many outcomes, made one by one, then close.
+    """
+    for number in range(count):
+        await recorder.record(
+            Outcome(task_id=str(number), status=OutcomeStatus.COMPLETED, extra={"page": number})
+        )
+    recorder.close()
+
+
+@pytest.fixture
+async def on_disk(tmp_path):
+    """
+    A recorder over a real report, and the report's path.
+    """
+    path = tmp_path / "report.jsonl"
+    async with open_report(path, Durability.NONE) as writer:
+        yield Recorder(writer.write, read=writer.read), path
+
+
+async def test_writing_does_not_wait_for_the_reader(on_disk):
+    """
+    While nobody reads, 5000 outcomes are written, and no more than some hundreds stay in memory.
+    """
+    recorder, path = on_disk
+    before = outcomes_alive()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(recorder.run)
+        await record_numbered(recorder, 5000)
+    assert recorder.outcomes.total() == 5000
+    assert path.read_bytes().count(b"\n") == 5000
+    assert outcomes_alive() - before <= 256
+
+    read = [outcome async for written in heard(recorder) for outcome in written]
+    assert [outcome.task_id for outcome in read] == [str(number) for number in range(5000)]
+    assert [outcome.extra["page"] for outcome in read] == list(range(5000))
+
+
+async def test_reader_that_stops_in_the_middle_comes_back_to_the_next_outcome(on_disk):
+    """
+    A reader may rest, fall behind, be cancelled while it reads back, and still gets all in order.
+    """
+    recorder, _ = on_disk
+    read = []
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(recorder.run)
+        tasks.start_soon(record_numbered, recorder, 5000)
+        read += await recorder.written()
+    while written := await recorder.written():
+        read += written
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            read += await recorder.written()
+    assert [outcome.task_id for outcome in read] == [str(number) for number in range(5000)]
+
+
+async def test_outcomes_that_cannot_be_read_back_are_kept(report):
+    """
+    Behind a pipe there is nothing to read back: the reader gets all outcomes from memory.
     """
     recorder = Recorder(report.write)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(recorder.run)
-        tasks.start_soon(hand_over, recorder, outcomes(5000))
-        await anyio.wait_all_tasks_blocked()
-        assert 256 <= recorder.outcomes.total() < 1000
-        recorder.close_reader()
-    assert recorder.outcomes.total() == 5000
+        await record_numbered(recorder, 1000)
+    read = [outcome async for written in heard(recorder) for outcome in written]
+    assert [outcome.task_id for outcome in read] == [str(number) for number in range(1000)]
+
+
+async def test_report_changed_by_another_program_is_an_error_of_the_reader(on_disk):
+    """
+    Outcomes are all written; what can no longer be read back is a sentence with the path.
+    """
+    recorder, path = on_disk
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(recorder.run)
+        await record_numbered(recorder, 1000)
+    path.write_bytes(b"")
+    assert len(await recorder.written()) == 256
+    with pytest.raises(ReportError, match=rf"{path} was changed by another program"):
+        await recorder.written()
+    assert recorder.outcomes.total() == 1000
+
+
+async def test_outcomes_of_earlier_runs_do_not_wait_for_the_reader_either(tmp_path):
+    """
+    They are read back from where their lines are, and cost no more memory.
+    """
+    path = tmp_path / "report.jsonl"
+    path.write_bytes(b"".join(map(encode, outcomes(2000))))
+    earlier = LastLines(path)
+    async with open_report(path, Durability.NONE) as writer:
+        recorder = Recorder(writer.write, read=writer.read, locate=earlier.start_of)
+        before = outcomes_alive()
+        for number in range(2000):
+            recorder.pass_on(earlier.outcome_of(str(number)))
+        assert outcomes_alive() - before <= 256
+        recorder.close()
+        await recorder.run()
+        read = [outcome async for written in heard(recorder) for outcome in written]
+    assert [outcome.task_id for outcome in read] == [str(number) for number in range(2000)]
 
 
 async def test_outcome_is_handed_over_even_if_cancelled():
@@ -168,6 +270,7 @@ async def test_report_that_fails_ends_it_and_nobody_waits():
             pollers.start_soon(recorder.record, outcome)
         await anyio.wait_all_tasks_blocked()
         opened.set()
+    await recorder.flush_after_error()
     assert await recorder.written() == []
     assert recorder.outcomes.total() == recorder.bytes == 0
     recorder.close()
@@ -183,7 +286,7 @@ async def test_what_a_full_disk_refused_is_written_when_there_is_room(report):
     async def write(outcomes):
         if full[0]:
             raise ReportError("no space left")
-        await written(outcomes)
+        return await written(outcomes)
 
     recorder = Recorder(write)
     await hand_over(recorder, outcomes(3))
@@ -196,3 +299,29 @@ async def test_what_a_full_disk_refused_is_written_when_there_is_room(report):
     await recorder.flush_after_error()
     assert report.writes == [["0", "1", "2"]]
     assert recorder.outcomes == {OutcomeStatus.COMPLETED: 3}
+    assert len(await recorder.written()) == 3
+
+
+async def test_what_is_in_the_report_is_not_written_again(report):
+    """
+    Of a write that broke off the outcomes that are in are counted at once; the rest comes later.
+    """
+    given = []
+
+    async def write(outcomes):
+        given.append([outcome.task_id for outcome in outcomes])
+        error = ReportError("no space left")
+        error.written = 2
+        if len(given) == 1:
+            raise error
+        return ()
+
+    recorder = Recorder(write)
+    await hand_over(recorder, outcomes(5))
+    with pytest.raises(ReportError):
+        await recorder.run()
+    assert recorder.outcomes.total() == 2
+    await recorder.flush_after_error()
+    assert given == [["0", "1", "2", "3", "4"], ["2", "3", "4"]]
+    assert recorder.outcomes.total() == 5
+    assert [outcome.task_id for outcome in await recorder.written()] == ["0", "1", "2", "3", "4"]

@@ -2,7 +2,9 @@
 The public API's own sentences, and what it reads back.
 """
 
+import anyio
 import pytest
+from command import LIMIT
 from scripted import ScriptedTransport
 from wiring import local_storage
 
@@ -106,3 +108,48 @@ async def test_a_storage_of_the_caller_is_locked(tmp_path):
         with pytest.raises(batchfetch.OutputLockedError):
             async with open_batch(["a"], Settings(output=tmp_path / "out"), credentials=TOKEN):
                 pass
+
+
+@pytest.mark.anyio
+async def test_a_run_does_not_wait_for_a_caller_who_does_not_read(tmp_path):
+    """
+    5000 tasks are asked, written and counted while not one outcome is taken; then all are there.
+    """
+    settings = Settings(output=tmp_path / "out", durability="none", checksum="none")
+    jobs = [f"task{number}" for number in range(5000)]
+    async with open_batch(
+        jobs, settings, credentials=TOKEN, transport=ScriptedTransport()
+    ) as batch:
+        with anyio.fail_after(LIMIT):
+            while batch.progress.decided < len(jobs):  # noqa: ASYNC110 - the batch tells nobody
+                await anyio.sleep(0.01)
+        assert settings.report_path.read_bytes().count(b"\n") == len(jobs)
+        found = [outcome async for outcome in batch]
+    assert sorted(outcome.task_id for outcome in found) == sorted(jobs)
+    assert found == list(read_report(settings.output))
+
+
+@pytest.mark.anyio
+async def test_a_run_does_not_wait_for_a_caller_who_stops_in_the_middle(tmp_path):
+    """
+    With outcomes of earlier runs among them: what is left is decided and written all the same.
+    """
+    settings = Settings(output=tmp_path / "out", durability="none", checksum="none")
+    jobs = [f"task{number}" for number in range(2000)]
+    async with open_batch(
+        jobs[::2], settings, credentials=TOKEN, transport=ScriptedTransport()
+    ) as batch:
+        _ = [outcome async for outcome in batch]
+    async with open_batch(
+        *(jobs, settings),
+        credentials=TOKEN,
+        transport=ScriptedTransport(),
+        include_settled=True,
+    ) as batch:
+        found = [await anext(batch)]
+        with anyio.fail_after(LIMIT):
+            while batch.progress.decided < len(jobs):  # noqa: ASYNC110 - the batch tells nobody
+                await anyio.sleep(0.01)
+        found += [outcome async for outcome in batch]
+    assert sorted(outcome.task_id for outcome in found) == sorted(jobs)
+    assert (batch.summary.already, batch.summary.calls) == (1000, 1000)
