@@ -249,6 +249,13 @@ class Outcome(BaseModel):
     endpoint: str | None = None
     extra: Mapping[str, JsonValue] = Field(default_factory=dict)
 
+    @property
+    def is_adopted(self) -> bool:
+        """
+        Whether the image was in its place already: Completed without a call.
+        """
+        return self.status is OutcomeStatus.COMPLETED and self.calls == 0
+
     @classmethod
     def of(
         cls,

@@ -138,6 +138,7 @@ def summary_text(summary: "Summary", report: Path, price_per_call: float | None 
     decided = counts(summary.outcomes) or ("nothing decided" if summary.left else "nothing to do")
     lines = [
         f"{number(summary.tasks, 'task')} in {duration(summary.seconds)}: {decided}"
+        + (f", {summary.adopted} of them in place already" if summary.adopted else "")
         + (f", {summary.already} settled by earlier runs" if summary.already else ""),
         f"{_calls(summary)}, {size(summary.bytes)} of images"
         + (f", {money(summary.calls, price_per_call)}" if price_per_call is not None else ""),

@@ -22,7 +22,7 @@ class Tally:
 
     outcomes: Mapping[OutcomeStatus, int]
     bytes: int
-    """Of the images fetched or adopted."""
+    """Of the images fetched."""
 
     @property
     def settled(self) -> int:
@@ -60,7 +60,7 @@ class ProgressHook:
                 self._asked += 1
             case Settled(outcome=outcome):
                 self._outcomes[outcome.status] += 1
-                self._bytes += outcome.bytes or 0
+                self._bytes += 0 if outcome.is_adopted else outcome.bytes or 0
                 if self._clock() - self._shown_at >= self._every:
                     self.show_now()
 

@@ -47,8 +47,14 @@ class Recorder:
         self.outcomes: Counter[OutcomeStatus] = Counter()
         """How many were written, by what became of the task."""
 
+        self.reasons: Counter[str] = Counter()
+        """How many of them have which reason."""
+
+        self.adopted = 0
+        """Images among them that were in their place already."""
+
         self.bytes = 0
-        """Of the images among them."""
+        """Of the images among them that were fetched."""
 
     async def record(self, outcome: Outcome) -> None:
         """
@@ -138,7 +144,12 @@ class Recorder:
         """
         for number, outcome in enumerate(outcomes):
             self.outcomes[outcome.status] += 1
-            self.bytes += outcome.bytes or 0
+            if outcome.reason is not None:
+                self.reasons[outcome.reason] += 1
+            if outcome.is_adopted:
+                self.adopted += 1
+            else:
+                self.bytes += outcome.bytes or 0
             if self._has_reader:
                 self._unread.put(outcome, starts[number] if starts else None)
             if self._tell is not None:

@@ -63,6 +63,7 @@ class Batch:
         self._recorder = recorder
         self._tokens = tokens
         self._pace = pace
+        self._price = settings.price_per_call
         # What `anyio.current_time` asks in the end, without looking the loop up on each call.
         clock = asyncio.get_running_loop().time
         self._started = clock()
@@ -144,16 +145,20 @@ class Batch:
         stopped_by = self._told_by or self._workers.stopped_by
         if stopped_by in {"max-calls", "max-runtime"} and progress.all_read and not left:
             stopped_by = None  # It was over before the limit could matter.
-        images = progress.outcomes.get(OutcomeStatus.COMPLETED, 0)
-        completed = images + self._intake.already[OutcomeStatus.COMPLETED]
+        completed = progress.outcomes.get(OutcomeStatus.COMPLETED, 0)
+        fetched = completed - self._recorder.adopted
+        completed += self._intake.already[OutcomeStatus.COMPLETED]
         return Summary(
             tasks=progress.tasks,
             outcomes=progress.outcomes,
+            reasons=dict(self._recorder.reasons.most_common()),
+            adopted=self._recorder.adopted,
             already=progress.already,
             left=left,
             calls=progress.calls,
-            calls_per_image=round(progress.calls / images, 3) if images else None,
+            calls_per_image=round(progress.calls / fetched, 3) if fetched else None,
             asked_too_early=self._workers.too_early,
+            cost=None if self._price is None else round(progress.calls * self._price, 6),
             token_requests=self._tokens.requests,
             bytes=progress.bytes,
             seconds=round(progress.seconds, 3),

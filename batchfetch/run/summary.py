@@ -38,7 +38,7 @@ class Progress:
     in_flight: int
     calls: int
     bytes: int
-    """Of the images fetched or adopted."""
+    """Of the images fetched."""
 
     seconds: float
 
@@ -63,6 +63,12 @@ class Summary(BaseModel):
     outcomes: Mapping[OutcomeStatus, int]
     """Decided in this run, by outcome."""
 
+    reasons: Mapping[str, int]
+    """Of those that are not Completed: how many have which reason."""
+
+    adopted: int
+    """Of those that are Completed: images that were in their place already and cost no call."""
+
     already: int
     """Settled by earlier runs."""
 
@@ -71,14 +77,17 @@ class Summary(BaseModel):
 
     calls: int
     calls_per_image: float | None
-    """None if there was no image."""
+    """None if no image was fetched; adopted ones do not count."""
 
     asked_too_early: int
     """Calls that were answered with Pending or Processing."""
 
+    cost: float | None
+    """Of the calls, in the currency of `price_per_call`; None without one."""
+
     token_requests: int
     bytes: int
-    """Of the images fetched or adopted in this run."""
+    """Of the images fetched in this run; adopted ones do not count."""
 
     seconds: float
     exit_code: ExitCode

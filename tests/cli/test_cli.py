@@ -278,8 +278,9 @@ def test_json_is_all_there_is_on_stdout(fetch):
     """
     finished = fetch("--json")
     assert set(finished.summary) == {
-        *("tasks", "outcomes", "already", "left", "calls", "token_requests", "bytes"),
-        *("calls_per_image", "asked_too_early", "seconds", "exit_code", "stopped_by"),
+        *("tasks", "outcomes", "reasons", "adopted", "already", "left", "calls"),
+        *("calls_per_image", "asked_too_early", "cost", "token_requests", "bytes", "seconds"),
+        *("exit_code", "stopped_by"),
     }
     assert finished.summary["outcomes"] == {"Completed": 3}
     assert finished.stdout.count("\n") == 1

@@ -46,11 +46,14 @@ def summary(**changes):
     usual = {
         "tasks": 25,
         "outcomes": {OutcomeStatus.COMPLETED: 20},
+        "reasons": {},
+        "adopted": 0,
         "already": 5,
         "left": 0,
         "calls": 25,
         "calls_per_image": 1.25,
         "asked_too_early": 0,
+        "cost": None,
         "token_requests": 1,
         "bytes": 2048,
         "seconds": 3.21,
@@ -158,6 +161,14 @@ def test_summary_says_what_it_cost():
     """
     text = formatting.summary_text(summary(calls=1200), REPORT, 0.03)
     assert "2.0 KiB of images, 36.00 at 0.03 a call\n" in text
+
+
+def test_summary_tells_what_was_in_place_already():
+    """
+    Images that were adopted are Completed, and not of this run's making.
+    """
+    text = formatting.summary_text(summary(adopted=3), REPORT)
+    assert ": 20 Completed, 3 of them in place already, 5 settled by earlier runs\n" in text
 
 
 def test_summary_shows_how_to_find_what_went_wrong():

@@ -23,7 +23,7 @@ def outcomes(count):
     Return so many outcomes, with images of ten bytes.
     """
     return [
-        Outcome(task_id=str(number), status=OutcomeStatus.COMPLETED, bytes=10)
+        Outcome(task_id=str(number), status=OutcomeStatus.COMPLETED, bytes=10, calls=1)
         for number in range(count)
     ]
 
@@ -107,16 +107,18 @@ async def test_what_comes_together_is_written_together():
 
 async def test_what_is_written_is_counted(report):
     """
-    Outcomes are counted by what became of the task, images by their bytes.
+    Outcomes are counted by what became of the task and why, images fetched by their bytes.
     """
-    failed = Outcome(task_id="f", status=OutcomeStatus.FAILED)
+    failed = Outcome(task_id="f", status=OutcomeStatus.FAILED, reason="timeout", calls=5)
+    adopted = Outcome(task_id="g", status=OutcomeStatus.COMPLETED, bytes=1000)
     recorder = Recorder(report.write)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(recorder.run)
-        await hand_over(recorder, [*outcomes(3), failed])
-        assert sum([len(written) async for written in heard(recorder)]) == 4
-    assert recorder.outcomes == {OutcomeStatus.COMPLETED: 3, OutcomeStatus.FAILED: 1}
-    assert recorder.bytes == 30
+        await hand_over(recorder, [*outcomes(3), failed, adopted])
+        assert sum([len(written) async for written in heard(recorder)]) == 5
+    assert recorder.outcomes == {OutcomeStatus.COMPLETED: 4, OutcomeStatus.FAILED: 1}
+    assert recorder.reasons == {"timeout": 1}
+    assert (recorder.adopted, recorder.bytes) == (1, 30)
 
 
 def outcomes_alive():

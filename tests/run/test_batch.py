@@ -147,11 +147,14 @@ async def test_quick_start(out):
             OutcomeStatus.ERROR: 1,
             OutcomeStatus.NOT_EXIST: 1,
         },
+        reasons={"service_error": 1, "not_found": 1},
+        adopted=0,
         already=0,
         left=0,
         calls=calls,
         calls_per_image=calls / 2,
         asked_too_early=summary.asked_too_early,
+        cost=None,
         token_requests=1,
         bytes=sum(map(len, images_in(out).values())),
         seconds=summary.seconds,
@@ -159,6 +162,25 @@ async def test_quick_start(out):
         stopped_by=None,
     )
     assert summary.calls == sum(outcome.calls for outcome in found.values())
+
+
+async def test_what_is_adopted_counts_in_no_average(out):
+    """
+    An image in place is Completed and adopted; averages, bytes and cost are those of the others.
+    """
+    out.mkdir()
+    (out / "adopted.png").write_bytes(png_of("adopted", 5000))
+    async with Origin() as origin:
+        settings = Settings(output=out, base_url=origin.base_url, price_per_call=0.1)
+        rows = ["adopted", "a", "b", "b", BadRow("bad_row", "no id"), BadRow("bad_row", "no id")]
+        async with open_batch(rows, settings, credentials=TOKEN) as batch:
+            await drained(batch)
+    summary = batch.summary
+    assert summary.outcomes == {OutcomeStatus.COMPLETED: 3, OutcomeStatus.INVALID: 2}
+    assert (summary.adopted, summary.calls, summary.calls_per_image) == (1, 2, 1.0)
+    assert summary.bytes == batch.progress.bytes == len(png_of("a")) + len(png_of("b"))
+    assert summary.cost == 0.2
+    assert summary.reasons == {"bad_row": 2}
 
 
 async def test_second_run_has_nothing_to_do(out):
