@@ -69,7 +69,7 @@ def code_of_run(failure: BatchFetchError | None, stopped_by: str | None, *, done
     Return the code of a run; if several apply, the gravest.
 
     *stopped_by* is a signal's name, or the limit that ended the run, or None.  *done* says whether
-    every task of the manifest is Completed.
+    every task of the manifest is decided, and none ended in an outcome that counts as a failure.
     """
     if isinstance(failure, CredentialsError | StorageError):
         return code_of_failure(failure)

@@ -132,11 +132,27 @@ def _split_outcomes(text: object) -> object:
     return frozenset(known[word.lower()] for word in words)
 
 
+def parse_failures(text: object) -> object:
+    """
+    Return the outcomes in a text like `Failed,TimedOut`, or nothing for `none`; leave alone what is
+    not text.
+    """
+    if not isinstance(text, str):
+        return text
+    if text.strip().lower() == "none":
+        return frozenset()
+    outcomes = _split_outcomes(text)
+    if not outcomes:
+        raise ValueError("names no outcome; use some, with commas between them, or none")
+    return outcomes
+
+
 # `allow_inf_nan` is off because "never" is written by leaving the option out.
 Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, allow_inf_nan=False)]
 Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
 Rate = Annotated[float, BeforeValidator(parse_rate), Field(gt=0, allow_inf_nan=False)]
 Outcomes = Annotated[frozenset[OutcomeStatus], BeforeValidator(_split_outcomes)]
+Failures = Annotated[frozenset[OutcomeStatus], BeforeValidator(parse_failures)]
 
 
 class Polling(StrEnum):
@@ -195,6 +211,7 @@ class SettingsOptions(TypedDict, total=False):
     replace: bool
     adopt: bool
     retry: Iterable[OutcomeStatus] | str
+    fail_on: Iterable[OutcomeStatus] | str
 
 
 class Settings(BaseModel):
@@ -295,6 +312,10 @@ class Settings(BaseModel):
     )
     """Which outcomes of earlier runs to try again; Error, NotExist may be added."""
 
+    fail_on: Failures = frozenset(OutcomeStatus) - {OutcomeStatus.COMPLETED}
+    """Which outcomes, of this run or left alone from earlier ones, make exit code 3; none for
+    none."""
+
     @property
     def report_path(self) -> Path:
         """
@@ -332,6 +353,15 @@ class Settings(BaseModel):
         if OutcomeStatus.COMPLETED in retry:
             raise ValueError("Completed is not retried; use --overwrite")
         return retry
+
+    @field_validator("fail_on")
+    @classmethod
+    def _completed_is_no_failure(
+        cls, fail_on: frozenset[OutcomeStatus]
+    ) -> frozenset[OutcomeStatus]:
+        if OutcomeStatus.COMPLETED in fail_on:
+            raise ValueError("Completed is no failure; name other outcomes, or none")
+        return fail_on
 
     @model_validator(mode="after")
     def _adopts_or_overwrites(self) -> Self:

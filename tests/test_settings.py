@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from batchfetch.endpoints import ENDPOINTS
 from batchfetch.errors import SettingsError
+from batchfetch.models import OutcomeStatus
 from batchfetch.settings import Settings, is_loopback, shown
 
 
@@ -91,6 +92,24 @@ def test_never_and_at_once_are_no_amounts(name, amount):
     "Never" is said by leaving a setting out.
     """
     assert refusal(**{name: amount})
+
+
+def test_outcomes_that_count_as_failures():
+    """
+    All but Completed, unless some are named; none is a word of its own.
+    """
+    assert Settings().fail_on == set(OutcomeStatus) - {"Completed"}
+    assert Settings(fail_on="timedout, Failed").fail_on == {"TimedOut", "Failed"}
+    assert Settings(fail_on=" None ").fail_on == Settings(fail_on=[]).fail_on == frozenset()
+
+
+def test_outcomes_that_cannot_count_as_failures():
+    """
+    Completed is none, and an option without a word is a mistake.
+    """
+    assert refusal(fail_on="Failed,Completed").startswith("Completed is no failure; name other")
+    assert refusal(fail_on=" ,").startswith("names no outcome; use some, with commas")
+    assert refusal(fail_on="none,Failed").startswith("'none' is not a valid outcome; use ")
 
 
 def test_outcomes_to_retry_in_any_case():

@@ -32,6 +32,7 @@ _NAMED = {
     "base_url": "URL",
     "endpoint": "NAME",
     "retry": "OUTCOME[,…]",
+    "fail_on": "OUTCOME[,…]",
     "faults": "KIND=SHARE[,…]",
 }
 _TYPED: Mapping[object, str] = {int: "N", float: "X"}

@@ -64,6 +64,7 @@ class Batch:
         self._tokens = tokens
         self._pace = pace
         self._price = settings.price_per_call
+        self._fail_on = settings.fail_on
         # What `anyio.current_time` asks in the end, without looking the loop up on each call.
         clock = asyncio.get_running_loop().time
         self._started = clock()
@@ -145,9 +146,8 @@ class Batch:
         stopped_by = self._told_by or self._workers.stopped_by
         if stopped_by in {"max-calls", "max-runtime"} and progress.all_read and not left:
             stopped_by = None  # It was over before the limit could matter.
-        completed = progress.outcomes.get(OutcomeStatus.COMPLETED, 0)
-        fetched = completed - self._recorder.adopted
-        completed += self._intake.already[OutcomeStatus.COMPLETED]
+        fetched = progress.outcomes.get(OutcomeStatus.COMPLETED, 0) - self._recorder.adopted
+        failed = any(progress.outcomes.get(s) or self._intake.already[s] for s in self._fail_on)
         return Summary(
             tasks=progress.tasks,
             outcomes=progress.outcomes,
@@ -162,7 +162,7 @@ class Batch:
             token_requests=self._tokens.requests,
             bytes=progress.bytes,
             seconds=round(progress.seconds, 3),
-            exit_code=code_of_run(self._failure, stopped_by, done=completed == progress.tasks),
+            exit_code=code_of_run(self._failure, stopped_by, done=not left and not failed),
             stopped_by=stopped_by,
         )
 

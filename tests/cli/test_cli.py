@@ -315,6 +315,35 @@ def test_tasks_that_did_not_end_well_are_warnings(fetch, manifest):
     }
 
 
+@pytest.mark.parametrize(
+    ("fail_on", "code"),
+    [
+        (None, 3),
+        ("NotExist,Failed", 3),
+        ("Error", 3),
+        ("Failed,TimedOut,Invalid", 0),
+        ("none", 0),
+    ],
+)
+def test_outcomes_that_count_as_failures_are_chosen(fetch, manifest, fail_on, code):
+    """
+    They make exit code 3, in the run that finds them and in later ones that leave them alone.
+    """
+    manifest.write_text("t-1\nsample-error\nsample-unknown\n")
+    env = SANDBOX if fail_on is None else {**SANDBOX, "BATCHFETCH_FAIL_ON": fail_on}
+    first, second = fetch("--json", env=env), fetch("--json", env=env)
+    assert (first.code, second.code) == (code, code)
+    assert first.summary["outcomes"] == {"Completed": 1, "Error": 1, "NotExist": 1}
+    assert (second.summary["already"], second.summary["exit_code"]) == (3, code)
+
+
+def test_no_choice_of_failures_hides_that_a_run_was_stopped(fetch):
+    """
+    Exit code 4 says that tasks are left, and has nothing to do with outcomes.
+    """
+    assert fetch("--fail-on", "none", "--max-calls", "1").code == 4
+
+
 def test_a_log_for_machines(fetch, manifest):
     """
     With `--log-format json` every line on stderr is an object, the summary among them.

@@ -109,6 +109,7 @@ def test_help_shows_defaults_as_they_would_be_typed():
         ("max_runtime", "DURATION"),
         ("max_image_bytes", "SIZE"),
         ("retry", "OUTCOME[,…]"),
+        ("fail_on", "OUTCOME[,…]"),
     ],
 )
 def test_help_says_what_an_option_takes(name, metavar):
@@ -216,6 +217,7 @@ def test_a_file_may_use_toml_values_or_the_words_of_the_command_line(in_file):
     config = in_file(
         'max-runtime = "2h"\nmax_calls = 100\noverwrite = true\ndurability = "full"\n'
         'retry = ["Failed", "Error"]\nprice-per-call = 0.03\noutput = "night"\n'
+        'fail-on = ["Failed"]\n'
     )
     settings = resolve(Settings, given(config=config))
     assert settings.max_runtime == 7200
@@ -223,6 +225,7 @@ def test_a_file_may_use_toml_values_or_the_words_of_the_command_line(in_file):
     assert settings.overwrite
     assert settings.durability is Durability.FULL
     assert settings.retry == {"Failed", "Error"}
+    assert settings.fail_on == {"Failed"}
     assert settings.price_per_call == 0.03
     assert str(settings.output) == "night"
 
