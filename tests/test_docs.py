@@ -528,7 +528,9 @@ def test_the_line_for_cron(shell, server):
     assert set(variables) == {"MAILTO", *(f"{name}_FILE" for name in CLIENT)}
     done = shell(line.replace("/srv/ocr", str(server)), BATCHFETCH_SANDBOX="1")
     assert done.returncode == 3
-    assert {line.split(" ")[1] for line in done.stdout.splitlines()} == {"warning:"}
+    warning, *why = done.stdout.splitlines()
+    assert " warning: sample-error: Error (service_error): " in warning
+    assert why[0] == "exit code 3: 1 of 3 tasks did not end Completed"
     assert (server / "images/report.jsonl").exists()
 
 

@@ -19,12 +19,6 @@ if TYPE_CHECKING:  # Importing each of these takes a tenth of a second.
 Word = TypeVar("Word", bound=str)
 
 _MINUTE, _HOUR = 60, 3600
-_STOPPED = {
-    "max-calls": "stopped by --max-calls",
-    "max-runtime": "stopped by --max-runtime",
-    "credentials": "stopped: the service refuses the credentials",
-    "storage": "stopped: the disk cannot be written",
-}
 
 
 def duration(seconds: float) -> str:
@@ -133,7 +127,9 @@ def remaining(progress: "Progress") -> float | None:
 
 def summary_text(summary: "Summary", report: Path, price_per_call: float | None = None) -> str:
     """
-    Return the summary of a run in a few lines; the last ones name the report.
+    Return the summary of a run in a few lines.
+
+    The report is named if the exit code is 0; otherwise the explanation of the code does that.
     """
     decided = counts(summary.outcomes) or ("nothing decided" if summary.left else "nothing to do")
     lines = [
@@ -143,13 +139,8 @@ def summary_text(summary: "Summary", report: Path, price_per_call: float | None 
         f"{_calls(summary)}, {size(summary.bytes)} of images"
         + (f", {money(summary.calls, price_per_call)}" if price_per_call is not None else ""),
     ]
-    if summary.stopped_by:
-        why = _STOPPED.get(summary.stopped_by, f"stopped by {summary.stopped_by}")
-        lines.append(f"{why}; {number(summary.left, 'task')} left: run the same command again")
-    lines.append(f"report: {shlex.quote(str(report))}")
-    if summary.exit_code == ExitCode.INCOMPLETE:
-        pattern = '"outcome":"Completed"'
-        lines.append(f"what went wrong: grep -v '{pattern}' {shlex.quote(str(report))}")
+    if summary.exit_code == ExitCode.COMPLETED:
+        lines.append(f"report: {shlex.quote(str(report))}")
     return "\n".join(map(sanitize, lines))
 
 

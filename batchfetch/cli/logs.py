@@ -79,7 +79,10 @@ def _instant(record: logging.LogRecord) -> datetime:
 
 
 def _message(record: logging.LogRecord) -> str:
-    return sanitize(redacted(record.getMessage()), _MAX_LINE)
+    text = record.getMessage()
+    if getattr(record, "block", False):
+        text = text.replace("\n", "; ")
+    return sanitize(redacted(text), _MAX_LINE)
 
 
 def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> list[str]:

@@ -14,6 +14,7 @@ import click
 from click.core import ParameterSource
 
 from batchfetch.cli.display import OutcomeLog, open_display
+from batchfetch.cli.explanation import explanation
 from batchfetch.cli.format import plan_text, summary_text
 from batchfetch.cli.logs import configure
 from batchfetch.cli.options import PREFIX, SANDBOX_PREFIX, RunOptions
@@ -28,7 +29,7 @@ from batchfetch.errors import (
     StorageError,
 )
 from batchfetch.exception_groups import unwrapped
-from batchfetch.exit_codes import code_of_failure
+from batchfetch.exit_codes import ExitCode, code_of_failure
 from batchfetch.manifest import Manifest, ManifestFormat
 from batchfetch.run.api import open_batch
 from batchfetch.run.batch import Batch
@@ -102,6 +103,7 @@ async def _fetch(
     manifest: Manifest, settings: Settings, options: RunOptions, environment: Mapping[str, str]
 ) -> int:
     batch: Batch | None = None
+    failure: BatchFetchError | None = None
     async with _service(settings, options, environment) as (chosen, credentials):
         try:
             async with open_batch(manifest, chosen, credentials=credentials) as batch:
@@ -109,9 +111,11 @@ async def _fetch(
         except (CredentialsError, ManifestError, StorageError) as error:
             if batch is None:
                 raise
+            failure = error
             log.error("%s", error)  # noqa: TRY400 - a sentence; a traceback is for defects
-    _conclude(batch.summary, settings, options)
-    return batch.summary.exit_code
+    summary = with_failure(batch.summary, failure)
+    _conclude(summary, batch, settings, options)
+    return summary.exit_code
 
 
 @asynccontextmanager
@@ -158,11 +162,26 @@ async def _beside(*work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterat
             tasks.cancel_scope.cancel()
 
 
-def _conclude(summary: Summary, settings: Settings, options: RunOptions) -> None:
-    log.info(
-        "%s",
-        summary_text(summary, settings.report_path, settings.price_per_call),
-        extra={"block": True, "fields": {"summary": summary.model_dump(mode="json")}},
-    )
+def with_failure(summary: Summary, failure: BatchFetchError | None) -> Summary:
+    """
+    Return *summary* with the exit code of a *failure* that the batch does not know of: the report
+    could not be closed, for instance.
+    """
+    graver = {ExitCode.CREDENTIALS, ExitCode.STORAGE}
+    if not isinstance(failure, StorageError) or summary.exit_code in graver:
+        return summary
+    return summary.model_copy(update={"exit_code": ExitCode.STORAGE, "stopped_by": "storage"})
+
+
+def _conclude(summary: Summary, batch: Batch, settings: Settings, options: RunOptions) -> None:
+    """
+    Log the summary, and an explanation if the exit code is not 0; print it if that was asked for.
+    """
+    block = {"block": True, "fields": {"summary": summary.model_dump(mode="json")}}
+    text = summary_text(summary, settings.report_path, settings.price_per_call)
+    log.info("%s", text, extra=block)
+    if summary.exit_code != ExitCode.COMPLETED:
+        earlier, counted = batch.settled_earlier, batch.progress.all_read
+        log.warning("%s", explanation(summary, earlier, settings, counted=counted), extra=block)
     if options.as_json:
         print_stdout(summary.model_dump_json())

@@ -4,6 +4,7 @@ A run: rows of a manifest in, outcomes out, and a report with all of them.
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 from contextlib import closing
 from math import inf
 from time import time
@@ -137,12 +138,20 @@ class Batch:
         )
 
     @property
+    def settled_earlier(self) -> Mapping[OutcomeStatus, int]:
+        """
+        How the tasks ended that earlier runs settled and this one leaves alone.
+        """
+        return dict(self._intake.already)
+
+    @property
     def summary(self) -> Summary:
         """
         What the run came to; final once the iteration has ended.
         """
         progress = self.progress
         left = progress.tasks - progress.decided
+        reasons = self._recorder.reasons
         stopped_by = self._told_by or self._workers.stopped_by
         if stopped_by in {"max-calls", "max-runtime"} and progress.all_read and not left:
             stopped_by = None  # It was over before the limit could matter.
@@ -151,7 +160,7 @@ class Batch:
         return Summary(
             tasks=progress.tasks,
             outcomes=progress.outcomes,
-            reasons=dict(self._recorder.reasons.most_common()),
+            reasons=dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
             adopted=self._recorder.adopted,
             already=progress.already,
             left=left,

@@ -64,7 +64,7 @@ class Summary(BaseModel):
     """Decided in this run, by outcome."""
 
     reasons: Mapping[str, int]
-    """Of those that are not Completed: how many have which reason."""
+    """Of those that are not Completed: how many have which reason, the most frequent first."""
 
     adopted: int
     """Of those that are Completed: images that were in their place already and cost no call."""

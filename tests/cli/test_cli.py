@@ -364,6 +364,40 @@ def test_a_quiet_run(fetch):
     assert (finished.code, finished.stdout, finished.stderr) == (0, "", "")
 
 
+def test_a_quiet_run_that_reached_its_limit_says_so(fetch):
+    """
+    `--log-level warning` shows what stopped the run, what is left, and where the report is.
+    """
+    finished = fetch("--log-level", "warning", "--max-calls", "1")
+    assert finished.code == 4
+    assert finished.stderr.splitlines() == [
+        "exit code 4: stopped by --max-calls; 2 tasks left: run the same command again",
+        "report: images/report.jsonl",
+    ]
+
+
+def test_a_quiet_second_night_says_why_it_is_red(fetch, manifest):
+    """
+    What earlier runs left is the reason, and named as that; at `error` nothing is said.
+    """
+    manifest.write_text("t-1\nsample-error\nsample-unknown\n")
+    assert fetch("--log-level", "error").stderr == ""
+    second = fetch("--log-level", "warning")
+    assert second.code == 3
+    assert second.stderr.splitlines()[:2] == [
+        "exit code 3: 2 of 3 tasks did not end Completed",
+        (
+            "in earlier runs, and left alone in this one: 1 Error, 1 NotExist; "
+            "--retry Error,NotExist asks about them again"
+        ),
+    ]
+    (entry,) = fetch("--log-level", "warning", "--log-format", "json").stderr.splitlines()
+    assert json.loads(entry)["message"].startswith(
+        "exit code 3: 2 of 3 tasks did not end Completed; in earlier runs, and left alone"
+    )
+    assert json.loads(entry)["summary"]["already"] == 3
+
+
 def test_settings_come_from_file_and_environment_too(fetch, tmp_path):
     """
     A run takes its options from the settings file and from variables as well.

@@ -10,8 +10,11 @@ import pytest
 
 from batchfetch.cli import format as formatting
 from batchfetch.cli.display import OutcomeLog, log_progress, open_display
+from batchfetch.cli.explanation import explanation
 from batchfetch.cli.logs import JsonFormatter, StderrHandler, TextFormatter, redacted
 from batchfetch.cli.options import LogFormat, ProgressMode
+from batchfetch.cli.run import with_failure
+from batchfetch.errors import StorageError
 from batchfetch.models import Outcome, OutcomeStatus
 from batchfetch.run.plan import Plan
 from batchfetch.run.summary import Progress, Summary
@@ -171,35 +174,13 @@ def test_summary_tells_what_was_in_place_already():
     assert ": 20 Completed, 3 of them in place already, 5 settled by earlier runs\n" in text
 
 
-def test_summary_shows_how_to_find_what_went_wrong():
+def test_summary_leaves_the_report_to_the_explanation():
     """
-    If a task did not end Completed, the last line is a command that lists such tasks.
+    If the exit code is not 0, the explanation follows, and names the report.
     """
-    outcomes = {OutcomeStatus.COMPLETED: 2, OutcomeStatus.FAILED: 1}
-    text = formatting.summary_text(
-        summary(outcomes=outcomes, exit_code=3), Path("my images/report.jsonl")
-    )
-    assert text.endswith(
-        """\nwhat went wrong: grep -v '"outcome":"Completed"' 'my images/report.jsonl'"""
-    )
-
-
-@pytest.mark.parametrize(
-    ("by", "line"),
-    [
-        ("max-calls", "stopped by --max-calls; 3 tasks left: run the same command again"),
-        ("SIGTERM", "stopped by SIGTERM; 3 tasks left: run the same command again"),
-        (
-            "storage",
-            "stopped: the disk cannot be written; 3 tasks left: run the same command again",
-        ),
-    ],
-)
-def test_summary_of_a_run_that_was_stopped(by, line):
-    """
-    What stopped it, what is left, and what to do.
-    """
-    assert line in formatting.summary_text(summary(stopped_by=by, left=3), REPORT).splitlines()
+    text = formatting.summary_text(summary(outcomes={}, left=20, exit_code=4), REPORT)
+    assert text.splitlines()[0] == "25 tasks in 3.2 s: nothing decided, 5 settled by earlier runs"
+    assert "report" not in text
 
 
 def test_summary_of_nothing():
@@ -212,6 +193,126 @@ def test_summary_of_nothing():
     assert text.startswith(
         "25 tasks in 3.2 s: nothing to do, 5 settled by earlier runs\n0 calls, 0 "
     )
+
+
+# Exit codes explained
+
+FAILED = {
+    "outcomes": {OutcomeStatus.COMPLETED: 2, OutcomeStatus.FAILED: 3, OutcomeStatus.INVALID: 1},
+    "reasons": {"timeout": 2, "http_500": 1, "bad_row": 1},
+}
+
+
+def explained(earlier=(), *, counted=True, report=None, fail_on=None, **changes):
+    """
+    Return the explanation of a run's exit code, line by line.
+    """
+    settings = Settings(**({} if fail_on is None else {"fail_on": fail_on}), report=report)
+    return explanation(summary(**changes), dict(earlier), settings, counted=counted).splitlines()
+
+
+def test_explanation_of_tasks_that_did_not_complete():
+    """
+    How many, why, where the report is, and a command that lists them.
+    """
+    assert explained(**FAILED, exit_code=3, report="my images/report.jsonl") == [
+        "exit code 3: 4 of 25 tasks did not end Completed",
+        "in this run: 3 Failed, 1 Invalid (2 timeout, 1 http_500, 1 bad_row)",
+        "report: 'my images/report.jsonl'",
+        """what went wrong: grep -v '"outcome":"Completed"' 'my images/report.jsonl'""",
+    ]
+
+
+def test_explanation_of_a_night_without_work():
+    """
+    When tasks of earlier runs are the reason it says so, and what to do about them.
+    """
+    earlier = {OutcomeStatus.COMPLETED: 20, OutcomeStatus.NOT_EXIST: 1, OutcomeStatus.ERROR: 4}
+    assert explained(earlier, outcomes={}, exit_code=3) == [
+        "exit code 3: 5 of 25 tasks did not end Completed",
+        (
+            "in earlier runs, and left alone in this one: 1 NotExist, 4 Error; "
+            "--retry NotExist,Error asks about them again"
+        ),
+        "report: images/report.jsonl",
+        """what went wrong: grep -v '"outcome":"Completed"' images/report.jsonl""",
+    ]
+
+
+def test_explanation_counts_what_counts_as_a_failure():
+    """
+    With `--fail-on` the first line is about those outcomes, the others are listed all the same.
+    """
+    first, now, *_ = explained(
+        {OutcomeStatus.INVALID: 2}, **FAILED, exit_code=3, fail_on="Invalid,TimedOut"
+    )
+    assert first == "exit code 3: 3 of 25 tasks ended as --fail-on lists (Invalid, TimedOut)"
+    assert now.startswith("in this run: 3 Failed, 1 Invalid (")
+
+
+@pytest.mark.parametrize(
+    ("by", "code", "cause"),
+    [
+        ("max-calls", 4, "stopped by --max-calls; 3 tasks left: run the same command again"),
+        ("max-runtime", 4, "stopped by --max-runtime; 3 tasks left: run the same command again"),
+        ("SIGTERM", 143, "stopped by SIGTERM; 3 tasks left: run the same command again"),
+        ("SIGINT", 130, "stopped by SIGINT; 3 tasks left: run the same command again"),
+        ("a caller", 4, "stopped by a caller; 3 tasks left: run the same command again"),
+        (
+            "storage",
+            6,
+            (
+                "stopped because the images or the report cannot be written; 3 tasks left: run "
+                "the same command again when that is put right"
+            ),
+        ),
+        (
+            "credentials",
+            5,
+            (
+                "stopped because the service refuses the credentials; 3 tasks left: run the same "
+                "command again when that is put right"
+            ),
+        ),
+        (
+            None,
+            2,
+            "the manifest cannot be read to its end; correct it, and run the same command again",
+        ),
+    ],
+)
+def test_explanation_of_a_run_that_was_stopped(by, code, cause):
+    """
+    What stopped it, what is left, and what to do.
+    """
+    found = explained(stopped_by=by, left=3, exit_code=code)
+    assert found == [f"exit code {code}: {cause}", "report: images/report.jsonl"]
+
+
+def test_explanation_of_a_signal_and_a_full_disk_is_the_disk():
+    """
+    Of several reasons the one that chose the exit code is named.
+    """
+    (first, _) = explained(stopped_by="SIGTERM", left=1, exit_code=6)
+    assert "cannot be written; 1 task left" in first
+
+
+def test_explanation_of_a_manifest_that_was_not_counted():
+    """
+    If the rest of the manifest was not read, more tasks may be left.
+    """
+    first, *_ = explained(stopped_by="max-calls", left=3, exit_code=4, counted=False)
+    assert "; at least 3 tasks left: " in first
+
+
+@pytest.mark.parametrize(("code", "expected"), [(0, 6), (4, 6), (5, 5), (6, 6), (143, 6)])
+def test_a_report_that_cannot_be_closed_is_exit_6(code, expected):
+    """
+    A failure that came after the batch has its exit code too, unless there is a graver one.
+    """
+    ended = with_failure(summary(exit_code=code), StorageError("the report cannot be closed"))
+    assert ended.exit_code == expected
+    assert with_failure(summary(exit_code=code), None).exit_code == code
 
 
 @pytest.mark.parametrize(

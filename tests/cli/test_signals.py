@@ -88,6 +88,10 @@ def test_signal_stops_cleanly(begin, tmp_path, number, step):
     assert finished.summary["outcomes"] == {"Completed": len(DONE)}
     assert finished.summary["left"] == len(WAITING)
     assert "Traceback" not in finished.stderr
+    assert (
+        f"exit code {CODES[number]}: stopped by {number.name}; {len(WAITING)} tasks left: "
+        in finished.stderr
+    )
     reported = [line["task_id"] for line in read_report(tmp_path / "out" / "report.jsonl")]
     assert sorted(reported) == sorted(DONE)
     assert images_in(tmp_path / "out") == expected_images(DONE)

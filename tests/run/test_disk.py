@@ -121,6 +121,10 @@ def assert_stopped_by_the_disk(finished):
     assert finished.summary["stopped_by"] == "storage"
     assert "Traceback" not in finished.stderr
     assert finished.stderr.count("batchfetch: ") <= 1
+    assert (
+        "exit code 6: stopped because the images or the report cannot be written; "
+        f"{finished.summary['left']} task" in finished.stderr
+    )
 
 
 def assert_whole(output, report):
