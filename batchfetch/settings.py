@@ -27,6 +27,7 @@ from pydantic_core import ErrorDetails
 from batchfetch.endpoints import endpoint_path
 from batchfetch.errors import SettingsError
 from batchfetch.models import OutcomeStatus
+from batchfetch.paths import expand_home
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", re.IGNORECASE)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -132,6 +133,13 @@ def _split_outcomes(text: object) -> object:
     return frozenset(known[word.lower()] for word in words)
 
 
+def parse_path(path: object) -> object:
+    """
+    Return *path* with its `~` expanded; leave alone what is no path.
+    """
+    return expand_home(path) if isinstance(path, str | Path) else path
+
+
 def parse_failures(text: object) -> object:
     """
     Return the outcomes in a text like `Failed,TimedOut`, or nothing for `none`; leave alone what is
@@ -152,6 +160,7 @@ Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, allow_i
 Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
 Rate = Annotated[float, BeforeValidator(parse_rate), Field(gt=0, allow_inf_nan=False)]
 Outcomes = Annotated[frozenset[OutcomeStatus], BeforeValidator(_split_outcomes)]
+FilePath = Annotated[Path, BeforeValidator(parse_path)]
 Failures = Annotated[frozenset[OutcomeStatus], BeforeValidator(parse_failures)]
 
 
@@ -240,10 +249,10 @@ class Settings(BaseModel):
         except ValidationError as exc:
             raise invalid_values(exc, values) from None
 
-    output: Path = Path("images")
+    output: FilePath = Path("images")
     """Where images go; made if missing."""
 
-    report: Path | None = None
+    report: FilePath | None = None
     """The report and ledger [default: OUTPUT/report.jsonl]."""
 
     base_url: str = "https://api.aspose.cloud"
@@ -288,7 +297,7 @@ class Settings(BaseModel):
     compressed: bool = False
     """Accept gzip from the service: less on the wire, more CPU."""
 
-    ca_file: Path | None = None
+    ca_file: FilePath | None = None
     """Root certificates to trust instead of the system's."""
 
     max_calls: Annotated[int, Field(ge=0)] | None = None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from batchfetch.cli.sources import did_you_mean
 from batchfetch.errors import SettingsError
+from batchfetch.paths import expand_home
 from batchfetch.service import credentials
 
 
@@ -31,13 +32,15 @@ def read_config(path: str, known: Sequence[str]) -> dict[str, object]:
 
 def _read_toml(path: str) -> dict[str, object]:
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
+        return tomllib.loads(Path(expand_home(path)).read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError:
         raise SettingsError(f"{path}: is not UTF-8 text") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: is not TOML: {error}") from None
+    except ValueError as error:
+        raise SettingsError(f"{path}: {error}") from None
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def _require_known(path: str, key: str, name: str, known: Sequence[str]) -> None:

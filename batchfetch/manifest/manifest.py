@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from batchfetch.errors import ManifestError
 from batchfetch.manifest.files import STDIN, format_of, is_regular, open_lines
 from batchfetch.manifest.formats import ManifestFormat, read_rows
 from batchfetch.models import BadRow, Job
+from batchfetch.paths import expand_home
 
 
 class Manifest:
@@ -18,11 +20,13 @@ class Manifest:
 
     All sources are in *manifest_format*; if it is None, the suffix of each decides, and standard
     input is `TXT`.  Iteration opens one source after the other and reads it as a stream.
+
+    Raises `ManifestError` if a path begins with the `~` of a user that does not exist.
     """
 
     def __init__(self, *sources: str | Path, manifest_format: ManifestFormat | None = None) -> None:
         distinct: dict[str, str] = {}
-        for source in map(str, sources):
+        for source in map(_expanded, sources):
             distinct.setdefault(_identity(source), source)
         self._sources = list(distinct.values())
         self._format = manifest_format
@@ -68,6 +72,13 @@ class Manifest:
         manifest_format = self._format or format_of(source)
         with open_lines(source) as lines:
             yield read_rows(lines, manifest_format)
+
+
+def _expanded(source: str | Path) -> str:
+    try:
+        return expand_home(source)
+    except ValueError as error:
+        raise ManifestError(f"{source} cannot be opened: {error}") from None
 
 
 def _identity(source: str) -> str:

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from batchfetch.errors import ReportError, SettingsError
 from batchfetch.models import Outcome
+from batchfetch.paths import expand_home
 from batchfetch.report.ledger import NEAR, Ledger, Owner
 from batchfetch.report.lines import AROUND, MAX_LINE, ReportLine, decode, is_torn
 
@@ -159,7 +160,10 @@ def read_report(path: str | Path) -> Iterator[Outcome]:
     *path* is a report, or an output folder with a `report.jsonl`.  Raises `ReportError` if there is
     none, or if it cannot be read.
     """
-    path = Path(path)
+    try:
+        path = Path(expand_home(path))
+    except ValueError as exc:
+        raise ReportError(f"{path} cannot be read: {exc}") from None
     report = path / "report.jsonl" if path.is_dir() else path
     if not report.exists():
         raise ReportError(f"there is no report at {report}; give a report or an output folder")

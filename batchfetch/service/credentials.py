@@ -11,6 +11,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, model_validator
 
 from batchfetch.errors import SettingsError
+from batchfetch.paths import expand_home
 from batchfetch.settings import invalid_values
 
 NAMES = ("client_id", "client_secret", "access_token")
@@ -111,13 +112,21 @@ def _find(name: str, environment: Mapping[str, str]) -> str | None:
         return _cleaned(text, variable(name))
     if path := environment.get(f"{variable(name)}_FILE"):
         source = f"{variable(name)}_FILE"
-        if (text := _read(Path(path), source)) is None:
+        if (text := _read(_expanded(path, source), source)) is None:
             raise SettingsError(f"{source}: {path} is not there")
         return text
     if folder := environment.get("CREDENTIALS_DIRECTORY"):
         source = "CREDENTIALS_DIRECTORY"
-        return _read(Path(folder, name), source) or _read(Path(folder, variable(name)), source)
+        place = _expanded(folder, source)
+        return _read(place / name, source) or _read(place / variable(name), source)
     return None
+
+
+def _expanded(path: str, source: str) -> Path:
+    try:
+        return Path(expand_home(path))
+    except ValueError as error:
+        raise SettingsError(f"{source}: {error}") from None
 
 
 def _read(path: Path, source: str) -> str | None:
