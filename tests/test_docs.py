@@ -3,7 +3,6 @@ What is documented is true: commands, samples and examples are run, tables compa
 """
 
 import ast
-import configparser
 import json
 import re
 import shlex
@@ -15,7 +14,6 @@ import zipfile
 
 import pytest
 from command import LIMIT, ROOT, environment, finish, read_report, start
-from origin import Origin, serving
 from PIL import Image
 
 import batchfetch
@@ -279,8 +277,9 @@ def test_the_samples_are_quoted_as_they_are():
     """
     The page about deployment shows the sample files, which are not part of the package.
     """
-    shown = blocks("(?:ini|toml|crontab)", "deploy.md")
-    for name in ("batchfetch.toml", "crontab", "batchfetch.service", "batchfetch.timer"):
+    shown = blocks("(?:ini|toml|crontab|sh)", "deploy.md")
+    units = ("batchfetch.service", "batchfetch-failed.service", "batchfetch.timer")
+    for name in ("batchfetch.toml", "nightly.sh", "crontab", *units):
         assert (ROOT / "samples" / name).read_text() in shown
     (rows,) = blocks("csv", "manifest.md")
     assert (ROOT / "samples/manifest.csv").read_text(encoding="utf-8").startswith(rows)
@@ -460,7 +459,8 @@ def test_every_sample_is_run_by_a_test():
     A new sample needs a test.
     """
     assert {path.name for path in (ROOT / "samples").iterdir() if path.is_file()} == {
-        *("batchfetch.service", "batchfetch.timer", "batchfetch.toml", "crontab"),
+        *("batchfetch.service", "batchfetch-failed.service", "batchfetch.timer"),
+        *("batchfetch.toml", "crontab", "nightly.sh"),
         *("ids.txt", "manifest.csv", "manifest.jsonl", "troubled.csv", "quickstart.py"),
     }
 
@@ -505,77 +505,3 @@ def test_the_settings_file():
     defaults = Settings().model_dump()
     told = {name for name, value in settings.model_dump().items() if value != defaults[name]}
     assert {*values} - told <= {"output"}
-
-
-@pytest.fixture
-def server(clone):
-    """
-    The machine of the samples: the working directory has a manifest and the settings file.
-    """
-    (clone / "manifest.csv").write_text("task_id,name\n1,one\n2,two\nsample-error,\n")
-    shutil.copy(ROOT / "samples/batchfetch.toml", clone)
-    return clone
-
-
-@pytest.mark.slow
-def test_the_line_for_cron(shell, server):
-    """
-    What cron starts runs, and says only what went wrong.
-    """
-    table = (server / "samples/crontab").read_text()
-    line = re.search(r"^30 2 \* \* \* (.*)$", table, re.MULTILINE)[1]
-    variables = dict(re.findall(r"^([A-Z_]+)=(.*)$", table, re.MULTILINE))
-    assert set(variables) == {"MAILTO", *(f"{name}_FILE" for name in CLIENT)}
-    done = shell(line.replace("/srv/ocr", str(server)), BATCHFETCH_SANDBOX="1")
-    assert done.returncode == 3
-    warning, *why = done.stdout.splitlines()
-    assert " warning: sample-error: Error (service_error): " in warning
-    assert why[0] == "exit code 3: 1 of 3 tasks did not end Completed"
-    assert (server / "images/report.jsonl").exists()
-
-
-def test_the_unit_for_systemd(shell, server):
-    """
-    What systemd starts runs, and finds its credentials where systemd puts them.
-    """
-    unit = read_unit("batchfetch.service")["Service"]
-    line = unit["ExecStart"].replace("/opt/batchfetch/bin/", "")
-    assert unit["WorkingDirectory"] == "/srv/ocr"
-    names = [entry.split(":")[0] for entry in unit["LoadCredential"].split("\n")]
-    for name in names:
-        (server / name).write_text("anything\n")
-    with serving(Origin()) as origin:
-        done = shell(
-            f"{line} --max-calls 2",
-            CREDENTIALS_DIRECTORY=str(server),
-            BATCHFETCH_BASE_URL=origin.base_url,
-        )
-    assert done.returncode == int(unit["SuccessExitStatus"]), done.stdout
-    assert origin.token_requests
-
-
-def test_the_timer_for_systemd():
-    """
-    It starts the unit of the same name every night, also one that was slept through.
-    """
-    assert read_unit("batchfetch.timer")["Timer"]["Persistent"] == "true"
-    if shutil.which("systemd-analyze"):
-        when = read_unit("batchfetch.timer")["Timer"]["OnCalendar"]
-        subprocess.run(["systemd-analyze", "calendar", when], check=True, capture_output=True)
-
-
-def read_unit(name):
-    """
-    Return the sections of a unit; a key that occurs twice has both values, one a line.
-    """
-
-    class Both(dict):
-        def __setitem__(self, key, value):
-            if isinstance(value, list) and key in self:
-                value = [*self[key], *value]
-            super().__setitem__(key, value)
-
-    parser = configparser.RawConfigParser(strict=False, dict_type=Both)
-    parser.optionxform = str
-    parser.read(ROOT / "samples" / name)
-    return parser
