@@ -32,7 +32,7 @@ from origin import Origin, serving
 from replies import large, png_of
 
 KILLS = int(os.environ.get("BATCHFETCH_TEST_KILLS", "40"))
-STEP = 1 if KILLS >= 1000 else 7
+STEP = 1 if KILLS >= 1000 else 11
 KILLED = -signal.SIGKILL
 TASKS = [f"task{number}" for number in range(6)]
 PADDING = 3_000
@@ -182,7 +182,7 @@ def test_killed_at_a_chosen_point(runs, text, passage):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120 + KILLS)
+@pytest.mark.timeout(300 + KILLS)
 @BOTH
 def test_killed_before_any_line_that_writes(driver, origin, tmp_path, names):
     """
@@ -199,7 +199,7 @@ def test_killed_before_any_line_that_writes(driver, origin, tmp_path, names):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120 + KILLS)
+@pytest.mark.timeout(300 + KILLS)
 @BOTH
 def test_killed_at_random(driver, origin, tmp_path, names):
     """
