@@ -94,17 +94,25 @@ def refusal(
 
 def words_of(page: bytes) -> str:
     """
-    Return what an error page says in a sentence: a problem document's title or a line of text.
-
-    Source: RFC 7807 (problem details).
+    Return what an error page says in a sentence: see `words_in`, or a line of text.
     """
     try:
         problem = from_json(page)
     except ValueError:  # Also for what nests too deep.
         text = page.decode("utf-8", "replace").strip()
         return "" if text.startswith("<") else text
-    if not isinstance(problem, dict):
-        return ""
+    return words_in(problem) if isinstance(problem, dict) else ""
+
+
+def words_in(problem: Mapping[str, object]) -> str:
+    """
+    Return the sentence in a JSON object about an error: error code and description, or a title.
+
+    Source: RFC 6749, section 5.2 (`error`, `error_description`), and RFC 7807 (problem details).
+    """
+    code, description = problem.get("error"), problem.get("error_description")
+    if isinstance(code, str):
+        return ": ".join(word for word in (code, description) if word and isinstance(word, str))
     return str(problem.get("detail") or problem.get("title") or "")
 
 

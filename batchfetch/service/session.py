@@ -16,6 +16,7 @@ from yarl import URL
 from batchfetch.endpoints import TOKEN_PATH
 from batchfetch.service.exchange import Exchange, Generation
 from batchfetch.service.faults import FOREIGN, refusal, translated
+from batchfetch.service.grants import refuses
 from batchfetch.service.pages import read_beginning, read_page
 from batchfetch.service.stall import StallWatch
 from batchfetch.statuses import StatusMeaning, meaning_of
@@ -26,6 +27,9 @@ _PLAIN = re.compile(r"[A-Za-z0-9._~-]+").fullmatch
 
 # How much of an answer to a request for a token is read.
 _TOKEN_ANSWER = 64 * 1024
+
+# The first HTTP status that means that the server failed.
+_SERVER_ERROR = 500
 
 # Generations of kept connections in a row of which one was closed instead of answering, after
 # which connections are kept no longer.
@@ -144,7 +148,9 @@ class SessionTransport:
 
     async def request_token(self, client_id: str, client_secret: str) -> bytes:
         """
-        Ask for a token and return the answer's body.  Raises `TransportError`.
+        Ask for a token and return the answer's body, which grants one or says why not.
+
+        Raises `TransportError`.
         """
         form = {
             "grant_type": "client_credentials",
@@ -164,6 +170,8 @@ class SessionTransport:
                 if meaning_of(response.status) is StatusMeaning.RESULT:
                     return await read_beginning(response.content, _TOKEN_ANSWER)
                 page = await read_page(response.content, self.page_timeout)
+                if response.status >= _SERVER_ERROR and refuses(page):
+                    return page  # Some servers say so with a status that would be tried again.
                 raise refusal(response.status, response.reason, response.headers, page, secrets)
         except FOREIGN as exc:
             raise translated(exc, secrets) from None

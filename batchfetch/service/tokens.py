@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import anyio
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from batchfetch.errors import (
     CredentialsError,
@@ -23,23 +22,17 @@ from batchfetch.errors import (
 )
 from batchfetch.scheduling.pacing import Cooldown
 from batchfetch.scheduling.retry import RetryPolicy
-from batchfetch.service.credentials import Credentials, fits_a_header
+from batchfetch.service.credentials import Credentials
+from batchfetch.service.grants import parse_grant, refused
+from batchfetch.text import redact
 
 log = logging.getLogger(__name__)
 
 # Renewed this much early, so that no request leaves with a token that dies on the way.
 _USABLE_SHARE = 0.9
 
-
-class TokenAnswer(BaseModel):
-    """
-    What `/connect/token` answers.
-    """
-
-    model_config = ConfigDict(hide_input_in_errors=True)
-
-    access_token: SecretStr = Field(min_length=1)
-    expires_in: float = Field(default=3600.0, gt=0, allow_inf_nan=False)
+# HTTP statuses that refuse the credentials: RFC 6749, section 5.2, and 403.
+_REFUSALS = frozenset({400, 401, 403})
 
 
 @runtime_checkable
@@ -138,19 +131,17 @@ class TokenSource:
                 "the service refuses the access token; it may have expired: get a new one, or give"
                 " a client id and secret so that it can be renewed"
             )
+        pair = (client_id.get_secret_value(), client_secret.get_secret_value())
         self.requests += 1
         asked_at = self._clock()
-        body = await self._endpoint.request_token(
-            client_id.get_secret_value(), client_secret.get_secret_value()
-        )
+        body = await self._endpoint.request_token(*pair)
         try:
-            answer = TokenAnswer.model_validate_json(body)
-        except ValidationError:
-            raise MalformedBodyError("the answer holds no token") from None
-        text = answer.access_token.get_secret_value()
-        if not fits_a_header(text):
-            raise CredentialsError("the service gave a token that cannot be sent back")
-        return _Token(text, asked_at + _USABLE_SHARE * answer.expires_in)
+            grant = parse_grant(body)
+        except (CredentialsError, MalformedBodyError) as exc:
+            raise type(exc)(redact(str(exc), *pair)) from None
+        if grant.odd_type is not None:
+            log.warning("the token's type is %r; it is sent as a bearer token", grant.odd_type)
+        return _Token(grant.token, asked_at + _USABLE_SHARE * grant.life)
 
     def _wait_after(self, error: JobError, faults: int) -> float:
         if isinstance(error, StatusError) and error.retry_after is not None:
@@ -159,9 +150,6 @@ class TokenSource:
 
 
 def _words_for(error: JobError) -> str:
-    if isinstance(error, StatusError) and not error.transient:
-        return (
-            f"the service refuses the credentials ({error}); check the client id and secret before"
-            " the next run, as refusals are counted"
-        )
+    if isinstance(error, StatusError) and error.status in _REFUSALS:
+        return refused(str(error))
     return f"no token can be had: {error}"

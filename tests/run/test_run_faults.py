@@ -73,6 +73,56 @@ def test_refused_credentials_are_sent_once(fetch, code):
     assert origin.calls == []
 
 
+INVALID = b'{"error": "invalid_client", "error_description": "Client authentication failed"}'
+
+
+@pytest.mark.parametrize("code", [200, 400, 401, 500, 503])
+def test_refusal_in_the_words_of_oauth(fetch, code):
+    """
+    `invalid_client` is a refusal whatever its status: one request, and both of its words are shown.
+    """
+    with serving(Origin(tokens=[status(code, body=INVALID)] * 9)) as origin:
+        finished = fetch(origin, env=client_credentials())
+    assert finished.code == 5
+    assert len(origin.token_requests) == 1
+    assert origin.calls == []
+    assert "refuses the credentials" in finished.stderr
+    assert "invalid_client: Client authentication failed" in finished.stderr
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        '"expires_in": null',
+        '"expires_in": 0',
+        '"expires_in": -5',
+        '"expires_in": "soon", "token_type": "mac"',
+        '"expires_in": 1e400, "token_type": null',
+    ],
+)
+def test_odd_words_about_a_token_cost_no_image(fetch, fields):
+    """
+    A token is used whatever its answer says of its life and type.
+    """
+    granted = replies.http(f'{{"access_token": " a-t0ken\\n", {fields}}}'.encode())
+    with serving(Origin(tokens=[granted])) as origin:
+        finished = fetch(origin, env=client_credentials())
+    assert finished.code == 0, finished.stderr
+    assert len(origin.token_requests) == 1
+    assert {call.headers["authorization"] for call in origin.calls} == {"Bearer a-t0ken"}
+
+
+def test_page_in_place_of_a_token_is_passing(fetch):
+    """
+    An HTML page, of status 200 or not, is no refusal: the token is asked for again.
+    """
+    pages = [replies.http(b"<html>Back soon"), status(502, body=b"<html>Bad gateway")]
+    with serving(Origin(tokens=pages)) as origin:
+        finished = fetch(origin, env=client_credentials())
+    assert finished.code == 0, finished.stderr
+    assert len(origin.token_requests) == 3
+
+
 def test_token_that_ends_mid_run_is_renewed_once(fetch, tmp_path):
     """
     However many requests it fails, an expired token costs one renewal, and the images are right.

@@ -218,11 +218,12 @@ async def test_retry_after_without_bound_is_bounded(source, time):
         StatusError(503, "busy"),
         b"<html>",
         b"[]",
-        b'{"token_type": "Bearer"}',
-        granted(""),
-        granted("t", expires_in=-1),
+        b"",
+        granted("first")[:-3],
+        b'{"error": "temporarily_unavailable"}',
+        b'{"error": "server_error", "error_description": "restarting"}',
     ],
-    ids=["reset", "503", "html", "no object", "no token", "empty token", "no life"],
+    ids=["reset", "503", "html", "no object", "empty", "cut off", "unavailable", "server error"],
 )
 async def test_passing_fault_is_tried_again_and_then_given_up(source, time, fault):
     """
@@ -235,6 +236,123 @@ async def test_passing_fault_is_tried_again_and_then_given_up(source, time, faul
     assert time.slept == [1, 2, 4, 8]
     assert len(desk.asked) == tokens.requests == 5
     assert await source(Desk(fault, granted("first"))).token() == "first"
+
+
+OBJECTS_WITHOUT_A_TOKEN = {
+    "no token": ({}, "without a token; check --base-url"),
+    "empty": ({"access_token": ""}, "without a token"),
+    "blank": ({"access_token": " \r\n"}, "without a token"),
+    "null": ({"access_token": None}, "without a token"),
+    "number": ({"access_token": 4711}, "without a token"),
+    "list": ({"access_token": ["t"]}, "without a token"),
+    "problem": ({"title": "Unauthorized", "status": 401}, "without a token: Unauthorized;"),
+    "refusal": ({"error": "invalid_client"}, r"refuses the credentials \(invalid_client\)"),
+    "empty token beside it": (
+        {"error": "invalid_grant", "access_token": "", "error_description": 7},
+        r"refuses the credentials \(invalid_grant\)",
+    ),
+    "both words": (
+        {"error": "invalid_client", "error_description": "Client authentication failed"},
+        r"refuses the credentials \(invalid_client: Client authentication failed\)",
+    ),
+    "error of another kind": ({"error": {"code": 7}, "detail": "no"}, "without a token: no;"),
+}
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"), OBJECTS_WITHOUT_A_TOKEN.values(), ids=OBJECTS_WITHOUT_A_TOKEN
+)
+async def test_object_without_a_token_is_final(source, time, fields, words):
+    """
+    A JSON object without a usable token is said once and for all, whatever its HTTP status: the
+    same pair is not sent again.
+    """
+    desk = Desk(json.dumps(fields | {"token_type": "Bearer"}).encode(), granted("too late"))
+    tokens = source(desk)
+    for _ in range(2):
+        with pytest.raises(CredentialsError, match=words):
+            await tokens.token()
+    assert (len(desk.asked), time.slept) == (1, [])
+
+
+LIVES = {
+    "null": 3600,
+    "0": 3600,
+    "-1": 3600,
+    "-1e300": 3600,
+    "-1e999": 3600,
+    "NaN": 3600,
+    '"NaN"': 3600,
+    '"soon"': 3600,
+    '""': 3600,
+    "true": 3600,
+    "[60]": 3600,
+    '{"seconds": 60}': 3600,
+    "60": 60,
+    "60.5": 60.5,
+    '"60"': 60,
+    '" 60.5\\n"': 60.5,
+    "0.25": 0.25,
+    "86400": 86_400,
+    "86401": 86_400,
+    "1e300": 86_400,
+    "1e999": 86_400,
+    '"1e999"': 86_400,
+    "9" * 400: 86_400,
+    "-" + "9" * 400: 3600,
+}
+
+
+@pytest.mark.parametrize(("life", "seconds"), LIVES.items(), ids=[text[:20] for text in LIVES])
+async def test_any_word_on_the_life_of_a_token(source, time, life, seconds):
+    """
+    What can be read as seconds counts, up to a day; anything else is the documented hour.
+    """
+    answer = f'{{"access_token": "first", "expires_in": {life}}}'
+    tokens = source(Desk(answer.encode(), granted("second")))
+    began = time.now
+    assert await tokens.token() == "first"
+    time.now = began + 0.9 * seconds - 0.001
+    assert await tokens.token() == "first"
+    time.now = began + 0.9 * seconds + 0.001
+    assert await tokens.token() == "second"
+
+
+@pytest.mark.parametrize("text", [" first", "first\n", "\r\n\tfirst "])
+async def test_blanks_around_a_token_are_taken_off(source, text):
+    """
+    Blanks and line ends around a token are no part of it.
+    """
+    assert await source(Desk(granted(text))).token() == "first"
+
+
+async def test_mark_before_the_answer(source):
+    """
+    A byte order mark before the answer is no part of it.
+    """
+    assert await source(Desk(b"\xef\xbb\xbf" + granted("first"))).token() == "first"
+
+
+@pytest.mark.parametrize(
+    ("kind", "warned"),
+    [("Bearer", False), ("bearer ", False), (None, False), ("", False), (7, False), ("mac", True)],
+)
+async def test_type_of_a_token(source, caplog, kind, warned):
+    """
+    Whatever its type, a token is used; a type that is not documented is warned of.
+    """
+    assert await source(Desk(granted("first", token_type=kind))).token() == "first"
+    assert ("'mac'; it is sent as a bearer token" in caplog.text) is warned
+
+
+async def test_status_that_is_no_refusal_is_not_called_one(source):
+    """
+    A 404 is a wrong address, not wrong credentials; it is not asked again either.
+    """
+    desk = Desk(StatusError(404, "the service answered 404 Not Found"))
+    with pytest.raises(CredentialsError, match="no token can be had: the service answered 404"):
+        await source(desk).token()
+    assert len(desk.asked) == 1
 
 
 @pytest.mark.parametrize("fault", [RedirectedError("elsewhere"), UntrustedServerError("unknown")])
@@ -307,7 +425,13 @@ async def test_one_that_waits_and_leaves_does_not_spoil_it(source):
 
 
 @pytest.mark.parametrize(
-    "fault", [b'{"access_token": "leaked", "expires_in": 0}', ConnectionLostError("reset")]
+    "fault",
+    [
+        b'{"access_token": "leaked token", "expires_in": 0}',
+        b'{"error": "invalid_client", "error_description": "no a-secret of an-id"}',
+        b'{"error": "server_error", "error_description": "no a-secret of an-id"}',
+        ConnectionLostError("reset"),
+    ],
 )
 async def test_errors_and_logs_hold_no_secret(source, caplog, fault):
     """
