@@ -13,6 +13,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 STORED_FOR = 24 * 3600.0
 """Seconds that the service keeps a result, counted from the task's submission."""
 
+UNKNOWN_FOR = 120.0
+"""Seconds from a task's submission in which the service may answer NotExist all the same."""
+
 
 class TaskStatus(StrEnum):
     """

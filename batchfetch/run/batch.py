@@ -70,15 +70,16 @@ class Batch:
         clock = asyncio.get_running_loop().time
         self._started = clock()
         self._deadline = self._started + (settings.max_runtime or inf)
+        epoch = time() - self._started
         self._scheduler = Scheduler(
-            PollingPolicy(settings.polling, patience=settings.patience),
-            epoch=time() - self._started,
+            PollingPolicy(settings.polling, patience=settings.patience), epoch=epoch
         )
         self._workers = Workers(
             self._scheduler,
             Poller(
                 *(downloader, pace, retries),
                 endpoint=settings.endpoint,
+                epoch=epoch,
                 found=lambda state: self._scheduler.found(state, clock()),
                 tell=tell,
                 clock=clock,

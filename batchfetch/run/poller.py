@@ -22,7 +22,15 @@ from batchfetch.errors import (
     WrongTaskError,
 )
 from batchfetch.hooks import Answered, Asked, Hook, Paused
-from batchfetch.models import Answer, Image, JobState, Outcome, OutcomeStatus, TaskStatus
+from batchfetch.models import (
+    UNKNOWN_FOR,
+    Answer,
+    Image,
+    JobState,
+    Outcome,
+    OutcomeStatus,
+    TaskStatus,
+)
 from batchfetch.run.download import Downloader
 from batchfetch.scheduling import Pace, RetryPolicy
 from batchfetch.statuses import StatusMeaning
@@ -34,7 +42,7 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Unfinished:
     """
-    The service has not finished the task yet.
+    The service has not finished the task yet, or has not met it yet.
     """
 
 
@@ -66,7 +74,8 @@ class Poller:
     Puts one question about one job and says what came of it.
 
     Jobs that name no endpoint are asked about at *endpoint*.  *found* is told of a job whose image
-    begins to arrive, *tell* of questions, answers and pauses.
+    begins to arrive, *tell* of questions, answers and pauses.  *clock* showed 0 at
+    Unix time *epoch*.
     """
 
     def __init__(
@@ -76,6 +85,7 @@ class Poller:
         retries: RetryPolicy,
         *,
         endpoint: str,
+        epoch: float,
         found: Callable[[JobState], None] = lambda _: None,
         tell: Hook | None = None,
         clock: Callable[[], float] = anyio.current_time,
@@ -84,6 +94,7 @@ class Poller:
         self._pace = pace
         self._retries = retries
         self._endpoint = endpoint
+        self._epoch = epoch
         self._found = found
         self._tell = tell
         self._clock = clock
@@ -121,7 +132,18 @@ class Poller:
             self._tell(Answered(job, answer.status, self._clock() - asked_at))
         self._pace.answered()
         state.take_answer(answer)
+        if answer.status is TaskStatus.NOT_EXIST and self._is_new(state, asked_at):
+            return Unfinished()
         return _after_answer(state, answer, image)
+
+    def _is_new(self, state: JobState, asked_at: float) -> bool:
+        """
+        Whether the job's task may have been too new, at *asked_at*, for the service to know it.
+        """
+        submitted_at, first_asked = state.job.submitted_at, state.first_asked
+        if submitted_at is None or first_asked is None:
+            return False
+        return asked_at < min(submitted_at.timestamp() - self._epoch, first_asked) + UNKNOWN_FOR
 
     def _slow_down(self, error: JobError, asked_at: float) -> None:
         now = self._clock()
@@ -223,9 +245,11 @@ def _not_exist(state: JobState, *, lost: bool) -> Outcome:
 
 def timed_out(state: JobState, patience: float) -> Outcome:
     """
-    Return the outcome of a job that is unfinished after *patience* seconds.
+    Return the outcome of a job that is unfinished after *patience* seconds, or still not known.
     """
     status = state.answer.status if state.answer else "unfinished"
+    if state.answer is not None and status is TaskStatus.NOT_EXIST:
+        return _not_exist(state, lost=state.answer.response_status_code == RESULT_DATA_LOST)
     return Outcome.of(
         state,
         OutcomeStatus.TIMED_OUT,

@@ -27,8 +27,9 @@ from batchfetch.settings import Durability, Settings
 
 pytestmark = pytest.mark.anyio
 
-LONG_AGO = datetime.now(UTC) - timedelta(hours=25)
-RECENTLY = datetime.now(UTC) - timedelta(hours=23)
+BEGAN = datetime.now(UTC)
+LONG_AGO = BEGAN - timedelta(hours=25)
+RECENTLY = BEGAN - timedelta(hours=23)
 
 
 class Bench:
@@ -48,6 +49,7 @@ class Bench:
             self.pace,
             RetryPolicy(3, initial=1, spread=lambda _, most: most),
             clock=lambda: self.now,
+            epoch=BEGAN.timestamp() - self.now,
         )
 
     async def ask(self, state):
@@ -194,6 +196,67 @@ async def test_expired_or_unknown(bench, submitted_at, reason):
     unknown = about(submitted_at=submitted_at)
     found = await bench(says("NotExist", "TaskNotFound")).ask(unknown)
     assert (found.status, found.reason) == ("NotExist", reason)
+
+
+@pytest.mark.parametrize(
+    ("age", "looks"),
+    [(-7200, 4), (0, 4), (10, 3), (70, 2), (119.9, 1), (120, 0), (3600, 0)],
+)
+async def test_unknown_task_that_was_just_submitted(bench, age, looks):
+    """
+    NotExist is "not yet" until two minutes after the submission or the first look, whichever is
+    earlier; a look is every 39 seconds here, from so many seconds after the submission.
+    """
+    new = bench(says("NotExist", "TaskNotFound"))
+    state = about(submitted_at=BEGAN - timedelta(seconds=age))
+    for _ in range(looks):
+        assert isinstance(await new.ask(state), Unfinished)
+        new.now += 39
+    found = await new.ask(state)
+    assert (found.status, found.reason, found.calls) == ("NotExist", "not_found", looks + 1)
+
+
+async def test_new_task_without_its_time_is_unknown_at_once(bench, state):
+    """
+    Without `submitted_at` nothing says that a task is new.
+    """
+    found = await bench(says("NotExist", "TaskNotFound")).ask(state)
+    assert (found.status, found.calls) == ("NotExist", 1)
+
+
+@pytest.mark.parametrize("code", ["TaskNotFound", "ResultDataLost", None])
+async def test_new_task_appears_after_all(bench, code):
+    """
+    A new task that is unknown, then pending, then ready is Completed.
+    """
+    new = bench(says("NotExist", code), pending, says("NotExist", code), ready)
+    state = about(submitted_at=BEGAN)
+    verdicts = [await new.ask(state) for _ in range(4)]
+    assert [type(verdict) for verdict in verdicts] == [Unfinished, Unfinished, Unfinished, Outcome]
+    assert verdicts[-1].status is OutcomeStatus.COMPLETED
+
+
+async def test_new_task_without_a_file_yet(bench):
+    """
+    The endpoint `file` says with 204 that it has no file, of a new task as well.
+    """
+    new = bench(status(204), png_of("t"), endpoint="file")
+    state = about(submitted_at=BEGAN)
+    assert isinstance(await new.ask(state), Unfinished)
+    assert (await new.ask(state)).status is OutcomeStatus.COMPLETED
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"), [("TaskNotFound", "not_found"), ("ResultDataLost", "result_lost")]
+)
+async def test_patience_that_ends_before_a_task_is_known(bench, code, reason):
+    """
+    What is still not known when patience ends is NotExist, not TimedOut.
+    """
+    state = about(submitted_at=BEGAN)
+    await bench(says("NotExist", code)).ask(state)
+    found = timed_out(state, 60)
+    assert (found.status, found.reason, found.task_status) == ("NotExist", reason, "NotExist")
 
 
 @pytest.mark.parametrize("endpoint", ["file", ENDPOINTS["file"].upper()])

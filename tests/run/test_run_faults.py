@@ -4,6 +4,7 @@ misbehave.
 """
 
 import ssl
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -190,6 +191,33 @@ def test_slow_token_endpoint_is_waited_for(fetch):
         finished = fetch(origin, env=client_credentials())
     assert finished.code == 0
     assert len(origin.token_requests) == finished.summary["token_requests"] == 3
+
+
+# Tasks that are not known yet
+
+
+@pytest.mark.parametrize("endpoint", ["deskew", "file"])
+def test_task_that_was_just_submitted_is_asked_again(tmp_path, endpoint):
+    """
+    A service that does not know a new task at first is asked again; an old one is NotExist.
+    """
+    now = datetime.now(UTC)
+    rows = [("new", now), ("old", now - timedelta(minutes=5)), ("undated", None)]
+    manifest = tmp_path / "manifest.csv"
+    dated = [f"{task_id},{date.isoformat() if date else ''}\n" for task_id, date in rows]
+    manifest.write_text("task_id,submitted_at\n" + "".join(dated))
+    missing = replies.unknown if endpoint == "deskew" else status(204, body=b"")
+    image = ready if endpoint == "deskew" else replies.http(replies.png_of("new"))
+    with serving(Origin({"new": [missing, missing, image]}, default=missing)) as origin:
+        finished = run(
+            *("fetch", manifest, "-o", tmp_path / "out", "--json", "--endpoint", endpoint),
+            *("--base-url", origin.base_url, "--polling", "prompt"),
+        )
+    assert finished.code == 3
+    assert finished.summary["outcomes"] == {"Completed": 1, "NotExist": 2}
+    assert finished.summary["asked_too_early"] == 2
+    assert [origin.calls_of(task_id) for task_id, _ in rows] == [3, 1, 1]
+    assert images_in(tmp_path / "out") == expected_images(["new"])
 
 
 # Budgets

@@ -2,11 +2,13 @@
 The dispatch: who asks when, on virtual time and a transport that says what it is told.
 """
 
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from time import time
 
 import anyio
 import pytest
-from scripted import ScriptedTransport, Unsent, pending, ready, status
+from scripted import ScriptedTransport, Unsent, pending, ready, says, status
 from virtual import VirtualLoop
 from wiring import local_storage, poller
 
@@ -28,6 +30,7 @@ from batchfetch.settings import Durability, Polling, Settings
 pytestmark = pytest.mark.anyio
 
 RESET = ConnectionLostError("reset")
+unknown = says("NotExist", "TaskNotFound")
 
 
 @pytest.fixture
@@ -72,6 +75,7 @@ class Run:
         record=None,
         desk=None,
     ):
+        self.epoch = time() - anyio.current_time()
         self.outcomes = {}
         self.failures = []
         self.slots = slots
@@ -86,7 +90,7 @@ class Run:
         )
         self.workers = Workers(
             self.scheduler,
-            poller(transport, storage, Settings(), self.pace, retries),
+            poller(transport, storage, Settings(), self.pace, retries, epoch=self.epoch),
             self.tokens,
             self.pace,
             record or self.record,
@@ -98,13 +102,14 @@ class Run:
     async def record(self, outcome):
         self.outcomes[outcome.task_id] = outcome
 
-    def offer(self, *task_ids):
+    def offer(self, *task_ids, **fields):
         """
-        Offer jobs, as the manifest's reader does.
+        Offer jobs with these *fields*, as the manifest's reader does.
         """
         for task_id in task_ids:
             self.offered += 1
-            self.scheduler.offer(JobState(Job(task_id, f"{task_id}.png"), ordinal=self.offered))
+            job = Job(task_id, f"{task_id}.png", **fields)
+            self.scheduler.offer(JobState(job, ordinal=self.offered))
         self.workers.notify()
 
     def close(self):
@@ -122,12 +127,12 @@ class Run:
             for _ in range(self.slots):
                 pollers.start_soon(self._poll)
 
-    async def fetch(self, *task_ids):
+    async def fetch(self, *task_ids, **fields):
         """
         See these tasks through; return how long it took.
         """
         started = anyio.current_time()
-        self.offer(*task_ids)
+        self.offer(*task_ids, **fields)
         self.close()
         await self.work()
         return anyio.current_time() - started
@@ -328,6 +333,40 @@ async def test_patience_runs_out(begin):
     assert 590 < took <= 601
     assert sum(outcome.status == "Completed" for outcome in run.outcomes.values()) == 19
     assert run.workers.too_early == run.outcomes["t0"].calls > 1
+
+
+async def test_new_task_is_asked_again_like_a_pending_one(begin):
+    """
+    A task submitted just now that is unknown at first costs the calls of a pending one, and all
+    but the last are too early.
+    """
+    calls = {}
+    for answer in (pending, unknown):
+        transport = ScriptedTransport({"t0": [answer, answer, answer, ready]})
+        run = begin(transport)
+        await run.fetch("t0", submitted_at=datetime.now(UTC))
+        assert run.outcomes["t0"].status == "Completed"
+        assert run.workers.too_early == 3
+        start = transport.calls[0].at
+        calls[answer] = [call.at - start for call in transport.calls]
+    assert calls[pending] == pytest.approx(calls[unknown])
+
+
+@pytest.mark.parametrize(
+    ("age", "patience", "least", "most"),
+    [(0, 1800, 120, 300), (100, 1800, 20, 200), (500, 1800, 0, 1), (0, 60, 59, 61)],
+)
+async def test_task_that_stays_unknown(begin, age, patience, least, most):
+    """
+    A task that stays unknown is NotExist: two minutes after its submission, or after the first
+    look, or when patience ends, whichever is first.
+    """
+    run = begin(ScriptedTransport({"t0": [unknown]}), patience=patience)
+    took = await run.fetch("t0", submitted_at=datetime.now(UTC) - timedelta(seconds=age))
+    outcome = run.outcomes["t0"]
+    assert (outcome.status, outcome.reason) == ("NotExist", "not_found")
+    assert least <= took <= most
+    assert run.workers.too_early >= outcome.calls - 1
 
 
 async def test_unfinished_tasks_hold_no_slot(begin):
