@@ -139,8 +139,9 @@ class StatusError(TransportError):
         self.meaning = meaning_of(status)
         self.reason = f"http_{status}"
         self.transient = self.meaning in TRANSIENT
-        self.retry_after = retry_after
-        """Seconds of the response's Retry-After header, if it has one."""
+        # A wait of no time, or of less, is none: taken at its word it would be asked again at once.
+        self.retry_after = retry_after if retry_after is not None and retry_after > 0 else None
+        """Seconds of the response's Retry-After header, if it has one that is a wait."""
 
 
 class RedirectedError(TransportError):

@@ -154,12 +154,24 @@ class Poller:
                 self._pace.overloaded(asked_at, now)  # One server's trouble.
             case StatusError(meaning=StatusMeaning.THROTTLED | StatusMeaning.OVERLOADED):
                 self._pace.overloaded(asked_at, now)
+                before = max(self._pace.cooling_until, now)
                 self._pace.cool_down(now, error.retry_after)
-                log.warning("the service asks for a pause: %s", error)
-                if self._tell is not None:
-                    self._tell(Paused(self._pace.cooling_until - now, str(error)))
+                self._say_pause(now, before, str(error))
             case _:
                 pass
+
+    def _say_pause(self, now: float, before: float, reason: str) -> None:
+        """
+        Say that a pause began, or that one that was to end at *before* lasts twice as long now.
+
+        The other requests in flight are mostly told the same, which is the same pause.
+        """
+        seconds = self._pace.cooling_until - now
+        if seconds <= 2 * (before - now):
+            return
+        log.warning("pausing for %g s: %s", round(seconds, 1), reason)
+        if self._tell is not None:
+            self._tell(Paused(seconds, reason))
 
     def _after_error(self, state: JobState, error: JobError, detail: str) -> Verdict:
         match error:

@@ -118,16 +118,19 @@ def words_in(problem: Mapping[str, object]) -> str:
 
 def seconds_to_wait(value: str | None) -> float | None:
     """
-    Return seconds from a `Retry-After` in seconds or as a date; None if it is neither.
+    Return the seconds that a `Retry-After` asks for, at least one; None if it names no wait.
 
+    It is in seconds or a date; one that is neither, zero or past counts as not given.
     Source: RFC 9110, section 10.2.3.
     """
     if value is None:
         return None
     if value.strip().isascii() and value.strip().isdigit():
-        return float(value)
-    try:
-        date = parsedate_to_datetime(value)
-        return max(0.0, (date - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError, OverflowError):  # TypeError: a date without its zone.
-        return None
+        seconds = float(value)
+    else:
+        try:
+            date = parsedate_to_datetime(value)
+            seconds = (date - datetime.now(UTC)).total_seconds()
+        except (TypeError, ValueError, OverflowError):  # TypeError: a date without its zone.
+            return None
+    return max(seconds, 1.0) if seconds > 0 else None

@@ -2,6 +2,7 @@
 The poller: one question, and what every answer makes of it.
 """
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,6 +20,7 @@ from batchfetch.errors import (
     StorageError,
     TruncatedBodyError,
 )
+from batchfetch.hooks import Paused
 from batchfetch.models import Job, JobState, Outcome, OutcomeStatus
 from batchfetch.run.poller import Retry, Unfinished, timed_out
 from batchfetch.scheduling import LocalPace
@@ -478,6 +480,41 @@ async def test_429_without_a_time_pauses_everyone(bench, state):
     busy = bench(status(429))
     await busy.ask(state)
     assert busy.now < busy.pace.cooldown.until <= busy.now + 1
+
+
+@pytest.mark.parametrize("retry_after", [0, -5, float("nan")])
+async def test_wait_of_no_time_is_none(bench, state, retry_after):
+    """
+    A 429 whose time to wait is zero or less pauses everyone as one without a time.
+    """
+    busy = bench(status(429, retry_after))
+    await busy.ask(state)
+    assert busy.now + 0.5 <= busy.pace.cooldown.until <= busy.now + 1
+
+
+async def test_pause_is_said_once(bench, caplog):
+    """
+    All that are told to wait during one pause are one line of the log and one event; a pause that
+    turns out twice as long, and the next pause, are said again.
+    """
+    told = []
+    waits = [5, 5.1, 4, 7, None, 600, 600, 600]
+    busy = bench(*(status(429, seconds) for seconds in waits))
+    busy.poller = poller(
+        *(busy.transport, busy.storage, Settings(), busy.pace, RetryPolicy(100)),
+        clock=lambda: busy.now,
+        epoch=0.0,
+        tell=told.append,
+    )
+    state = about()
+    for _ in waits:
+        await busy.ask(state)
+        busy.now += 0.1
+    assert [event.seconds for event in told if isinstance(event, Paused)] == [5, 600]
+    assert re.findall(r"pausing for (\S+) s", caplog.text) == ["5", "600"]
+    busy.now += 601
+    await busy.ask(state)
+    assert re.findall(r"pausing for (\S+) s", caplog.text) == ["5", "600", "600"]
 
 
 async def test_answers_speed_up_again(bench, state):

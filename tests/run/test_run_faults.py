@@ -193,6 +193,23 @@ def test_slow_token_endpoint_is_waited_for(fetch):
     assert len(origin.token_requests) == finished.summary["token_requests"] == 3
 
 
+# Pauses
+
+
+@pytest.mark.parametrize("after", ["0", "-1", "soon", "Fri, 31 Dec 1999 23:59:59 GMT"])
+def test_pause_of_no_time_is_a_pause_all_the_same(fetch, after):
+    """
+    A service that answers nothing but 429, and names no time that is one, is not besieged; each
+    pause is one line of the log.
+    """
+    with serving(Origin(default=status(429, f"Retry-After: {after}"))) as origin:
+        finished = fetch(origin, "--max-runtime", 3, "--attempts", 99)
+    assert finished.code == 4
+    assert 1 <= len(origin.calls) <= 60  # Once it was hundreds a second.
+    pauses = finished.stderr.count("warning: pausing for ")
+    assert 1 <= pauses <= 4
+
+
 # Tasks that are not known yet
 
 

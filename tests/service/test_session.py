@@ -250,20 +250,27 @@ async def test_page_that_breaks_off_does_not_undo_the_status(ending):
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [
-        ("0", 0),
+        ("0", None),
+        ("00", None),
+        ("1", 1),
         (" 120 ", 120),
+        ("9" * 400, float("inf")),
+        ("-0", None),
+        ("NaN", None),
+        ("inf", None),
+        ("120, 120", None),
         ("-5", None),
         ("1.5", None),
         ("soon", None),
         ("", None),
-        ("Fri, 31 Dec 1999 23:59:59 GMT", 0),
+        ("Fri, 31 Dec 1999 23:59:59 GMT", None),
         ("Fri, 31 Dec 1999 23:59:59", None),
         ("Fri, 31 Dec 99999 23:59:59 GMT", None),
     ],
 )
 async def test_retry_after(value, seconds):
     """
-    `Retry-After` is seconds or a date; anything else is as if it were not there.
+    `Retry-After` is seconds or a date; one that is neither, zero or past counts as not given.
     """
     error = await failure(status(503, f"Retry-After: {value}"))
     assert error.retry_after == seconds
@@ -276,6 +283,15 @@ async def test_retry_after_a_date():
     date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     error = await failure(status(429, f"Retry-After: {date}"))
     assert 3500 < error.retry_after <= 3600
+
+
+async def test_retry_after_a_date_that_is_about_to_come():
+    """
+    A date less than a second off is a second, because dates have no fractions.
+    """
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=1), usegmt=True)
+    error = await failure(lambda _: status(429, f"Retry-After: {date}"))
+    assert error.retry_after in {None, 1.0}  # None if it has come before it was read.
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
