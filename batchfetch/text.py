@@ -1,9 +1,12 @@
 """
-Sanitizing of untrusted text, and removal of secrets, before text is displayed or logged.
+Sanitizing of untrusted text before it is displayed or logged.
 """
 
 MAX_LENGTH = 1000
 """The most characters kept of one text from the service."""
+
+UNCUT_LENGTH = 4 * MAX_LENGTH
+"""The most characters of it from which secrets are removed before it is cut."""
 
 _REPLACEMENT = "\ufffd"
 
@@ -19,16 +22,8 @@ _HARMFUL = (
     0xFEFF,
     *range(0xD800, 0xE000),
 )
+_ESCAPED = {code: f"\\u{code:04x}" for code in _HARMFUL if code >= 0x7F}
 _HARMLESS = dict.fromkeys(_HARMFUL, _REPLACEMENT) | dict.fromkeys(map(ord, "\t\n\r"), " ")
-
-
-def redact(text: str, *secrets: str) -> str:
-    """
-    Return *text* with every occurrence of the *secrets* replaced by `***`.
-    """
-    for secret in secrets:
-        text = text.replace(secret, "***")
-    return text
 
 
 def sanitize(text: str, limit: int = MAX_LENGTH) -> str:
@@ -43,3 +38,10 @@ def sanitize(text: str, limit: int = MAX_LENGTH) -> str:
     if text.isascii() and text.isprintable():
         return text
     return text.translate(_HARMLESS)
+
+
+def escape_json(document: str) -> str:
+    """
+    Return the JSON *document* with the characters that `sanitize` replaces as escapes (`\\u202e`).
+    """
+    return document if document.isascii() else document.translate(_ESCAPED)

@@ -17,7 +17,10 @@ PACKAGE = Path(batchfetch.__file__).parent
 
 # A folder counts as one module.  Modules of one layer do not know each other.
 LAYERS = [
-    {"endpoints", "exception_groups", "locks", "paths", "statuses", "text", "tuning", "version"},
+    {
+        *("endpoints", "exception_groups", "locks", "paths", "redaction", "statuses", "text"),
+        *("tuning", "version"),
+    },
     {"errors", "models"},
     {"exit_codes", "settings"},
     {"decoding", "hooks", "manifest", "report", "sandbox", "scheduling", "storage"},

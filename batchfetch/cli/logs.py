@@ -9,14 +9,19 @@ from datetime import UTC, datetime
 
 from batchfetch.cli.options import LogFormat, LogLevel
 from batchfetch.cli.streams import print_stderr
-from batchfetch.text import sanitize
+from batchfetch.redaction import Redactor
+from batchfetch.text import escape_json, sanitize
 
 _MAX_LINE = 8000
 
 # asyncio logs the repr of exceptions, and that of aiohttp's includes the request's headers.
 _TOKEN = re.compile(
-    r"""(\bbearer\s+|\b(?:client_secret|access_token)["']?\s*[=:]\s*["']?)[^\s"'&,;)}\]>]+""",
-    re.IGNORECASE,
+    r"""(
+        \bbearer\s+
+        | authorization["']?\s*[=:]\s*["']?\w+\s+
+        | \b(?:client_id|client_secret|access_token)["']?\s*[=:]\s*["']?
+    )[^\s"'&,;)}\]>]+""",
+    re.IGNORECASE | re.VERBOSE,
 )
 
 
@@ -30,6 +35,15 @@ def configure(log_format: LogFormat, level: LogLevel) -> None:
     logging.getLogger("batchfetch").setLevel(level.upper())
 
 
+def hide(secrets: Redactor) -> None:
+    """
+    Remove *secrets* from the log from now on.
+    """
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, LineFormatter):
+            handler.formatter.secrets = secrets
+
+
 class StderrHandler(logging.Handler):
     """
     Write records to stderr; a closed stderr is ignored.
@@ -39,7 +53,39 @@ class StderrHandler(logging.Handler):
         print_stderr(self.format(record))
 
 
-class TextFormatter(logging.Formatter):
+class LineFormatter(logging.Formatter):
+    """
+    Base of the formats: messages and tracebacks on single lines, without secrets.
+    """
+
+    secrets = Redactor()
+
+    def message(self, record: logging.LogRecord) -> str:
+        """
+        Return the message of *record*.
+
+        Our own are made of text that holds no part of a secret any more, and may name a file whose
+        name looks like one.
+        """
+        text = record.getMessage()
+        if getattr(record, "block", False):
+            text = text.replace("\n", "; ")
+        text = redacted(text)
+        is_ours = record.name.partition(".")[0] == "batchfetch"
+        text = self.secrets.remove_whole(text) if is_ours else self.secrets(text)
+        return sanitize(text, _MAX_LINE)
+
+    def traceback(self, record: logging.LogRecord) -> list[str]:
+        """
+        Return the lines of the traceback of *record*; without one there are none.
+        """
+        if not record.exc_info:
+            return []
+        text = self.secrets(redacted(self.formatException(record.exc_info)))
+        return [sanitize(line, _MAX_LINE) for line in text.splitlines()]
+
+
+class TextFormatter(LineFormatter):
     """
     Format a record as one line: `2026-01-31T12:00:00Z warning: …`.
 
@@ -49,14 +95,15 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         if getattr(record, "block", False):
             return record.getMessage()
+        level = record.levelname.lower()
         lines = [
-            f"{_instant(record):%Y-%m-%dT%H:%M:%SZ} {record.levelname.lower()}: {_message(record)}",
-            *_traceback(self, record),
+            f"{_instant(record):%Y-%m-%dT%H:%M:%SZ} {level}: {self.message(record)}",
+            *self.traceback(record),
         ]
         return "\n".join(lines)
 
 
-class JsonFormatter(logging.Formatter):
+class JsonFormatter(LineFormatter):
     """
     Format a record as one JSON object, with the members of `extra={"fields": {…}}`.
     """
@@ -66,30 +113,17 @@ class JsonFormatter(logging.Formatter):
             "time": f"{_instant(record):%Y-%m-%dT%H:%M:%S.%fZ}",
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": _message(record),
+            "message": self.message(record),
             **getattr(record, "fields", {}),
         }
-        if traceback := _traceback(self, record):
+        if traceback := self.traceback(record):
             entry["traceback"] = "\n".join(traceback)
-        return json.dumps(entry, ensure_ascii=False, default=str)
+        # Members such as names of a manifest are as they were given.
+        return escape_json(json.dumps(entry, ensure_ascii=False, default=str))
 
 
 def _instant(record: logging.LogRecord) -> datetime:
     return datetime.fromtimestamp(record.created, UTC)
-
-
-def _message(record: logging.LogRecord) -> str:
-    text = record.getMessage()
-    if getattr(record, "block", False):
-        text = text.replace("\n", "; ")
-    return sanitize(redacted(text), _MAX_LINE)
-
-
-def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> list[str]:
-    if not record.exc_info:
-        return []
-    text = redacted(formatter.formatException(record.exc_info))
-    return [sanitize(line, _MAX_LINE) for line in text.splitlines()]
 
 
 def redacted(text: str) -> str:

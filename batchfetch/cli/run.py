@@ -16,7 +16,7 @@ from click.core import ParameterSource
 from batchfetch.cli.display import OutcomeLog, open_display
 from batchfetch.cli.explanation import explanation
 from batchfetch.cli.format import plan_text, summary_text
-from batchfetch.cli.logs import configure
+from batchfetch.cli.logs import configure, hide
 from batchfetch.cli.options import PREFIX, SANDBOX_PREFIX, RunOptions
 from batchfetch.cli.signals import stop_on_signal
 from batchfetch.cli.sources import resolve, unknown_variables
@@ -107,6 +107,7 @@ async def _fetch(
     async with _service(settings, options, environment) as (chosen, credentials):
         try:
             async with open_batch(manifest, chosen, credentials=credentials) as batch:
+                hide(batch.secrets)
                 await _follow(batch, options)
         except (CredentialsError, ManifestError, StorageError) as error:
             if batch is None:

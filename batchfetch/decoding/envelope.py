@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from batchfetch.decoding.surrogates import replace_lone_surrogates
 from batchfetch.errors import MalformedBodyError
 from batchfetch.models import Answer, TaskStatus
-from batchfetch.text import sanitize
+from batchfetch.text import UNCUT_LENGTH, sanitize
 
 MAX_TEXTS = 100
 """The most messages, and the most warnings, kept of one answer."""
@@ -18,7 +18,7 @@ MAX_TEXTS = 100
 RESULT_DATA_LOST = "ResultDataLost"
 """The `responseStatusCode` of a completed task whose image the service no longer has."""
 
-_RESPONSE_STATUS_CODES = (
+RESPONSE_STATUS_CODES = (
     "Ok",
     "PartiallyNotFound",
     "NoAnyResultData",
@@ -27,6 +27,7 @@ _RESPONSE_STATUS_CODES = (
     "NotReady",
     "Error",
 )
+"""The codes that are documented."""
 
 # The API reference uses names; the vendor's SDK also numbers them, from 1, in this order.
 _STATUS_BY_SPELLING = {
@@ -36,7 +37,7 @@ _STATUS_BY_SPELLING = {
 }
 _CODE_BY_SPELLING = {
     spelling.lower(): code
-    for number, code in enumerate(_RESPONSE_STATUS_CODES, start=1)
+    for number, code in enumerate(RESPONSE_STATUS_CODES, start=1)
     for spelling in (code, str(number))
 }
 
@@ -52,7 +53,7 @@ def _known_status(value: object) -> TaskStatus:
 def _normalized_code(value: object) -> str | None:
     if value is None:
         return None
-    return _CODE_BY_SPELLING.get(str(value).lower()) or sanitize(str(value))
+    return _CODE_BY_SPELLING.get(str(value).lower()) or sanitize(str(value), UNCUT_LENGTH)
 
 
 class _Error(BaseModel):
@@ -90,7 +91,9 @@ class Envelope(BaseModel):
 
     def to_answer(self) -> Answer:
         """
-        Return the answer, with its texts sanitized and limited in length and number.
+        Return the answer, with its texts sanitized and limited in number.
+
+        They are longer than what is shown of them, because secrets are removed before the cut.
         """
         if self.error is None:
             return Answer(self.status, self.response_status_code)
@@ -116,8 +119,8 @@ def parse_envelope(text: bytes) -> Envelope:
         detail = f"{field}: {error['msg']}" if field else error["msg"]
         raise MalformedBodyError(
             sanitize(f"the body is not the documented JSON: {detail}")
-        ) from exc
+        ) from None
 
 
 def _sanitized(texts: list[str | None] | None) -> tuple[str, ...]:
-    return tuple(sanitize(text) for text in (texts or ())[:MAX_TEXTS] if text)
+    return tuple(sanitize(text, UNCUT_LENGTH) for text in (texts or ())[:MAX_TEXTS] if text)

@@ -21,13 +21,8 @@ from batchfetch.exception_groups import unwrapped
 from batchfetch.hooks import Hook, Settled, tell_all
 from batchfetch.manifest import Manifest
 from batchfetch.models import Outcome
-from batchfetch.report import (
-    LastLines,
-    Ledger,
-    Recorder,
-    load_report,
-    open_report,
-)
+from batchfetch.redaction import Redactor
+from batchfetch.report import LastLines, Ledger, Recorder, load_report, open_report
 from batchfetch.run.batch import Batch
 from batchfetch.run.download import Downloader
 from batchfetch.run.intake import Intake, Row
@@ -89,17 +84,17 @@ async def open_client(
     pace = pace or LocalPace(
         slots=_affordable(settings.concurrency), rate=settings.rate, max_calls=settings.max_calls
     )
+    redactor = Redactor()
     async with AsyncExitStack() as stack:
         endpoint: TokenEndpoint
         if transport is None or not isinstance(transport, TokenEndpoint):
-            http = await stack.enter_async_context(open_transport(settings))
+            http = await stack.enter_async_context(open_transport(settings, redactor))
             transport, endpoint = transport or http, http
         else:
             endpoint = transport
         clock = asyncio.get_running_loop().time
-        yield Client(
-            transport, TokenSource(credentials, endpoint, retries, clock=clock), pace, retries
-        )
+        tokens = TokenSource(credentials, endpoint, retries, redactor=redactor, clock=clock)
+        yield Client(transport, tokens, pace, retries)
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from batchfetch.errors import BatchFetchError, CredentialsError, ManifestError, 
 from batchfetch.exit_codes import code_of_run, gravity
 from batchfetch.hooks import Hook
 from batchfetch.models import JobState, Outcome, OutcomeStatus
+from batchfetch.redaction import Redactor
 from batchfetch.report import Recorder
 from batchfetch.run.download import Downloader
 from batchfetch.run.intake import Earlier, Intake
@@ -80,6 +81,7 @@ class Batch:
                 *(downloader, pace, retries),
                 endpoint=settings.endpoint,
                 epoch=epoch,
+                redact=tokens.redactor,
                 found=lambda state: self._scheduler.found(state, clock()),
                 tell=tell,
                 clock=clock,
@@ -175,6 +177,13 @@ class Batch:
             exit_code=code_of_run(self._failure, stopped_by, done=not left and not failed),
             stopped_by=stopped_by,
         )
+
+    @property
+    def secrets(self) -> Redactor:
+        """
+        The credentials and tokens of this run, as what removes them from text.
+        """
+        return self._tokens.redactor
 
     def _elapsed(self) -> float:
         return anyio.current_time() - self._started if self._seconds is None else self._seconds

@@ -10,7 +10,7 @@ from functools import partial
 
 import anyio
 
-from batchfetch.decoding import RESULT_DATA_LOST, endpoint_of
+from batchfetch.decoding import RESPONSE_STATUS_CODES, RESULT_DATA_LOST, endpoint_of
 from batchfetch.errors import (
     CredentialsError,
     JobError,
@@ -34,7 +34,7 @@ from batchfetch.models import (
 from batchfetch.run.download import Downloader
 from batchfetch.scheduling import Pace, RetryPolicy
 from batchfetch.statuses import StatusMeaning
-from batchfetch.text import redact
+from batchfetch.text import sanitize
 
 log = logging.getLogger(__name__)
 
@@ -75,10 +75,10 @@ class Poller:
 
     Jobs that name no endpoint are asked about at *endpoint*.  *found* is told of a job whose image
     begins to arrive, *tell* of questions, answers and pauses.  *clock* showed 0 at
-    Unix time *epoch*.
+    Unix time *epoch*.  *redact* removes secrets, which a careless service may repeat.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what one question has to do with
         self,
         downloader: Downloader,
         pace: Pace,
@@ -86,6 +86,7 @@ class Poller:
         *,
         endpoint: str,
         epoch: float,
+        redact: Callable[[str], str],
         found: Callable[[JobState], None] = lambda _: None,
         tell: Hook | None = None,
         clock: Callable[[], float] = anyio.current_time,
@@ -95,6 +96,7 @@ class Poller:
         self._retries = retries
         self._endpoint = endpoint
         self._epoch = epoch
+        self._redact = redact
         self._found = found
         self._tell = tell
         self._clock = clock
@@ -120,13 +122,22 @@ class Poller:
                 on_image=partial(self._found, state),
             )
         except JobError as exc:
-            detail = redact(str(exc), token)
-            log.debug("task %s: %s", job.task_id, detail)
-            if self._tell is not None:
-                self._tell(Answered(job, exc.reason, self._clock() - asked_at))
-            self._slow_down(exc, asked_at)
-            return self._after_error(state, exc, detail)
-        answer = _redacted(answer, token)
+            error = exc
+        else:
+            return self._answered(state, answer, image, asked_at)
+        # Outside of the block: what fails from here on shows no context that is not redacted.
+        detail = sanitize(self._redact(str(error)))
+        log.debug("task %s: %s", job.task_id, detail)
+        if self._tell is not None:
+            self._tell(Answered(job, error.reason, self._clock() - asked_at))
+        self._slow_down(error, asked_at, detail)
+        return self._after_error(state, error, detail)
+
+    def _answered(
+        self, state: JobState, answer: Answer, image: Image | None, asked_at: float
+    ) -> Outcome | Unfinished:
+        job = state.job
+        answer = self._redacted(answer)
         log.debug("task %s: %s", job.task_id, answer.status)
         if self._tell is not None:
             self._tell(Answered(job, answer.status, self._clock() - asked_at))
@@ -135,6 +146,20 @@ class Poller:
         if answer.status is TaskStatus.NOT_EXIST and self._is_new(state, asked_at):
             return Unfinished()
         return _after_answer(state, answer, image)
+
+    def _redacted(self, answer: Answer) -> Answer:
+        """
+        Return *answer* with its texts as they may be shown: without secrets, then cut.
+        """
+        code = answer.response_status_code
+        if not (answer.messages or answer.warnings) and code in RESPONSE_STATUS_CODES:
+            return answer
+        return replace(
+            answer,
+            response_status_code=code and sanitize(self._redact(code)),
+            messages=tuple(sanitize(self._redact(text)) for text in answer.messages),
+            warnings=tuple(sanitize(self._redact(text)) for text in answer.warnings),
+        )
 
     def _is_new(self, state: JobState, asked_at: float) -> bool:
         """
@@ -145,7 +170,7 @@ class Poller:
             return False
         return asked_at < min(submitted_at.timestamp() - self._epoch, first_asked) + UNKNOWN_FOR
 
-    def _slow_down(self, error: JobError, asked_at: float) -> None:
+    def _slow_down(self, error: JobError, asked_at: float, detail: str) -> None:
         now = self._clock()
         match error:
             case OutOfDescriptorsError():
@@ -156,7 +181,7 @@ class Poller:
                 self._pace.overloaded(asked_at, now)
                 before = max(self._pace.cooling_until, now)
                 self._pace.cool_down(now, error.retry_after)
-                self._say_pause(now, before, str(error))
+                self._say_pause(now, before, detail)
             case _:
                 pass
 
@@ -178,7 +203,7 @@ class Poller:
             case StatusError(meaning=StatusMeaning.UNAUTHORIZED):
                 if state.count_refusal() > 1:
                     raise CredentialsError(
-                        f"the service refuses a token it has just given: {error}"
+                        f"the service refuses a token it has just given: {detail}"
                     )
                 return Retry(error, 0.0)
             case StaleConnectionError():  # No fault of the task: it costs no attempt.
@@ -201,21 +226,6 @@ class Poller:
         if self._pace.limit == 1 and self._retries.gives_up(state.count_fault()):
             raise StorageError(f"{error}; allow more open files (ulimit -n) and run again")
         return Retry(error, self._retries.delay(max(1, state.faults)))
-
-
-def _redacted(answer: Answer, token: str) -> Answer:
-    """
-    Return *answer* without the *token*, which a careless service may repeat.
-    """
-    code = answer.response_status_code
-    if not any(token in text for text in (code or "", *answer.messages, *answer.warnings)):
-        return answer
-    return replace(
-        answer,
-        response_status_code=code and redact(code, token),
-        messages=tuple(redact(text, token) for text in answer.messages),
-        warnings=tuple(redact(text, token) for text in answer.warnings),
-    )
 
 
 def _after_answer(state: JobState, answer: Answer, image: Image | None) -> Outcome | Unfinished:

@@ -13,6 +13,7 @@ import aiohttp
 from yarl import URL
 
 from batchfetch.errors import SettingsError
+from batchfetch.redaction import Redactor
 from batchfetch.service.faults import DroppedError
 from batchfetch.service.session import SessionTransport
 from batchfetch.settings import Settings, is_loopback
@@ -28,17 +29,23 @@ _KEPT_FOR = 60.0
 
 
 @asynccontextmanager
-async def open_transport(settings: Settings) -> AsyncIterator[SessionTransport]:
+async def open_transport(
+    settings: Settings, redactor: Redactor | None = None
+) -> AsyncIterator[SessionTransport]:
     """
     Get ready to reach the service of *settings*, and close all connections at the end.
 
+    What is sent in secret is removed from errors, and *redactor* is told of it.
+
     Raises `SettingsError` if the root certificates or the proxy cannot be used.
     """
-    proxy, proxy_headers = _proxy(settings.base_url)
+    redactor = redactor or Redactor()
+    proxy, proxy_headers = _proxy(settings.base_url, redactor)
     transport = SessionTransport(
         partial(_open_session, settings, trust=_trust(settings), proxy=proxy),
         URL(settings.base_url, encoded=True),
         proxy_headers=proxy_headers,
+        redactor=redactor,
         silence=settings.read_timeout,
         deadline=settings.connect_timeout + settings.read_timeout,
     )
@@ -111,7 +118,7 @@ def _trust(settings: Settings) -> ssl.SSLContext | bool:
         ) from None
 
 
-def _proxy(root: str) -> tuple[URL | None, dict[str, str]]:
+def _proxy(root: str, redactor: Redactor) -> tuple[URL | None, dict[str, str]]:
     """
     Return the proxy that the environment names for *root*, as other tools read it, and the headers
     that let us in.  A password is kept out of the URL because aiohttp's errors show that.
@@ -141,6 +148,7 @@ def _proxy(root: str) -> tuple[URL | None, dict[str, str]]:
         )
     if url.user is None:
         return url, {}
+    redactor.add(url.password or url.user)
     login = aiohttp.encode_basic_auth(url.user, url.password or "")
     return url.with_user(None), {"Proxy-Authorization": login}
 

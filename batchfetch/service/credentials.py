@@ -60,6 +60,14 @@ class Credentials(BaseModel):
         return self
 
     @property
+    def secrets(self) -> tuple[str, ...]:
+        """
+        What must not be shown.
+        """
+        given = (self.client_id, self.client_secret, self.access_token)
+        return tuple(secret.get_secret_value() for secret in given if secret is not None)
+
+    @property
     def is_renewable(self) -> bool:
         """
         Whether a new token can be asked for.

@@ -11,6 +11,7 @@ import aiohttp
 from yarl import URL
 
 from batchfetch.errors import JobError, StaleConnectionError, StalledError, WrongTaskError
+from batchfetch.redaction import Redactor
 from batchfetch.service.faults import FOREIGN, DroppedError, refusal, translated
 from batchfetch.service.pages import read_page
 from batchfetch.service.stall import StallDetector, StallWatch
@@ -39,6 +40,7 @@ class Owner(Protocol):
     proxy_headers: Mapping[str, str]
     page_timeout: float
     ahead: int
+    redactor: Redactor
 
     def enter(self) -> Generation: ...
 
@@ -68,7 +70,6 @@ class Exchange:
         "_owner",
         "_response",
         "_stalled",
-        "_token",
         "_url",
         "_watch",
         "at_end",
@@ -82,14 +83,12 @@ class Exchange:
         owner: Owner,
         url: URL,
         headers: dict[str, str],
-        token: str,
         on_sent: Callable[[], None],
     ) -> None:
         self._owner = owner
         self._watch = owner.watch
         self._url = url
         self._headers = headers
-        self._token = token
         self._on_sent = on_sent
         self._response: aiohttp.ClientResponse | None = None
         self._stalled: str | None = None
@@ -177,8 +176,8 @@ class Exchange:
         if meaning_of(response.status) is not StatusMeaning.RESULT:
             page = await read_page(response.content, self._owner.page_timeout)
             self.at_end = response.content.at_eof()
-            secrets = (self._token,)
-            raise refusal(response.status, response.reason, response.headers, page, secrets)
+            redact = self._owner.redactor
+            raise refusal(response.status, response.reason, response.headers, page, redact)
         self._content = response.content
         if "Content-Encoding" not in response.headers:
             self.length = response.content_length
@@ -208,7 +207,7 @@ class Exchange:
     def _failure(self, exc: aiohttp.ClientError | TimeoutError | OSError) -> JobError:
         if self._stalled is not None:
             return StalledError(self._stalled)
-        error = translated(exc, (self._token,))
+        error = translated(exc, self._owner.redactor)
         if isinstance(exc, DroppedError) and self.is_reused:
             self._owner.distrust(self._generation, stale=True)
             return StaleConnectionError(str(error))

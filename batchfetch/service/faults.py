@@ -3,7 +3,7 @@ Translate aiohttp's exceptions, and answers without a result, into errors of our
 """
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -20,7 +20,7 @@ from batchfetch.errors import (
     UntrustedServerError,
 )
 from batchfetch.statuses import StatusMeaning, meaning_of
-from batchfetch.text import redact, sanitize
+from batchfetch.text import sanitize
 
 FOREIGN = (aiohttp.ClientError, TimeoutError, OSError)
 
@@ -32,13 +32,13 @@ class DroppedError(aiohttp.ClientConnectionError):
 
 
 def translated(
-    exc: aiohttp.ClientError | TimeoutError | OSError, secrets: tuple[str, ...]
+    exc: aiohttp.ClientError | TimeoutError | OSError, redact: Callable[[str], str]
 ) -> JobError:
     """
-    Return *exc* as an error of ours.  aiohttp's words are kept, which may quote what came in; its
-    `repr` is not: it shows the token.
+    Return *exc* as an error of ours.  aiohttp's words, which may quote what came in, are kept
+    without what *redact* removes; its `repr` is not: it shows the token.
     """
-    words = sanitize(redact(str(exc), *secrets))
+    words = sanitize(redact(str(exc)))
     match exc:
         case aiohttp.ClientSSLError():
             return UntrustedServerError(f"no secure connection: {words}")
@@ -49,17 +49,17 @@ def translated(
         case OSError(errno=errno.EMFILE | errno.ENFILE):
             return OutOfDescriptorsError("no file descriptor is left for a connection")
         case _:
-            return ConnectionLostError(_lost(exc, words, secrets))
+            return ConnectionLostError(_lost(exc, words, redact))
 
 
-def _lost(exc: Exception, words: str, secrets: tuple[str, ...]) -> str:
+def _lost(exc: Exception, words: str, redact: Callable[[str], str]) -> str:
     match exc:
         case aiohttp.ClientHttpProxyError():
-            message = sanitize(redact(exc.message, *secrets))
+            message = sanitize(redact(exc.message))
             return f"the proxy refused: {exc.status} {message}".rstrip()
         case aiohttp.ClientResponseError():
             # aiohttp shows its verdict on what came in as a status of 400; the service sent none.
-            return f"the answer is not valid HTTP: {sanitize(redact(exc.message, *secrets))}"
+            return f"the answer is not valid HTTP: {sanitize(redact(exc.message))}"
         case _:
             return words or "the service closed the connection"
 
@@ -69,10 +69,10 @@ def refusal(
     reason: str | None,
     headers: Mapping[str, str],
     page: bytes,
-    secrets: tuple[str, ...],
+    redact: Callable[[str], str],
 ) -> JobError:
     """
-    Return the error that an answer without a result is; its words repeat no secret that was sent.
+    Return the error that an answer without a result is, without what *redact* removes.
 
     *page* is the beginning of its body.
     """
@@ -80,10 +80,10 @@ def refusal(
     if meaning is StatusMeaning.REDIRECT:
         # Its query may repeat ours, or worse.
         target = headers.get("Location", "nowhere").partition("?")[0]
-        target = sanitize(redact(target, *secrets), 200)
+        target = sanitize(redact(target), 200)
         return RedirectedError(f"the service redirects to {target}; redirects are not followed")
-    words = sanitize(redact(words_of(page), *secrets), 200)
-    phrase = sanitize(redact(reason or "", *secrets), 100)
+    words = sanitize(redact(words_of(page)), 200)
+    phrase = sanitize(redact(reason or ""), 100)
     detail = f"the service answered {status} {phrase}".rstrip()
     if words:
         detail += f": {words}"

@@ -14,6 +14,7 @@ from anyio import CancelScope
 from yarl import URL
 
 from batchfetch.endpoints import TOKEN_PATH
+from batchfetch.redaction import Redactor
 from batchfetch.service.exchange import Exchange, Generation
 from batchfetch.service.faults import FOREIGN, refusal, translated
 from batchfetch.service.grants import refuses
@@ -51,7 +52,7 @@ class SessionTransport:
     When a kept connection turns out to be closed, or an answer to be about another task, all
     connections of that generation are suspect: a new session takes over, and the old one is closed
     behind its last exchange.  *open_session* makes a session, *keeps* says whether it keeps its
-    connections.
+    connections.  Errors say nothing that *redactor* removes, and it is told of what is sent.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class SessionTransport:
         root: URL,
         *,
         proxy_headers: Mapping[str, str],
+        redactor: Redactor,
         silence: float,
         deadline: float,
     ) -> None:
@@ -73,13 +75,14 @@ class SessionTransport:
         self._root = root
         self._path = quote(root.raw_path.rstrip("/"), safe="/%:@!$&'()*+,;=~")
         self.proxy_headers = proxy_headers
+        self.redactor = redactor
         self._deadline = deadline
         # Less than the watch allows: the status is known, and its page only adds words.
         self.page_timeout = silence / 2
         self.watch = StallWatch(silence=silence, deadline=deadline)
         # The token changes every hour, the path hardly ever.
         self._url_of = lru_cache(maxsize=64)(self._url_before_id)
-        self._headers_of = lru_cache(maxsize=4)(_authorization)
+        self._headers_of = lru_cache(maxsize=4)(self._authorization)
 
     async def close(self) -> None:
         """
@@ -99,7 +102,7 @@ class SessionTransport:
         # Encoded here, once: any id stays one value of the query.
         value = task_id if _PLAIN(task_id) else quote(task_id, safe="")
         url = URL(self._url_of(path) + value, encoded=True)
-        return Exchange(self, url, self._headers_of(token), token, on_sent)
+        return Exchange(self, url, self._headers_of(token), on_sent)
 
     def enter(self) -> Generation:
         """
@@ -157,7 +160,7 @@ class SessionTransport:
             "client_id": client_id,
             "client_secret": client_secret,
         }
-        secrets = (client_id, client_secret)
+        self.redactor.add(client_id, client_secret)
         url = self._root.with_path(self._path + TOKEN_PATH, encoded=True)
         generation = self.enter()
         try:
@@ -172,12 +175,14 @@ class SessionTransport:
                 page = await read_page(response.content, self.page_timeout)
                 if response.status >= _SERVER_ERROR and refuses(page):
                     return page  # Some servers say so with a status that would be tried again.
-                raise refusal(response.status, response.reason, response.headers, page, secrets)
+                raise refusal(
+                    response.status, response.reason, response.headers, page, self.redactor
+                )
         except FOREIGN as exc:
-            raise translated(exc, secrets) from None
+            raise translated(exc, self.redactor) from None
         finally:
             await self.leave(generation)
 
-
-def _authorization(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
+    def _authorization(self, token: str) -> dict[str, str]:
+        self.redactor.add_token(token)
+        return {"Authorization": f"Bearer {token}"}

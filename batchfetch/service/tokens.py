@@ -20,11 +20,11 @@ from batchfetch.errors import (
     StatusError,
     TransportError,
 )
+from batchfetch.redaction import Redactor
 from batchfetch.scheduling.pacing import Cooldown
 from batchfetch.scheduling.retry import RetryPolicy
 from batchfetch.service.credentials import Credentials
 from batchfetch.service.grants import parse_grant, refused
-from batchfetch.text import redact
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,8 @@ class _Token:
 class TokenSource:
     """
     Hands out a token that is valid now; however many ask, one request is made.
+
+    *redactor* is told of the credentials and of every token.
     """
 
     def __init__(
@@ -61,12 +63,17 @@ class TokenSource:
         endpoint: TokenEndpoint,
         retries: RetryPolicy,
         *,
+        redactor: Redactor | None = None,
         clock: Callable[[], float] = anyio.current_time,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         self._credentials = credentials
         self._endpoint = endpoint
         self._retries = retries
+        self.redactor = redactor or Redactor()
+        """Removes the credentials and tokens from text."""
+
+        self.redactor.add(*credentials.secrets)
         self._clock = clock
         self._sleep = sleep
         self._lock = anyio.Lock()
@@ -119,9 +126,11 @@ class TokenSource:
             except (TransportError, MalformedBodyError) as exc:
                 faults += 1
                 if not exc.transient or self._retries.gives_up(faults):
-                    raise CredentialsError(_words_for(exc)) from None
+                    raise CredentialsError(self.redactor(_words_for(exc))) from None
                 wait = self._wait_after(exc, faults)
-                log.warning("no token yet, asking again in %.0f s: %s", wait, exc)
+                log.warning(
+                    "no token yet, asking again in %.0f s: %s", wait, self.redactor(str(exc))
+                )
             await self._sleep(wait)
 
     async def _ask(self) -> _Token:
@@ -138,7 +147,8 @@ class TokenSource:
         try:
             grant = parse_grant(body)
         except (CredentialsError, MalformedBodyError) as exc:
-            raise type(exc)(redact(str(exc), *pair)) from None
+            raise type(exc)(self.redactor(str(exc))) from None
+        self.redactor.add_token(grant.token)
         if grant.odd_type is not None:
             log.warning("the token's type is %r; it is sent as a bearer token", grant.odd_type)
         return _Token(grant.token, asked_at + _USABLE_SHARE * grant.life)

@@ -20,7 +20,7 @@ from batchfetch.errors import (
     WrongTaskError,
 )
 from batchfetch.models import Answer, TaskStatus
-from batchfetch.text import MAX_LENGTH
+from batchfetch.text import MAX_LENGTH, UNCUT_LENGTH
 
 
 def read(pieces, task_id=TASK_ID):
@@ -257,7 +257,7 @@ def test_limits_messages_and_warnings():
     """
     error = {"messages": ["x" * 5000] * 150, "warnings": ["\x1b[2J\n"]}
     answer = answer_to(body(taskStatus="Error", results=None, error=error))
-    assert [len(text) for text in answer.messages] == [MAX_LENGTH] * MAX_TEXTS
+    assert [len(text) for text in answer.messages] == [UNCUT_LENGTH] * MAX_TEXTS
     assert answer.warnings == ("\ufffd[2J ",)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from virtual import VirtualLoop
 
+from batchfetch.redaction import Redactor
 from batchfetch.run.download import Downloader
 from batchfetch.run.poller import Poller
 from batchfetch.scheduling import Pace, RetryPolicy
@@ -58,5 +59,5 @@ def poller(
         pace,
         retries,
         endpoint=settings.endpoint,
-        **options,
+        **{"redact": Redactor("a-token"), **options},
     )
