@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationErr
 from pydantic_core import PydanticSerializationError, from_json
 
 from batchfetch.models import Outcome, OutcomeStatus
+from batchfetch.text import escape_json
 
 MAX_LINE = 2**23
 """Bytes of a line, its end included.  Ours stay below: a manifest's row has 2²⁰ characters, of
@@ -39,15 +40,17 @@ class ReportLine(BaseModel):
 
 def encode(outcome: Outcome) -> bytes:
     """
-    Return *outcome* as one line: UTF-8, with its line end and no other.
+    Return *outcome* as one line: UTF-8, with its line end and none that other programs take for
+    one, and without characters that a terminal obeys.
     """
     try:
-        return outcome.model_dump_json(by_alias=True).encode() + b"\n"
+        text = outcome.model_dump_json(by_alias=True)
     except PydanticSerializationError:
         # A lone surrogate, which cannot be written as UTF-8; some question marks lose nothing else.
         values = outcome.model_dump(mode="json", by_alias=True)
         text = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
-        return text.encode(errors="replace") + b"\n"
+        text = text.encode(errors="replace").decode()
+    return escape_json(text).encode() + b"\n"
 
 
 def decode(line: bytes) -> ReportLine | None:

@@ -1,0 +1,94 @@
+"""
+Characters that reverse text, move a terminal or forge a line reach neither terminal nor log.
+"""
+
+import json
+import unicodedata
+
+import pytest
+from command import environment, manifest_of, read_report, run
+from origin import Origin, serving
+from replies import http, ready, result, says, status
+
+CONTROLS = "\u202e\u2066\u200f\u2028\x9b\x85\x7f\x1b"
+NAMES = [f"a{character}b" for character in CONTROLS]
+
+
+def raw_controls(text):
+    """
+    Return what is in *text* that must not be, apart from the ends of its lines.
+    """
+    harmful = {"Cc", "Cs", "Zl", "Zp"}
+    return {
+        character
+        for character in text.replace("\n", "")
+        if unicodedata.category(character) in harmful or character in CONTROLS
+    }
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_controls_of_manifest_and_service(tmp_path, log_format):
+    """
+    Whatever manifest and service say, the log has no control character as it is; the log in JSON
+    has those of a manifest's values as escapes.
+    """
+    manifest = tmp_path / "manifest.jsonl"
+    rows = [
+        {"task_id": f"t{number}", "name": name, "patient": name, "note": {"n": [CONTROLS]}}
+        for number, name in enumerate(NAMES)
+    ]
+    rows += [{"task_id": f"b{name}", "name": f"../{name}"} for name in NAMES]
+    manifest.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    script = {f"t{number}": [ready] for number in range(len(NAMES))}
+    script["t0"] = [says("Error", CONTROLS, messages=[CONTROLS], warnings=[CONTROLS])]
+    script["t1"] = [http(result(f"x{CONTROLS}", "Pending"))]
+    script["t2"] = [says(f"x{CONTROLS}")]
+    script["t3"] = [status(403, body=f"no{CONTROLS}".encode())]
+    with serving(Origin(script)) as origin:
+        finished = run(
+            *("fetch", manifest, "-o", tmp_path / "out", "--base-url", origin.base_url),
+            *("--attempts", 1, "--log-level", "debug", "--log-format", log_format),
+            env=environment(PYTHONIOENCODING="utf-8"),
+            encoding="utf-8",
+        )
+    assert finished.code == 3, finished.stderr
+    assert raw_controls(finished.stderr) == set()
+    report = tmp_path / "out" / "report.jsonl"
+    assert raw_controls(report.read_text(encoding="utf-8")) == set()
+    lines = read_report(report)
+    assert len(lines) == len(rows)
+    assert [line["extra"] for line in lines if line["task_id"] == "t0"] == [
+        {"patient": NAMES[0], "note": {"n": [CONTROLS]}}
+    ]
+    said = [text for line in lines for text in (line["detail"] or "", *line["messages"])]
+    assert raw_controls("".join(said)) == set()
+    if log_format == "json":
+        assert "\\u202e" in finished.stderr
+        logged = [json.loads(line) for line in finished.stderr.splitlines()]
+        names = {entry["outcome"]["name"] for entry in logged if "outcome" in entry}
+        assert NAMES[0] in names
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("fetch", f"{CONTROLS}.csv"),
+        ("fetch", "ids.txt", "--endpoint", CONTROLS),
+        ("fetch", "ids.txt", "--patience", CONTROLS),
+        ("fetch", "ids.txt", "--config", f"{CONTROLS}.toml"),
+        ("fetch", "ids.txt", f"--{CONTROLS}"),
+        ("sandbox", "--faults", CONTROLS),
+        ("help", CONTROLS),
+        (CONTROLS,),
+    ],
+    ids=range(8),
+)
+def test_controls_of_arguments(tmp_path, args):
+    """
+    A complaint about an argument repeats none of its control characters.
+    """
+    manifest_of(tmp_path, ["a"]).rename(tmp_path / "ids.txt")
+    finished = run(*args, cwd=tmp_path, env=environment(PYTHONIOENCODING="utf-8"), encoding="utf-8")
+    assert finished.code == 2
+    assert finished.stderr
+    assert raw_controls(finished.stderr) == set()
