@@ -7,6 +7,7 @@ wire sees and what each error says.
 
 import asyncio
 import logging
+from base64 import b64encode
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -473,11 +474,12 @@ async def test_ca_file_does_not_matter_to_plain_http(tmp_path):
 
 class Proxy:
     """
-    A proxy that refuses, and remembers what it was asked.
+    A proxy that refuses in these *words*, and remembers what it was asked.
     """
 
-    def __init__(self):
+    def __init__(self, words="No"):
         self.requests = []
+        self.words = words
 
     async def __aenter__(self):
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -489,7 +491,7 @@ class Proxy:
 
     async def _serve(self, reader, writer):
         self.requests.append((await reader.readuntil(b"\r\n\r\n")).decode())
-        writer.write(replies.head(407, length=0))
+        writer.write(f"HTTP/1.1 407 {self.words}\r\nContent-Length: 0\r\n\r\n".encode())
         writer.close()
 
 
@@ -533,6 +535,19 @@ async def test_proxy_of_the_environment_is_asked(environment):
     assert "a-token" not in request
     assert "407" in str(error)
     assert "word" not in f"{error!r}{error.__cause__!r}"
+
+
+@pytest.mark.parametrize("user", ["user:pr0xy-pass", "pr0xy-pass"])
+async def test_proxy_that_repeats_its_password(environment, user):
+    """
+    The password of a proxy is not shown when the proxy repeats it, as it is or as it was sent.
+    """
+    sent = b64encode(f"{user}:".encode()).decode()
+    async with Proxy(f"not pr0xy-pass, pr0xy%2Dpass, Basic {sent}") as proxy:
+        environment(HTTPS_PROXY=f"http://{user}@{proxy.address}")
+        error = await through("https://service.invalid")
+    assert "407 not ***, ***, Basic" in str(error)
+    assert sent[-8:] not in str(error)
 
 
 async def test_proxy_without_a_scheme_or_a_password(environment):
