@@ -3,7 +3,6 @@ Output on stderr during a run: progress, and the tasks that did not complete.
 """
 
 import logging
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ import anyio
 
 from batchfetch.cli.format import outcome_line, progress_line
 from batchfetch.cli.options import LogFormat, ProgressMode
+from batchfetch.cli.streams import is_terminal
 from batchfetch.models import Outcome, OutcomeStatus
 from batchfetch.run.summary import Progress
 
@@ -86,7 +86,7 @@ def open_display(mode: ProgressMode, log_format: LogFormat) -> Iterator[Display]
 def _choose(mode: ProgressMode, log_format: LogFormat) -> Display:
     if mode is ProgressMode.NEVER:
         return Display(lambda _: None, first=3600, every=3600)
-    if log_format is LogFormat.TEXT and _is_terminal():
+    if log_format is LogFormat.TEXT and is_terminal(sys.stderr):
         # This import takes half as long as all other imports of a run.
         from batchfetch.cli.live import LiveDisplay  # noqa: PLC0415
 
@@ -96,10 +96,6 @@ def _choose(mode: ProgressMode, log_format: LogFormat) -> Display:
         return Display(log_progress, first=5, every=5)
     # A short run logs only its summary, and a long one stays readable in a mail from cron.
     return Display(log_progress, first=10, every=60)
-
-
-def _is_terminal() -> bool:
-    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def log_progress(progress: Progress) -> None:

@@ -2,7 +2,6 @@
 `batchfetch help`: the manual's pages, in the terminal.
 """
 
-import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +13,7 @@ from importlib.resources.abc import Traversable
 import click
 
 from batchfetch.cli.main import COMMANDS, load_command
-from batchfetch.cli.streams import print_stdout
+from batchfetch.cli.streams import is_terminal, print_stdout
 
 _HELP = """Show a page of the manual, or list the pages.
 
@@ -93,7 +92,7 @@ def _help(topic: str | None) -> int:
         return 0
     found = _lookup(topic, groups)
     text = found.text()
-    _show(_formatted(text) if found.is_markdown and _is_terminal() else text)
+    _show(_formatted(text) if found.is_markdown and is_terminal(sys.stdout) else text)
     return 0
 
 
@@ -128,10 +127,6 @@ def _lookup(word: str, groups: Mapping[str, Mapping[str, Topic]]) -> Topic:
 
 def _folded(name: str) -> str:
     return name.strip().lower().replace("_", "-")
-
-
-def _is_terminal() -> bool:
-    return sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def _formatted(markdown: str) -> str:

@@ -2,43 +2,58 @@
 Live display at the bottom of a terminal, below the log lines.
 """
 
-from rich.console import Console, Group
+from contextlib import suppress
+
+from rich.console import Console
 from rich.live import Live
-from rich.progress_bar import ProgressBar
 from rich.text import Text
 
-from batchfetch.cli.format import tally, traffic
+from batchfetch.cli.panel import panel
 from batchfetch.run.summary import Progress
+
+_BARS = "━─"
+_STYLES = {r"[━#]{3,}": "green", r"[─-]{3,}": "dim", r"^[1-9]\d* failed": "red"}
 
 
 class LiveDisplay:
     """
-    Three lines on stderr: a progress bar, outcomes, activity.  `close` removes them.
+    Three lines on stderr: how far the run is, what came of it, what goes on.  `close` removes them.
     """
 
     def __init__(self) -> None:
+        # Log lines are wrapped by the terminal, which keeps a path in one piece for copying.
+        self._console = Console(stderr=True, soft_wrap=True)
+        self._unicode = _has(self._console.encoding, _BARS)
         self._live = Live(
-            console=Console(stderr=True),
+            console=self._console,
             auto_refresh=False,  # `show` refreshes it, so rich needs no thread.
             transient=True,
             redirect_stdout=False,
         )
-        self._live.start()
+        with suppress(OSError):
+            self._live.start()
 
     def show(self, progress: Progress) -> None:
         """
-        Draw *progress*.
+        Draw *progress*.  A terminal that is gone does not stop the run.
         """
-        total = progress.tasks if progress.all_read else None
-        lines = (
-            ProgressBar(total=total, completed=progress.decided, pulse=total is None),
-            Text(tally(progress), no_wrap=True, overflow="ellipsis"),
-            Text(traffic(progress), no_wrap=True, overflow="ellipsis", style="dim"),
-        )
-        self._live.update(Group(*lines), refresh=True)
+        text = Text("\n".join(panel(progress, self._console.width, unicode=self._unicode)))
+        for pattern, style in _STYLES.items():
+            text.highlight_regex(f"(?m){pattern}", style)
+        with suppress(OSError):
+            self._live.update(text, refresh=True)
 
     def close(self) -> None:
         """
         Remove the display and restore the terminal.
         """
-        self._live.stop()
+        with suppress(OSError):
+            self._live.stop()
+
+
+def _has(encoding: str, text: str) -> bool:
+    try:
+        text.encode(encoding)
+    except (LookupError, UnicodeEncodeError):
+        return False
+    return True

@@ -23,6 +23,14 @@ def hold_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # It gets the lowest free descriptor: this one.
 
 
+def is_terminal(stream: TextIO | None) -> bool:
+    """
+    Whether *stream* is a terminal on which the cursor can be moved.
+    """
+    plain = {"", "dumb", "unknown"}
+    return stream is not None and stream.isatty() and os.environ.get("TERM", "") not in plain
+
+
 def print_stdout(text: str) -> None:
     """
     Print *text* on stdout and flush.  A closed pipe is ignored.

@@ -93,6 +93,7 @@ class Batch:
             deadline=self._deadline,
             clock=clock,
         )
+        self._decided_unasked = 0
         self._recorded: deque[Outcome] = deque()
         self._asking = anyio.CancelScope()
         self._reading = anyio.CancelScope()
@@ -127,14 +128,16 @@ class Batch:
         A snapshot of where the run stands.
         """
         counts = self._recorder.outcomes
+        already = self._intake.already.total()
+        workers, in_flight = self._workers, self._pace.in_flight
         return Progress(
             tasks=self._intake.tasks,
             all_read=self._intake.all_read,
             outcomes={status: count for status in OutcomeStatus if (count := counts[status])},
-            already=self._intake.already.total(),
-            waiting=self._scheduler.waiting,
-            unfinished=self._scheduler.known_unfinished,
-            in_flight=self._pace.in_flight,
+            already=already,
+            waiting=self._intake.tasks - already - self._decided_unasked - workers.asked,
+            unfinished=max(0, workers.asked - workers.settled - in_flight),
+            in_flight=in_flight,
             calls=self._pace.calls,
             bytes=self._recorder.bytes,
             seconds=self._elapsed(),
@@ -288,4 +291,5 @@ class Batch:
                 case Earlier(outcome=outcome):
                     self._recorder.pass_on(outcome)
                 case Outcome():
+                    self._decided_unasked += 1
                     await self._recorder.record(decision)

@@ -30,10 +30,10 @@ class Progress:
     """Settled by earlier runs."""
 
     waiting: int
-    """Not asked about yet."""
+    """Never asked about, and not decided."""
 
     unfinished: int
-    """Known to be unfinished; to be asked about again."""
+    """Asked about and not decided; to be asked about again."""
 
     in_flight: int
     calls: int

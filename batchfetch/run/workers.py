@@ -57,6 +57,12 @@ class Workers:
         self.too_early = 0
         """Questions that were answered with "not yet"."""
 
+        self.asked = 0
+        """Tasks asked about, each counted once."""
+
+        self.settled = 0
+        """Those of them that have an outcome."""
+
     def notify(self) -> None:
         """
         Wake the leader: a job was offered, or a slot is free.
@@ -89,6 +95,7 @@ class Workers:
         while (question := await self._next()) is not None:
             state, token = question
             calls = state.calls
+            self.asked += state.first_asked is None
             try:
                 verdict = await self._poller.ask(state, token)
             finally:
@@ -183,4 +190,5 @@ class Workers:
                 return
             verdict = timed_out(state, self._patience)
         self._scheduler.settled(state, now)
+        self.settled += 1
         await self._record(verdict)

@@ -600,6 +600,30 @@ async def test_last_calls_of_a_budget_are_waited_for(running):
 
 
 @on_virtual_time
+async def test_progress_tells_what_was_never_asked(running):
+    """
+    A task that is unfinished, or to be tried again, was asked; a row without an id is never asked.
+    """
+    rows = [BadRow("bad_row", "no id"), *map(str, range(8))]
+    script = {"0": [pending], "1": [status(500)], "2": [ready]}
+    transport = ScriptedTransport(script, default=pending, seconds=1.0)
+    async with running(rows, transport, concurrency=1) as batch:
+        known = 0
+        await anyio.sleep(0.1)  # Between two answers, when no outcome is just being written.
+        while known < 8:
+            await anyio.sleep(0.25)
+            known = len({call.task_id for call in transport.calls})
+            now = batch.progress
+            assert now.waiting == 8 - known
+            assert now.tasks == now.decided + now.waiting + now.unfinished + now.in_flight
+        assert now.decided == 3  # The row without an id, one that failed, one that is done.
+        batch.stop("SIGTERM")
+        await drained(batch)
+    assert batch.summary.left == batch.progress.unfinished == 6
+    assert batch.progress.waiting == 0
+
+
+@on_virtual_time
 async def test_stop_counts_what_is_left(running):
     """
     A run that was stopped reads on to the manifest's end, so that the summary can tell.
@@ -613,7 +637,7 @@ async def test_stop_counts_what_is_left(running):
     assert summary.tasks == 3001
     assert summary.left == 3001 - sum(summary.outcomes.values())
     assert summary.outcomes["Invalid"] == 1
-    assert batch.progress.waiting == 0  # Counted is not kept.
+    assert batch._scheduler.waiting == 0  # Counted is not kept.
 
 
 @pytest.fixture
