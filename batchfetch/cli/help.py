@@ -12,6 +12,7 @@ from importlib.resources.abc import Traversable
 
 import click
 
+from batchfetch.cli.commands import Command
 from batchfetch.cli.main import COMMANDS, load_command
 from batchfetch.cli.streams import is_terminal, print_stdout
 
@@ -78,6 +79,7 @@ def _command_text(name: str) -> str:
     formatter = own.make_formatter()
     described.format_usage(own, formatter)
     described.format_help_text(own, formatter)
+    described.format_epilog(own, formatter)
     return f"{formatter.getvalue()}\n{_options_hint(name)}\n"
 
 
@@ -110,7 +112,7 @@ def _lookup(word: str, groups: Mapping[str, Mapping[str, Topic]]) -> Topic:
     """
     Return the topic called *word*; case does not matter, nor do `_` and `-`.
 
-    Raises `click.UsageError` with suggestions if there is none.
+    Raises `click.ClickException` with suggestions if there is none.
     """
     known: dict[str, tuple[str, Topic]] = {}
     for topics in groups.values():
@@ -122,7 +124,7 @@ def _lookup(word: str, groups: Mapping[str, Mapping[str, Topic]]) -> Topic:
 
     near = [known[match][0] for match in get_close_matches(_folded(word), known)]
     hint = f"did you mean {' or '.join(near)}?" if near else "`batchfetch help` lists the topics"
-    raise click.UsageError(f"{word!r} is not a help topic; {hint}")
+    raise click.ClickException(f"{word!r} is not a help topic; {hint}")
 
 
 def _folded(name: str) -> str:
@@ -151,7 +153,7 @@ def _show(text: str) -> None:
     print_stdout(text.rstrip("\n").encode(encoding, "replace").decode(encoding))
 
 
-command = click.Command(
+command = Command(
     "help",
     callback=_help,
     help=_HELP,

@@ -44,6 +44,16 @@ def hide(secrets: Redactor) -> None:
             handler.formatter.secrets = secrets
 
 
+def log_at_once(sentence: str) -> None:
+    """
+    Write *sentence* to stderr as an error in JSON, without a configured log.
+    """
+    record = logging.LogRecord("batchfetch", logging.ERROR, "", 0, "%s", (sentence,), None)
+    handler = StderrHandler()
+    handler.setFormatter(JsonFormatter())
+    handler.emit(record)
+
+
 class StderrHandler(logging.Handler):
     """
     Write records to stderr; a closed stderr is ignored.

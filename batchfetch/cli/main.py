@@ -3,18 +3,22 @@ The command's front door: which subcommand, and how it ends.
 """
 
 import os
+import shlex
+import sys
 import threading
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn
 
 import click
 
+from batchfetch.cli.commands import Command
+from batchfetch.cli.failures import fail, with_hint
 from batchfetch.cli.imports import kept
 from batchfetch.cli.streams import hold_standard_streams, print_stderr
 from batchfetch.errors import BatchFetchError
 from batchfetch.exit_codes import ExitCode, code_of_failure
-from batchfetch.text import sanitize
 from batchfetch.version import __version__
 
 COMMANDS = {
@@ -23,6 +27,8 @@ COMMANDS = {
     "help": "Show a page of the manual, or list the pages.",
 }
 """Each subcommand's module in this folder, and what it does."""
+
+_MANIFESTS = {".txt", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".gz"}
 
 
 def load_command(name: str) -> click.Command:
@@ -34,7 +40,7 @@ def load_command(name: str) -> click.Command:
     return command
 
 
-class _Commands(click.Group):
+class _Commands(Command, click.Group):
     """
     Subcommands whose modules are imported when they are used: `--help` needs none of them.
     """
@@ -49,6 +55,52 @@ class _Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """
+        Parse the arguments before the subcommand.
+        """
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            name = error.option_name
+            if not any(name in option.opts for option in load_command("fetch").params):
+                raise
+            raise click.UsageError(
+                f"{name} is an option of fetch; did you mean batchfetch fetch {name}?", ctx
+            ) from None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """
+        Return the subcommand that *args* begin with, and what is left of them.
+        """
+        if args[0] in COMMANDS:
+            return super().resolve_command(ctx, args)
+        raise click.UsageError(
+            f"{args[0]!r} is not one of the commands {', '.join(COMMANDS)}{_meant(args[0])}", ctx
+        )
+
+
+def _command_of(argv: Sequence[str]) -> str:
+    """
+    Return `batchfetch`, with the subcommand that *argv* begins with, if any.
+    """
+    return " ".join(("batchfetch", *(word for word in argv[:1] if word in COMMANDS)))
+
+
+def _meant(word: str) -> str:
+    """
+    Return `; did you mean …?` for a *word* that is no subcommand, or an empty text.
+    """
+    from difflib import get_close_matches  # noqa: PLC0415 - only needed after a mistake
+
+    if near := get_close_matches(word.lower(), COMMANDS, n=1):
+        return f"; did you mean batchfetch {near[0]}?"
+    if word == "-" or Path(word).suffix.lower() in _MANIFESTS or Path(word).exists():
+        return f"; did you mean batchfetch fetch {shlex.quote(word)}?"
+    return ""
+
 
 _root = _Commands(
     "batchfetch",
@@ -56,6 +108,7 @@ _root = _Commands(
     "and a report out.",
     params=[],
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )
 click.version_option(__version__, message="%(prog)s %(version)s")(_root)
 
@@ -82,20 +135,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     the traceback and exits 1.
     """
     hold_standard_streams()
+    words = sys.argv[1:] if argv is None else argv
     try:
-        code: int = _root.main(argv, prog_name="batchfetch", standalone_mode=False)
+        code: int = _root.main(words, prog_name="batchfetch", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         print_stderr(error.format_message())
         return ExitCode.UNUSABLE
     except click.ClickException as error:
-        return fail(error.format_message(), ExitCode.UNUSABLE)
+        return fail(with_hint(error, _command_of(words)), ExitCode.UNUSABLE, words)
     except BatchFetchError as error:
-        return fail(str(error), code_of_failure(error))
+        return fail(with_hint(error, _command_of(words)), code_of_failure(error), words)
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.SIGINT
-    return code
-
-
-def fail(sentence: str, code: int) -> int:
-    print_stderr(f"batchfetch: {sanitize(sentence)}")
     return code

@@ -9,6 +9,7 @@ import signal
 import anyio
 import click
 
+from batchfetch.cli.commands import Command
 from batchfetch.cli.logs import configure
 from batchfetch.cli.options import SANDBOX_PREFIX, LogFormat, LogLevel, options_of
 from batchfetch.cli.sources import resolve, unknown_variables
@@ -56,7 +57,7 @@ async def _serve(settings: SandboxSettings) -> None:
                 return
 
 
-command = click.Command(
+command = Command(
     "sandbox",
     callback=_sandbox,
     help=_HELP,

@@ -33,7 +33,7 @@ def resolve(model: type[M], ctx: click.Context) -> M:
     sentences = (
         f"{sources[name]}: {words}" if name in sources else words for name, words in problems
     )
-    raise SettingsError("; ".join(dict.fromkeys(sentences)))
+    raise SettingsError("; ".join(dict.fromkeys(sentences)), problems)
 
 
 def _sources_of(ctx: click.Context) -> dict[str, str]:

@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import signal
 import struct
 import subprocess
@@ -15,6 +16,7 @@ import sys
 import termios
 from pathlib import Path
 
+import click
 import pytest
 from command import (
     LIMIT,
@@ -27,9 +29,10 @@ from command import (
     wait_until,
 )
 from origin import Origin, serving
+from terminal import Terminal
 
 from batchfetch.cli.imports import kept
-from batchfetch.cli.main import main
+from batchfetch.cli.main import COMMANDS, load_command, main
 from batchfetch.errors import (
     CredentialsError,
     JobError,
@@ -124,10 +127,9 @@ def test_a_shell_can_complete_the_command():
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        (["fetsh"], "No such command 'fetsh'"),
-        (["fetch"], "Missing argument 'MANIFEST...'."),
+        (["fetch"], "no MANIFEST is given; name one, or set manifest in the file that --config"),
         (["fetch", "m.txt", "--conurrency", "3"], "No such option"),
-        (["fetch", "m.txt", "--rate"], "Option '--rate' requires an argument."),
+        (["fetch", "m.txt", "--rate"], "Option '--rate' requires an argument; try batchfetch fet"),
         (["fetch", "m.txt", "--rate", "fast"], "--rate: 'fast' is not a valid rate; use 20, 20/s"),
         (
             ["fetch", "m.txt", "--log-level", "loud"],
@@ -150,6 +152,163 @@ def test_a_usage_error_is_one_sentence(capsys, args, sentence):
     assert said.out == ""
     assert said.err.startswith(f"batchfetch: {sentence}")
     assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "command"),
+    [
+        (["--nothing"], "batchfetch"),
+        (["nothing"], "batchfetch"),
+        (["fetch"], "batchfetch fetch"),
+        (["fetch", "m.txt", "--conurrency", "3"], "batchfetch fetch"),
+        (["fetch", "m.txt", "--rate", "fast"], "batchfetch fetch"),
+        (["fetch", "m.txt", "--log-level", "loud"], "batchfetch fetch"),
+        (["sandbox", "--port", "x"], "batchfetch sandbox"),
+        (["sandbox", "--prot", "1"], "batchfetch sandbox"),
+        (["help", "one", "two"], "batchfetch help"),
+    ],
+)
+def test_a_usage_error_ends_with_the_way_to_help(capsys, args, command):
+    """
+    The last words are a command that lists what may be written.
+    """
+    assert main(args) == 2
+    assert re.search(rf"(; t|\?\)? T)ry {command} --help\n\Z", capsys.readouterr().err)
+    assert main([*command.split(" ")[1:], "--help"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("fetsh", "; did you mean batchfetch fetch? T"),
+        ("Fetch", "; did you mean batchfetch fetch? T"),
+        ("sandbx", "; did you mean batchfetch sandbox? T"),
+        ("manifest.csv", "; did you mean batchfetch fetch manifest.csv? T"),
+        ("my ids.JSONL", "; did you mean batchfetch fetch 'my ids.JSONL'? T"),
+        ("ids.txt.gz", "; did you mean batchfetch fetch ids.txt.gz? T"),
+        ("-", "; did you mean batchfetch fetch -? T"),
+        ("quux", "; t"),
+    ],
+)
+def test_a_word_that_is_no_command(capsys, word, meant):
+    """
+    All commands are named, and the one that was probably meant.
+    """
+    assert main([word, "--rate", "3"]) == 2
+    assert capsys.readouterr().err == (
+        f"batchfetch: {word!r} is not one of the commands {', '.join(COMMANDS)}{meant}ry "
+        "batchfetch --help\n"
+    )
+
+
+def test_a_file_without_a_suffix_is_meant_for_fetch(capsys, monkeypatch, manifest):
+    """
+    A word that is the name of a file is not a misspelt command.
+    """
+    monkeypatch.chdir(manifest.parent)
+    manifest.rename(manifest.with_name("tonight"))
+    assert main(["tonight"]) == 2
+    assert "did you mean batchfetch fetch tonight?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["-o", "--rate"])
+def test_an_option_before_the_command(capsys, option):
+    """
+    An option of `fetch` that stands in front of nothing names its command.
+    """
+    assert main([option, "x", "m.txt"]) == 2
+    assert f"{option} is an option of fetch; did you mean" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_help_has_a_short_name(name):
+    """
+    `-h` is `--help`, of the command and of each subcommand.
+    """
+    words = name.split()
+    short, long = run(*words, "-h"), run(*words, "--help")
+    assert (short.code, short.stdout) == (0, long.stdout)
+    assert "-h, --help" in long.stdout
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_help_is_as_wide_as_the_terminal(width):
+    """
+    Lines are filled, up to a width that can still be read.
+    """
+    shown = run("fetch", "--help", env=environment(COLUMNS=str(width))).stdout
+    prose = shown.split("\nExamples:\n")[0]
+    assert width - 12 < max(map(len, prose.splitlines())) <= width
+
+
+def test_options_are_in_groups():
+    """
+    Every option of `fetch` is in a group with a title, and what is most asked comes first.
+    """
+    shown = run("fetch", "--help").stdout
+    titles = re.findall(r"^(\w.*):$", shown, re.MULTILINE)
+    assert titles[0] == "What to fetch"
+    assert titles[-1] == "Examples"
+    assert not {"Options", "Other options"} & set(titles)
+    for parameter in load_command("fetch").params:
+        if isinstance(parameter, click.Option):
+            line = rf"^  (-\w, )?{parameter.opts[-1]} "
+            assert len(re.findall(line, shown, re.MULTILINE)) == 1
+
+
+def test_examples_of_the_help_are_valid(tmp_path, manifest):
+    """
+    Each of the three lines can be pasted.
+    """
+    shown = run("fetch", "--help").stdout.split("\nExamples:\n")[1]
+    lines = re.findall(r"^  (batchfetch .+)$", shown, re.MULTILINE)
+    assert len(lines) == 3
+    (tmp_path / "manifest.csv").write_text("task_id\nt-1\n")
+    for line in lines:
+        words = shlex.split(line)[1:]
+        extra = [] if {"--sandbox", "--dry-run"} & set(words) else ["--sandbox"]
+        assert run(*words, *extra, cwd=tmp_path, env=environment(**SANDBOX)).code == 0
+
+
+@pytest.mark.parametrize("variables", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_help_is_coloured_on_a_terminal(variables):
+    """
+    Titles and options have colours where a terminal shows them, and the text is the same.
+    """
+    plain = run("fetch", "--help").stdout
+    with Terminal(80, 200) as terminal:
+        process = terminal.start(
+            *("fetch", "--help"),
+            env=environment(**{"TERM": "xterm"} | variables),
+            stdout=terminal.descriptor,
+        )
+        assert process.wait(LIMIT) == 0
+        shown = terminal.wait_for(lambda lines: lines[-1].strip() == plain.split("\n")[-2].strip())
+    assert shown == [line.rstrip() for line in plain.rstrip().split("\n")]
+    assert (b"\x1b[" in terminal.sent) == (not variables)
+
+
+@pytest.mark.parametrize("source", ["option", "joined", "variable", "file"])
+def test_a_usage_error_in_json(tmp_path, source):
+    """
+    What collects JSON lines also gets the error of a command that could not be understood.
+    """
+    (tmp_path / "night.toml").write_text('log-format = "json"\n')
+    words, variables = {
+        "option": (["--log-format", "json"], {}),
+        "joined": (["--log-format=json"], {}),
+        "variable": ([], {"BATCHFETCH_LOG_FORMAT": "json"}),
+        "file": (["--config", "night.toml"], {}),
+    }[source]
+    for wrong in (["--conurrency", "3"], ["--rate", "fast"]):
+        finished = run(
+            *("fetch", "m.txt", *wrong, *words), cwd=tmp_path, env=environment(**variables)
+        )
+        entry = json.loads(finished.stderr)
+        assert (finished.code, entry["level"]) == (2, "error")
+        assert wrong[0] in entry["message"]
+    text = run("fetch", *words, "--log-format", "text", "--nothing", cwd=tmp_path)
+    assert text.stderr.startswith("batchfetch: No such option")
 
 
 def test_wrong_settings_create_nothing(fetch, tmp_path):

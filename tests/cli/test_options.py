@@ -386,6 +386,48 @@ def test_a_file_is_no_place_for_secrets(in_file, key):
     assert "hunter2" not in str(caught.value)
 
 
+# The manifest in the settings file
+
+
+@pytest.mark.parametrize(
+    ("text", "manifests"),
+    [
+        ('manifest = "night.csv"', ["night.csv"]),
+        ('manifest = ["a.txt", "b.csv"]', ["a.txt", "b.csv"]),
+        ('manifest = "~/night.csv"', ["/home/ocr/night.csv"]),
+    ],
+)
+def test_the_manifest_of_the_file(in_file, text, manifests):
+    """
+    The key stands for MANIFEST, one path or several; a `~` is the user's home folder.
+    """
+    config = in_file(text)
+    with CliRunner().isolation(env={"HOME": "/home/ocr"}):
+        ctx = command.make_context("fetch", [f"--config={config}"])
+        assert ctx.params["manifests"] == manifests
+        named = command.make_context("fetch", ["m.txt", f"--config={config}"])
+        assert named.params["manifests"] == ["m.txt"]
+
+
+def test_no_manifest_at_all(in_file):
+    """
+    Without a MANIFEST and without the key there is nothing to fetch.
+    """
+    for text in ("rate = 1", "manifest = []"):
+        with pytest.raises(click.UsageError, match="no MANIFEST is given; name one, or set"):
+            command.make_context("fetch", [f"--config={in_file(text)}"])
+
+
+@pytest.mark.parametrize("value", ["3", "[3]", "{ path = 'x' }"])
+def test_a_manifest_that_is_no_path(in_file, value):
+    """
+    What is no path is refused with the file's name.
+    """
+    config = in_file(f"manifest = {value}")
+    with pytest.raises(SettingsError, match=r"night\.toml: manifest is not valid; give a path, or"):
+        command.make_context("fetch", [f"--config={config}"])
+
+
 # Misspelt variables
 
 

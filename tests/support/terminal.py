@@ -46,6 +46,13 @@ class Terminal:
         self.hang_up()
         self._reader.join()
 
+    @property
+    def descriptor(self) -> int:
+        """
+        The programs' side, for a stream that `start` does not connect.
+        """
+        return self._its
+
     def start(self, *args: object, env: Mapping[str, str], **how: Any) -> subprocess.Popen[str]:
         """
         Start the command with *args*, with this as its controlling terminal and its stderr.
