@@ -13,14 +13,30 @@ from importlib.resources.abc import Traversable
 import click
 
 from batchfetch.cli.commands import Command
+from batchfetch.cli.glossary import (
+    HTTP_REASON,
+    Entries,
+    codes_in,
+    is_http_reason,
+    outcomes_in,
+    reasons_in,
+)
 from batchfetch.cli.main import COMMANDS, load_command
 from batchfetch.cli.streams import is_terminal, print_stdout
 
 _HELP = """Show a page of the manual, or list the pages.
 
-TOPIC is a page or a command.  On a terminal a page is formatted for its width; in a pipe or a file
-it is Markdown, as it is written.
+TOPIC is a page, a command, an outcome, a reason or an exit code.  On a terminal a page is formatted
+for its width; in a pipe or a file it is Markdown, as it is written.
 """
+
+_EXAMPLES = (
+    ("what an exit code means, and what to do", "batchfetch help 5"),
+    ("the same of a reason in the report", "batchfetch help expired"),
+    ("all about the report", "batchfetch help report"),
+)
+
+_PAGES, _COMMANDS = "Pages", "Commands"
 
 _FIRST_SENTENCE = re.compile(r"\A#[^\n]*\n\s*(.+?\.)(?:\s|\Z)", re.DOTALL)
 _LINK_TO_PAGE = re.compile(r"\[([^\]]+)\]\([\w-]+\.md(?:#[\w-]*)?\)")
@@ -48,14 +64,29 @@ def find_topics(manual: Traversable | None = None) -> Mapping[str, Mapping[str, 
     *manual* is the folder of the pages; by default the package's own.
     """
     manual = manual or files("batchfetch").joinpath("manual")
-    return {"Pages": dict(_pages(manual)), "Commands": dict(_commands())}
+    pages = dict(_texts(manual))
+    return {
+        _PAGES: {
+            name: Topic(_first_sentence(text), partial(_page_text, text, name))
+            for name, text in pages.items()
+        },
+        _COMMANDS: dict(_commands()),
+        "Outcomes": dict(_entries(outcomes_in(pages))),
+        "Reasons": dict(_entries(reasons_in(pages))),
+        "Exit codes": dict(_entries(codes_in(pages))),
+    }
 
 
-def _pages(manual: Traversable) -> Iterator[tuple[str, Topic]]:
+def _texts(manual: Traversable) -> Iterator[tuple[str, str]]:
     for page in sorted(manual.iterdir(), key=lambda page: page.name):
         name, _, suffix = page.name.rpartition(".")
         if suffix == "md":
-            yield name, Topic(_first_sentence(page), partial(_page_text, page, name))
+            yield name, page.read_text(encoding="utf-8")
+
+
+def _entries(entries: Entries) -> Iterator[tuple[str, Topic]]:
+    for word, text in entries.items():
+        yield word, Topic("", partial(str, text))
 
 
 def _commands() -> Iterator[tuple[str, Topic]]:
@@ -63,13 +94,12 @@ def _commands() -> Iterator[tuple[str, Topic]]:
         yield name, Topic(summary, partial(_command_text, name), is_markdown=False)
 
 
-def _first_sentence(page: Traversable) -> str:
-    found = _FIRST_SENTENCE.match(page.read_text(encoding="utf-8"))
+def _first_sentence(text: str) -> str:
+    found = _FIRST_SENTENCE.match(text)
     return " ".join(found[1].split()) if found else ""
 
 
-def _page_text(page: Traversable, name: str) -> str:
-    text = page.read_text(encoding="utf-8")
+def _page_text(text: str, name: str) -> str:
     return f"{text}\n{_options_hint(name)}\n" if name in COMMANDS else text
 
 
@@ -102,7 +132,10 @@ def _list_of(groups: Mapping[str, Mapping[str, Topic]]) -> str:
     formatter = click.get_current_context().make_formatter()
     for title, topics in groups.items():
         with formatter.section(title):
-            formatter.write_dl([(name, topic.summary) for name, topic in topics.items()])
+            if title in {_PAGES, _COMMANDS}:
+                formatter.write_dl([(name, topic.summary) for name, topic in topics.items()])
+            else:
+                formatter.write_text(", ".join(topics))
     formatter.write_paragraph()
     formatter.write_text("batchfetch help TOPIC shows one of them.")
     return formatter.getvalue()
@@ -118,7 +151,10 @@ def _lookup(word: str, groups: Mapping[str, Mapping[str, Topic]]) -> Topic:
     for topics in groups.values():
         for name, topic in topics.items():
             known.setdefault(_folded(name), (name, topic))
-    if (found := known.get(_folded(word))) is not None:
+    found = known.get(_folded(word))
+    if found is None and is_http_reason(word):
+        found = known.get(_folded(HTTP_REASON))
+    if found is not None:
         return found[1]
     from difflib import get_close_matches  # noqa: PLC0415 - most people make no mistake
 
@@ -157,5 +193,6 @@ command = Command(
     "help",
     callback=_help,
     help=_HELP,
+    examples=_EXAMPLES,
     params=[click.Argument(["topic"], required=False, metavar="[TOPIC]")],
 )

@@ -16,6 +16,8 @@ from command import ROOT, environment, finish, run, start
 
 from batchfetch.cli.help import find_topics
 from batchfetch.cli.main import COMMANDS
+from batchfetch.exit_codes import ExitCode
+from batchfetch.models import OutcomeStatus
 
 PAGES = {path.stem: path for path in sorted((ROOT / "batchfetch" / "manual").glob("*.md"))}
 CONTROL = re.compile(r"\x1b\[[0-9;]*m")
@@ -60,7 +62,9 @@ def test_the_list_has_every_page_and_command():
     """
     finished = run("help")
     assert finished.code == 0
-    listed = dict(re.findall(r"^  (\S+)  +(.+)$", finished.stdout, re.MULTILINE))
+    pages_and_commands, others = finished.stdout.split("\nOutcomes:\n")
+    listed = dict(re.findall(r"^  (\S+)  +(.+)$", pages_and_commands, re.MULTILINE))
+    assert re.findall(r"\bexpired\b|\bNotExist\b|\b143\b", others) == ["NotExist", "expired", "143"]
     assert listed.keys() == {*PAGES, *COMMANDS}
     for name, path in PAGES.items():
         first = path.read_text(encoding="utf-8").split("\n\n")[1]
@@ -187,6 +191,84 @@ def test_a_page_about_a_command(tmp_path):
     )
 
 
+# Outcomes, reasons and exit codes
+
+
+def rows_of(page, first_cell):
+    """
+    Return the cells of each row of the manual whose first cell fits, without the marks of code.
+    """
+    text = PAGES[page].read_text(encoding="utf-8")
+    rows = re.findall(rf"^\| ({first_cell}) \|(.*)\|$", text, re.MULTILINE)
+    return [(first, [cell.strip() for cell in others.split("|")]) for first, others in rows]
+
+
+def test_every_exit_code_is_a_topic():
+    """
+    It says what the page's table says, and where that is.
+    """
+    topics = find_topics()["Exit codes"]
+    rows = rows_of("exit-codes", r"[\d, ]+")
+    assert sorted(topics, key=int) == [str(int(code)) for code in sorted(ExitCode)]
+    for codes, (meaning, to_do) in rows:
+        for code in codes.split(", "):
+            text = topics[code].text()
+            assert meaning[1:] in text
+            assert f"What a job does: {to_do}.\n" in text
+            assert text.endswith("\npage: batchfetch help exit-codes")
+
+
+def test_every_reason_is_a_topic():
+    """
+    It says what happened, what to do, and which outcome has it.
+    """
+    topics = find_topics()["Reasons"]
+    rows = rows_of("report", "`[a-z0-9_<>`, ]+`")
+    explained = [(name, row) for names, row in rows if len(row) == 2 for name in names.split(", ")]
+    assert {"expired", "http_<status>", "bad_name"} <= topics.keys()
+    assert [name.strip("`") for name, _ in explained if name.strip("`") in topics] == [*topics]
+    for name, (happened, to_do) in explained:
+        if name.strip("`") in topics:
+            text = topics[name.strip("`")].text()
+            assert happened[1:] in text
+            assert f"What to do: {to_do}.\n" in text
+    assert "It is a reason of `Error`, `NotExist`, `Failed`." in topics["result_lost"].text()
+
+
+def test_every_outcome_is_a_topic():
+    """
+    It says what it means, and lists its reasons with what to do about each.
+    """
+    topics = find_topics()["Outcomes"]
+    assert [*topics] == [*OutcomeStatus]
+    text = topics["NotExist"].text()
+    assert text.startswith("# NotExist\n\nThe service has no such task.\n")
+    for reason in ("not_found", "expired", "result_lost"):
+        assert re.search(rf"^\| `{reason}` \| .+ \| .+ \|$", text, re.MULTILINE)
+    assert "|" not in topics["Completed"].text()
+
+
+@pytest.mark.parametrize(
+    ("word", "first"),
+    [
+        ("expired", "# expired"),
+        ("BAD-ROW", "# bad_row"),
+        ("notexist", "# NotExist"),
+        ("5", "# Exit code 5"),
+        ("143", "# Exit code 143"),
+        ("http_503", "# http_<status>"),
+        ("404", "# http_<status>"),
+    ],
+)
+def test_a_word_of_the_report_is_a_topic(word, first):
+    """
+    As it stands in a report or in `$?`, in any case.
+    """
+    finished = run("help", word)
+    assert (finished.code, finished.stderr) == (0, "")
+    assert finished.stdout.startswith(f"{first}\n")
+
+
 # Words that are no topic
 
 
@@ -196,6 +278,8 @@ def test_a_page_about_a_command(tmp_path):
         ("exitcodes", "did you mean exit-codes?"),
         ("fetsh", "did you mean fetch?"),
         ("Manifests", "did you mean manifest?"),
+        ("expird", "did you mean expired?"),
+        ("9", "`batchfetch help` lists the topics"),
         ("quux", "`batchfetch help` lists the topics"),
         ("", "`batchfetch help` lists the topics"),
     ],
