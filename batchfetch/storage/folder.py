@@ -10,6 +10,7 @@ import re
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from batchfetch.errors import (
@@ -21,6 +22,8 @@ from batchfetch.errors import (
 from batchfetch.locks import lock, sync_folder
 
 LOCK_NAME = ".batchfetch.lock"
+
+_SIGNATURE = re.compile(r"(\d+) (\S+) (\S+)\n")
 
 # Names that no part of a path below the folder may have.
 _NO_NAMES = frozenset({"", ".", ".."})
@@ -100,6 +103,29 @@ def _storage_error(path: Path, exc: OSError) -> StorageError:
     return StorageError(f"cannot write {path}: {exc.strerror or exc}; {advice}")
 
 
+def _sign(lock: int) -> None:
+    """
+    Write into the file of the *lock* which process holds it, on which host, and since when.
+    """
+    signature = f"{os.getpid()} {os.uname().nodename} {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}\n"
+    with suppress(OSError):  # The lock holds without it, on a full disk too.
+        if os.fstat(lock).st_nlink == 1:  # Otherwise it is also a file outside.
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, signature.encode(), 0)
+
+
+def _holder(lock: int) -> str:
+    """
+    Return what `_sign` has written into the file of the *lock*, in words; nothing if it cannot be
+    read.
+    """
+    with suppress(OSError, UnicodeDecodeError):
+        if found := _SIGNATURE.fullmatch(os.pread(lock, 512, 0).decode("ascii")):
+            process, host, since = found.groups()
+            return f" (process {process} on {host}, since {since})"
+    return ""
+
+
 class Folder:
     """
     An open folder.  Files in it are named by their path below it, `/` between folders.
@@ -152,8 +178,10 @@ class Folder:
                 lock(self._lock, self.path)
             except BlockingIOError:
                 raise OutputLockedError(
-                    f"another run is writing to {self.path}; wait for it or choose another --output"
+                    f"another run{_holder(self._lock)} is writing to {self.path}; "
+                    "wait for it or choose another --output"
                 ) from None
+        _sign(self._lock)
 
     def sync(self, descriptor: int) -> None:
         """

@@ -463,7 +463,9 @@ async def test_one_run_at_a_time(root):
     A second one is told so while the first holds the folder, and let in afterwards.
     """
     async with local_storage(root, Durability.NONE):
-        with pytest.raises(OutputLockedError, match="another run is writing to"):
+        with pytest.raises(
+            OutputLockedError, match=rf"another run \(.*\) is writing to {re.escape(str(root))}"
+        ):
             async with local_storage(root, Durability.NONE):
                 pass
     async with local_storage(root, Durability.NONE):
@@ -491,7 +493,8 @@ def test_lock_dies_with_its_process(root):
     with holder:
         assert holder.stdout.readline() == b"held\n"
         folder = Folder(root)
-        with pytest.raises(OutputLockedError):
+        who = rf"another run \(process {holder.pid} on {re.escape(os.uname().nodename)}, since 2"
+        with pytest.raises(OutputLockedError, match=who):
             folder.lock()
         folder.close()
         holder.kill()
@@ -499,6 +502,31 @@ def test_lock_dies_with_its_process(root):
         folder = Folder(root)
         folder.lock()
         folder.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"4711 host", b"x" * 4096])
+async def test_lock_whose_holder_is_not_known(root, content):
+    """
+    A lock file with anything else in it keeps a second run out just the same.
+    """
+    async with local_storage(root, Durability.NONE):
+        (root / ".batchfetch.lock").write_bytes(content)
+        with pytest.raises(OutputLockedError, match="another run is writing to"):
+            async with local_storage(root, Durability.NONE):
+                pass
+
+
+def test_lock_writes_into_no_file_outside(root, tmp_path):
+    """
+    A hard link in the lock's place is locked and left as it is.
+    """
+    root.mkdir()
+    (tmp_path / "precious").write_text("precious")
+    (root / ".batchfetch.lock").hardlink_to(tmp_path / "precious")
+    folder = Folder(root)
+    folder.lock()
+    folder.close()
+    assert (tmp_path / "precious").read_text() == "precious"
 
 
 async def test_parts_of_a_dead_run_are_swept(root, caplog):
