@@ -22,6 +22,7 @@ def with_hint(error: click.ClickException | BatchFetchError, command: str) -> st
     Return what *error* says; where the line is to blame, with the way to the help of *command*.
     """
     sentence = error.format_message() if isinstance(error, click.ClickException) else str(error)
+    sentence = " ".join(line.strip() for line in sentence.splitlines())  # click lists choices so.
     by_value = isinstance(error, SettingsError) and error.problems
     if not by_value and not isinstance(error, click.UsageError):
         return sentence

@@ -25,6 +25,7 @@ COMMANDS = {
     "fetch": "Fetch every task of the manifests.",
     "sandbox": "Serve a local stand-in for the service.",
     "help": "Show a page of the manual, or list the pages.",
+    "completion": "Print a completion script for bash, zsh or fish.",
 }
 """Each subcommand's module in this folder, and what it does."""
 

@@ -116,14 +116,6 @@ def test_no_arguments_show_the_help():
     assert "fetch    Fetch every task" in finished.stderr
 
 
-def test_a_shell_can_complete_the_command():
-    """
-    What may follow is offered to the shell, in the way of click.
-    """
-    env = environment(_BATCHFETCH_COMPLETE="bash_complete", COMP_WORDS="batchfetch", COMP_CWORD="1")
-    assert run(env=env).stdout == "plain,fetch\nplain,sandbox\nplain,help\n"
-
-
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [

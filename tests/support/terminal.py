@@ -10,7 +10,7 @@ import subprocess
 import termios
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import pyte
@@ -52,6 +52,17 @@ class Terminal:
         The programs' side, for a stream that `start` does not connect.
         """
         return self._its
+
+    def spawn(self, program: Sequence[str], **how: Any) -> subprocess.Popen[str]:
+        """
+        Start any *program* with this as its controlling terminal and all of its streams.
+        """
+        process = subprocess.Popen(
+            ["setsid", "--ctty", *program],
+            **{"stdin": self._its, "stdout": self._its, "stderr": self._its, **how},
+        )
+        self._started.append(process)
+        return process
 
     def start(self, *args: object, env: Mapping[str, str], **how: Any) -> subprocess.Popen[str]:
         """
