@@ -33,6 +33,13 @@ class Manifest:
         self._opened: dict[str, tuple[ExitStack, Iterator[Job | BadRow]]] = {}
 
     @property
+    def sources(self) -> tuple[str, ...]:
+        """
+        The paths, and `-` for standard input; each once.
+        """
+        return tuple(self._sources)
+
+    @property
     def is_at_hand(self) -> bool:
         """
         Whether every source is a regular file, so that no read waits for the writer of a pipe.

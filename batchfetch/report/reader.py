@@ -93,7 +93,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, ReportLine]]:
     there and cannot be read.
     """
     unusable = 0
-    for number, start, line in _lines(path):
+    for number, start, line in raw_lines(path):
         try:
             if len(line) == MAX_LINE:
                 raise ValueError(f"longer than {MAX_LINE} bytes")  # noqa: TRY301 - as any other
@@ -193,8 +193,13 @@ def _errors(path: Path) -> Iterator[None]:
         raise ReportError(f"{path} cannot be read: {exc.strerror or exc}") from exc
 
 
-def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
-    # Each line, its number and where it begins; of a line that is too long, its beginning.
+def raw_lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
+    """
+    Read each line at *path* with its number and the byte it begins at; of one that is longer than
+    `MAX_LINE`, its beginning.  There are none if the file is missing or no plain file.
+
+    Raises `ReportError` if it is there and cannot be read.
+    """
     number = start = 0
     try:
         if path.exists() and not path.is_file():

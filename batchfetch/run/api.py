@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Unpack
 
 import anyio
-from anyio import to_thread
+from anyio import CancelScope, to_thread
 
 from batchfetch.errors import SettingsError
 from batchfetch.exception_groups import unwrapped
@@ -22,7 +22,7 @@ from batchfetch.hooks import Hook, Settled, tell_all
 from batchfetch.manifest import Manifest
 from batchfetch.models import Outcome
 from batchfetch.redaction import Redactor
-from batchfetch.report import LastLines, Ledger, Recorder, load_report, open_report
+from batchfetch.report import LastLines, Ledger, Recorder, RunLog, load_report, open_report
 from batchfetch.run.batch import Batch
 from batchfetch.run.download import Downloader
 from batchfetch.run.intake import Intake, Row
@@ -174,13 +174,28 @@ async def open_batch(  # noqa: PLR0913 - everything can be handed in
             settings,
             tell=tell,
         )
-        with unwrapped():
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(batch.run)
-                try:
-                    yield batch
-                finally:
-                    batch.abandon()
+        manifests = jobs.sources if isinstance(jobs, Manifest) else ()
+        async with _logged(batch, RunLog(settings, manifests), files):
+            with unwrapped():
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(batch.run)
+                    try:
+                        yield batch
+                    finally:
+                        batch.abandon()
+
+
+@asynccontextmanager
+async def _logged(batch: Batch, run_log: RunLog, files: FileExecutor) -> AsyncIterator[None]:
+    """
+    Log that *batch* begins, and at the end of the block what it came to.
+    """
+    await files.inline(run_log.begin)
+    try:
+        yield
+    finally:
+        with CancelScope(shield=True):
+            await files.inline(lambda: run_log.end(batch.summary.model_dump(mode="json")))
 
 
 async def _open_report(
