@@ -3,6 +3,7 @@ Encode outcomes as lines of the report, and decode what a later run needs of the
 """
 
 import json
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 from pydantic_core import PydanticSerializationError, from_json
@@ -38,6 +39,9 @@ class ReportLine(BaseModel):
     bytes: NonNegativeInt | None = None
 
 
+L = TypeVar("L", bound=ReportLine)
+
+
 def encode(outcome: Outcome) -> bytes:
     """
     Return *outcome* as one line: UTF-8, with its line end and none that other programs take for
@@ -59,11 +63,18 @@ def decode(line: bytes) -> ReportLine | None:
 
     Raises `ValueError` with a few words if it is no outcome.
     """
+    return decode_as(ReportLine, line)
+
+
+def decode_as(kind: type[L], line: bytes) -> L | None:
+    """
+    Do the same with as much of *line* as *kind* has.
+    """
     text = line.strip(AROUND)
     if not text:
         return None
     try:
-        return ReportLine.model_validate_json(text)
+        return kind.model_validate_json(text)
     except ValidationError as exc:
         error = exc.errors(include_url=False, include_input=False)[0]
         place = "".join(f"{part}: " for part in error["loc"])

@@ -33,7 +33,7 @@ def require_report(path: Path) -> None:
     the file is there and cannot be read.
     """
     is_foreign = False
-    for _, _, line in _lines(path):
+    for _, _, line in raw_lines(path):
         try:
             if decode(line) is not None:
                 return
@@ -178,6 +178,17 @@ def outcome_from(line: bytes) -> Outcome | None:
         return Outcome.model_validate_json(line.strip(AROUND))
     except ValidationError:
         return None
+
+
+@contextmanager
+def open_to_read(path: Path) -> Iterator[BinaryIO]:
+    """
+    Open the report at *path*, for lines whose beginning is known.
+
+    Raises `ReportError`, also if reading in the block fails.
+    """
+    with _errors(path), path.open("rb") as file:
+        yield file
 
 
 def _outcome_at(file: BinaryIO, start: int) -> Outcome | None:

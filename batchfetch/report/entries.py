@@ -1,0 +1,88 @@
+"""
+Decode lines of the report with all that figures are made of.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from math import nan
+from typing import Annotated
+
+from pydantic import Field, JsonValue
+
+from batchfetch.models import OutcomeStatus
+from batchfetch.report.lines import ReportLine, decode_as
+
+
+class Entry(ReportLine):
+    """
+    What the figures need of a line.  Times that cannot be read are no reason to lose an outcome.
+    """
+
+    reason: str | None = None
+    detail: str | None = None
+    messages: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    calls: Annotated[int, Field(ge=0, lt=2**31)]
+    first_call_at: object = None
+    finished_at: object = None
+    submitted_at: object = None
+    name: object = None
+    endpoint: object = None
+    extra: Mapping[str, JsonValue] = Field(default_factory=dict)
+
+    @property
+    def key(self) -> int:
+        """
+        The same for every line about a task; a row without an id has its own.
+        """
+        if self.task_id is not None:
+            return hash(self.task_id.casefold())
+        return hash((str(self.manifest), str(self.line)))
+
+    @property
+    def is_image(self) -> bool:
+        """
+        Whether the service was asked for an image, and it came.
+        """
+        return self.status is OutcomeStatus.COMPLETED and self.calls > 0
+
+    @property
+    def is_adopted(self) -> bool:
+        """
+        Whether the image was there already.
+        """
+        return self.status is OutcomeStatus.COMPLETED and not self.calls
+
+    def column(self, name: str) -> str | None:
+        """
+        Return what the manifest's column *name* has for the task; None if that is nothing.
+        """
+        value = self.extra.get(name)
+        if value is None and name in _OWN_COLUMNS:
+            value = getattr(self, name)
+        return None if value is None else str(value)
+
+
+_OWN_COLUMNS = frozenset({"manifest", "endpoint", "name", "submitted_at", "task_id"})
+
+
+def decode_entry(line: bytes) -> Entry | None:
+    """
+    Return what *line* says; None if it is blank.
+
+    Raises `ValueError` with a few words if it is no outcome.
+    """
+    return decode_as(Entry, line)
+
+
+def seconds_at(text: object) -> float:
+    """
+    Return the Unix time of *text*, an instant in the report; NaN if it is none.
+    """
+    if not isinstance(text, str):
+        return nan
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return nan
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()

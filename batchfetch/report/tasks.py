@@ -1,0 +1,140 @@
+"""
+The last line of each task in a few reports, in a hundred and fifty bytes each.
+"""
+
+from array import array
+from collections.abc import Iterator
+from math import nan
+from typing import NamedTuple
+
+from batchfetch.models import OutcomeStatus
+from batchfetch.report.entries import Entry, seconds_at
+
+# An image's bytes, whatever a line claims.
+_LARGEST = 2**63
+
+
+class Kind(NamedTuple):
+    """
+    What became of a task.
+    """
+
+    outcome: OutcomeStatus
+    reason: str | None
+    is_adopted: bool
+    has_warnings: bool
+
+
+class Task(NamedTuple):
+    """
+    A task's last line.
+    """
+
+    kind: Kind
+    source: int
+    """Which of the reports it is in."""
+
+    start: int
+    """The byte it begins at."""
+
+    size: int
+    """Bytes of the image."""
+
+    calls: int
+    waited: float
+    """Seconds from the first call to the image; NaN if there is none or it is not known."""
+
+    waited_since_submission: float
+    group: str | None
+
+
+class Tasks:
+    """
+    Tasks, each as the line that was finished last has it; with *every_line* each line is a task.
+
+    Only those with one of the outcomes *only* are handed out, and grouped by the column *group_by*.
+    """
+
+    def __init__(
+        self,
+        *,
+        only: frozenset[OutcomeStatus] | None = None,
+        every_line: bool = False,
+        group_by: str | None = None,
+    ) -> None:
+        self._only = only
+        self._every_line = every_line
+        self._group_by = group_by
+        self._places: dict[int, int] = {}
+        self._kinds: dict[Kind, int] = {}
+        self._groups: dict[str | None, int] = {}
+        self._kind = array("I")
+        self._source = array("I")
+        self._start = array("Q")
+        self._size = array("Q")
+        self._calls = array("I")
+        self._waited = array("f")
+        self._since_submission = array("f")
+        self._finished = array("d")
+        self._group = array("I")
+
+    def add(self, source: int, start: int, entry: Entry, asked: float, ended: float) -> None:
+        """
+        Take the line that begins at *start* in report *source*; times are Unix times or NaN.
+        """
+        place = len(self._kind)
+        if not self._every_line:
+            place = self._places.setdefault(entry.key, place)
+        if place == len(self._kind):
+            self._make_room()
+        elif self._source[place] != source and ended < self._finished[place]:
+            return  # A line of another report, which has been overtaken.
+        kind = Kind(entry.status, entry.reason, entry.is_adopted, bool(entry.warnings))
+        self._kind[place] = self._kinds.setdefault(kind, len(self._kinds))
+        self._source[place], self._start[place] = source, start
+        self._size[place] = min(entry.bytes or 0, _LARGEST)
+        self._calls[place] = entry.calls
+        self._finished[place] = ended
+        self._waited[place] = self._since_submission[place] = nan
+        if entry.is_image:
+            self._waited[place] = ended - asked
+            if entry.submitted_at is not None:
+                self._since_submission[place] = ended - seconds_at(entry.submitted_at)
+        if self._group_by is not None:
+            group = entry.column(self._group_by)
+            self._group[place] = self._groups.setdefault(group, len(self._groups))
+
+    def __iter__(self) -> Iterator[Task]:
+        """
+        Return the tasks in the order in which the reports first name them.
+        """
+        kinds, groups = list(self._kinds), list(self._groups) or [None]
+        for place, kind in enumerate(self._kind):
+            if self._only is None or kinds[kind].outcome in self._only:
+                yield Task(
+                    kinds[kind],
+                    self._source[place],
+                    self._start[place],
+                    self._size[place],
+                    self._calls[place],
+                    self._waited[place],
+                    self._since_submission[place],
+                    groups[self._group[place]] if self._group_by is not None else None,
+                )
+
+    def starts(self, sources: int) -> "list[array[int]]":
+        """
+        Return where the tasks' lines begin in each of so many reports.
+        """
+        found = [array("Q") for _ in range(sources)]
+        kinds = list(self._kinds)
+        for source, start, kind in zip(self._source, self._start, self._kind, strict=True):
+            if self._only is None or kinds[kind].outcome in self._only:
+                found[source].append(start)
+        return found
+
+    def _make_room(self) -> None:
+        for values in (self._kind, self._source, self._start, self._size, self._calls, self._group):
+            values.append(0)
+        for times in (self._waited, self._since_submission, self._finished):
+            times.append(nan)
