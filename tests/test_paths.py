@@ -76,7 +76,8 @@ def test_an_empty_home_is_told(tmp_path, path):
     )
     assert finished.code == 2
     assert finished.stderr == (
-        "batchfetch: BATCHFETCH_OUTPUT: ~ has no meaning without a home folder; set HOME\n"
+        "batchfetch: BATCHFETCH_OUTPUT: ~ has no meaning without a home folder; set HOME;"
+        " try batchfetch fetch --help\n"
     )
 
 

@@ -8,17 +8,13 @@ import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from itertools import count
 
-PART_NAME = re.compile(r"\..+\.([0-9a-f]{8})\.part", re.DOTALL)
-"""What the names of files under construction look like."""
+PART_NAME = re.compile(r"\..+\.([0-9a-f]{8}|[0-9a-f]{16})\.part", re.DOTALL)
+"""What the names of files under construction look like; 8 digits are those of an older version."""
 
-CLAIM_NAME = re.compile(r"\.batchfetch\.([0-9a-f]{8})\.([0-9a-f]{16})([0-9a-f]{16})\.part")
+CLAIM_NAME = re.compile(r"\.batchfetch\.([0-9a-f]{16})\.([0-9a-f]{16})([0-9a-f]{16})\.part")
 """What the names of claims look like: the number of the part, a digest of the file's name in its
 folder, a digest of the owner."""
-
-# What tells our parts from those of others, a run that died say.
-_NUMBERS = count(int.from_bytes(os.urandom(4)))
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -40,7 +36,10 @@ class Part:
         self._name = name
         # No part of the name: it may be as long as the file system allows, or hold what that does
         # not take.
-        self._number = f"{next(_NUMBERS) & 0xFFFFFFFF:08x}"
+        #
+        # Drawn for each, and not counted: forks of one process would count alike, and take the
+        # claims of a dead one for void.
+        self._number = os.urandom(8).hex()
         self._part = f".batchfetch.{self._number}.part"
         self.file = os.open(self._part, _FLAGS, 0o666, dir_fd=folder)
         """The open file's descriptor; the caller closes it."""

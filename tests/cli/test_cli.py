@@ -113,7 +113,7 @@ def test_no_arguments_show_the_help():
     finished = run()
     assert finished.code == 2
     assert finished.stdout == ""
-    assert "fetch    Fetch every task" in finished.stderr
+    assert re.search(r"^  fetch +Fetch every task", finished.stderr, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -89,8 +89,8 @@ async def test_report_is_read_back(tmp_path):
     ) as batch:
         found = [outcome async for outcome in batch]
     with settings.report_path.open("a") as report:
-        report.write('no outcome\n{"task_id":"d","outcome":"Error","messages":7}\n')
-        report.write('{"task_id":"A","outcome":"Failed","reason":"timeout"}\n')
+        report.write('no outcome\n{"task_id":"d","outcome":"Error","calls":1,"messages":7}\n')
+        report.write('{"task_id":"A","outcome":"Failed","reason":"timeout","calls":2}\n')
     last = {outcome.task_id: outcome for outcome in read_report(settings.output)}
     assert last.keys() == {None, "c", "A"}
     assert (last["A"].status, last["A"].reason) == ("Failed", "timeout")

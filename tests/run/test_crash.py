@@ -289,8 +289,14 @@ def test_line_torn_by_a_power_cut_loses_no_named_image(runs, cut):
 
 
 @pytest.mark.parametrize("names", [NAMED], ids=["names"])
-@pytest.mark.parametrize("passage", [1, 3, 6])
-@pytest.mark.parametrize("text", ["os.replace(", "os.close(os.open(claim", "map(encode, outcomes)"])
+@pytest.mark.parametrize(
+    ("text", "passage"),
+    [
+        *(("os.close(os.open(claim", passage) for passage in (1, 3, 6)),
+        *(("os.replace(", passage) for passage in (1, 3, 6)),
+        *(("map(encode, outcomes)", passage) for passage in (1, 2)),
+    ],
+)
 def test_killed_while_one_image_takes_the_place_of_another(runs, tmp_path, text, passage):
     """
     Killed while it replaces images, a run leaves each under the name of the one or the other task,

@@ -72,7 +72,8 @@ async def test_pending_poll_touches_neither_disk_nor_thread(tmp_path, touched):
     async with local_storage(tmp_path / "out", Durability.FILE) as storage:
         pace = LocalPace(slots=1, rate=None, max_calls=None)
         asker = poller(
-            ScriptedTransport({"t": [pending]}), storage, Settings(), pace, RetryPolicy()
+            *(ScriptedTransport({"t": [pending]}), storage, Settings(), pace, RetryPolicy()),
+            epoch=0.0,
         )
         async with anyio.create_task_group() as busy:
             for _ in range(WRITERS):
@@ -94,7 +95,9 @@ async def test_small_image_needs_no_thread(tmp_path, touched):
     """
     async with local_storage(tmp_path / "out", Durability.NONE) as storage:
         pace = LocalPace(slots=1, rate=None, max_calls=None)
-        asker = poller(ScriptedTransport(pieces=1), storage, Settings(), pace, RetryPolicy())
+        asker = poller(
+            *(ScriptedTransport(pieces=1), storage, Settings(), pace, RetryPolicy()), epoch=0.0
+        )
         touched.clear()
         reply = await asker.ask(JobState(Job("t", "t.png")), "a-token")
         seen = {(event, where) for event, _, where in touched}

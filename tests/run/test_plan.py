@@ -76,12 +76,19 @@ async def test_later_run(settings, tmp_path):
     (settings.output / "done.png").write_bytes(png_of("done"))
     (settings.output / ".done.png.01234567.part").write_bytes(b"somebody is at work")
     lines = [
-        {"task_id": "done", "outcome": "Completed", "bytes": len(png_of("done"))},
+        {
+            "task_id": "done",
+            "outcome": "Completed",
+            "bytes": len(png_of("done")),
+            "path": "done.png",
+        },
         {"task_id": "no", "outcome": "Error"},
         {"task_id": "late", "outcome": "TimedOut"},
-        {"task_id": "gone", "outcome": "Completed", "bytes": 9},
+        {"task_id": "gone", "outcome": "Completed", "bytes": 9, "path": "gone.png"},
     ]
-    settings.report_path.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"torn')
+    settings.report_path.write_text(
+        "".join(json.dumps({"calls": 1, **line}) + "\n" for line in lines) + '{"torn'
+    )
     before = everything_in(tmp_path)
     rows = ["done", "there", "no", "late", "gone", "new"]
     assert counts(await plan(rows, settings)) == {
@@ -109,7 +116,7 @@ async def test_settings_count(settings):
     What is tried again is what the settings say.
     """
     settings.output.mkdir()
-    settings.report_path.write_text('{"task_id": "no", "outcome": "Error"}\n')
+    settings.report_path.write_text('{"task_id": "no", "outcome": "Error", "calls": 1}\n')
     chosen = settings.model_copy(update={"retry": frozenset({OutcomeStatus.ERROR})})
     assert (await plan(["no"], chosen)).to_fetch == 1
 

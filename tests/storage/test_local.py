@@ -602,8 +602,8 @@ async def test_claims_of_a_dead_run(root, caplog):
     """
     A claim holds from when its part has become the file, and goes when it is released.
     """
-    void, holds = claim("00000001", "b.png", "b"), claim("00000002", "c.png", "Ä")
-    for filename in (void, ".batchfetch.00000001.part", "b.png", f"d/{holds}", "d/c.png"):
+    void, holds = claim("1" * 16, "b.png", "b"), claim("2" * 16, "c.png", "Ä")
+    for filename in (void, f".batchfetch.{'1' * 16}.part", "b.png", f"d/{holds}", "d/c.png"):
         (root / filename).parent.mkdir(parents=True, exist_ok=True)
         (root / filename).write_bytes(b"")
     with caplog.at_level("INFO"):
@@ -626,7 +626,7 @@ async def test_looking_touches_nothing(root):
     A storage that is not to be made knows what a dead run left, and leaves it.
     """
     root.mkdir()
-    left = sorted(["a.png", claim("00000002", "a.png", "a"), ".batchfetch.00000001.part"])
+    left = sorted(["a.png", claim("2" * 16, "a.png", "a"), ".batchfetch.00000001.part"])
     for filename in left:
         (root / filename).write_bytes(b"")
     with FileExecutor() as files:
@@ -649,7 +649,7 @@ async def test_claim_from_commit_to_release(root, storage, pieces):
     await put("a")
     await put("b")
     (marker,) = [path.name for path in (root / "d").iterdir() if path.name != "image.png"]
-    assert marker[len(".batchfetch.00000000.") :] == claim("", "image.png", "b")[13:]
+    assert marker[len(".batchfetch.") + 16 :] == claim("", "image.png", "b")[len(".batchfetch.") :]
     assert await storage.is_owned_by("d/image.png", "b") is True
     await storage.release(["d/image.png"])
     assert files_in(root) == {"d/image.png": b"".join(pieces)}
