@@ -2,6 +2,7 @@
 Parser for the JSON of a response without its image: validate it and make an `Answer`.
 """
 
+import json
 from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -56,9 +57,31 @@ def _normalized_code(value: object) -> str | None:
     return _CODE_BY_SPELLING.get(str(value).lower()) or sanitize(str(value), UNCUT_LENGTH)
 
 
+def _texts(value: object) -> list[str]:
+    """
+    Return the first texts in *value*, documented as a list of them that may be null.
+
+    One that is something else costs no image: a single value is a list of one, and what is not text
+    is shown as JSON.
+    """
+    values = value if isinstance(value, list) else [value]
+    return [
+        text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
+        for text in values[:MAX_TEXTS]
+        if text is not None
+    ]
+
+
+def _with_texts(value: object) -> object:
+    return value if value is None or isinstance(value, dict) else {"messages": value}
+
+
+_Texts = Annotated[list[str], BeforeValidator(_texts)]
+
+
 class _Error(BaseModel):
-    messages: list[str | None] | None = None
-    warnings: list[str | None] | None = None
+    messages: _Texts = []
+    warnings: _Texts = []
 
 
 class Envelope(BaseModel):
@@ -73,7 +96,7 @@ class Envelope(BaseModel):
     response_status_code: Annotated[str | None, BeforeValidator(_normalized_code)] = Field(
         default=None, alias="responseStatusCode"
     )
-    error: _Error | None = None
+    error: Annotated[_Error | None, BeforeValidator(_with_texts)] = None
 
     def is_about(self, task_id: str) -> bool:
         """
@@ -122,5 +145,5 @@ def parse_envelope(text: bytes) -> Envelope:
         ) from None
 
 
-def _sanitized(texts: list[str | None] | None) -> tuple[str, ...]:
-    return tuple(sanitize(text, UNCUT_LENGTH) for text in (texts or ())[:MAX_TEXTS] if text)
+def _sanitized(texts: list[str]) -> tuple[str, ...]:
+    return tuple(sanitize(text, UNCUT_LENGTH) for text in texts if text)

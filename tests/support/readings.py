@@ -9,6 +9,7 @@ from typing import Any
 
 from bodies import TASK_ID
 
+from batchfetch.decoding.envelope import MAX_TEXTS
 from batchfetch.models import Answer, TaskStatus
 from batchfetch.text import sanitize
 
@@ -53,7 +54,8 @@ def reading_of(text: bytes) -> tuple[bytes, Answer]:
     if code is not None:
         code = _CODE_NAMES.get(str(code).lower()) or sanitize(str(code))
     error = document.get("error")
-    _require(error is None or isinstance(error, dict))
+    if not isinstance(error, dict):
+        error = {"messages": error}
     answer = Answer(status, code, _texts(error, "messages"), _texts(error, "warnings"))
     image = _image(document)
     _require(bool(image) or status is not TaskStatus.COMPLETED or code == "ResultDataLost")
@@ -65,11 +67,14 @@ def _require(condition: bool) -> None:  # noqa: FBT001 - an assertion
         raise RefusedError
 
 
-def _texts(error: dict[str, Any] | None, key: str) -> tuple[str, ...]:
-    texts = (error or {}).get(key)
-    _require(texts is None or isinstance(texts, list))
-    _require(all(isinstance(text, str | None) for text in texts or ()))
-    return tuple(sanitize(text) for text in texts or () if text)
+def _texts(error: dict[str, Any], key: str) -> tuple[str, ...]:
+    found = error.get(key)
+    texts = [
+        text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
+        for text in (found if isinstance(found, list) else [found])[:MAX_TEXTS]
+        if text is not None
+    ]
+    return tuple(sanitize(text) for text in texts if text)
 
 
 def _image(document: dict[str, Any]) -> bytes:
