@@ -4,6 +4,8 @@ Credentials, and where they are found: the environment, or files.
 There is no option and no key of a settings file for a secret: both are seen by others.
 """
 
+import codecs
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
@@ -13,6 +15,15 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, model_va
 from batchfetch.errors import SettingsError
 from batchfetch.paths import expand_home
 from batchfetch.settings import invalid_values
+
+log = logging.getLogger(__name__)
+
+# Bytes of a file that may be a credential; the longest token that is sent is a good deal shorter.
+_MAX_FILE = 64 * 1024
+
+# What editors, shells and other programs put around a credential: blanks, line ends, the no-break
+# space of a web page, byte order marks of files that were put together.
+_AROUND = " \t\r\n\v\f\u00a0\ufeff"
 
 NAMES = ("client_id", "client_secret", "access_token")
 
@@ -121,12 +132,14 @@ def _find(name: str, environment: Mapping[str, str]) -> str | None:
     if path := environment.get(f"{variable(name)}_FILE"):
         source = f"{variable(name)}_FILE"
         if (text := _read(_expanded(path, source), source)) is None:
-            raise SettingsError(f"{source}: {path} is not there")
+            raise SettingsError(f"{source}: {path} is not there; give the path of a file")
         return text
     if folder := environment.get("CREDENTIALS_DIRECTORY"):
         source = "CREDENTIALS_DIRECTORY"
         place = _expanded(folder, source)
-        return _read(place / name, source) or _read(place / variable(name), source)
+        for spelling in (name, variable(name)):
+            if (text := _read(place / spelling, source)) is not None:
+                return text
     return None
 
 
@@ -138,21 +151,47 @@ def _expanded(path: str, source: str) -> Path:
 
 
 def _read(path: Path, source: str) -> str | None:
+    """
+    Return the credential in the file at *path*; None if there is no file.
+    """
+    place = f"{source}: {path}"
     try:
-        return _cleaned(path.read_text(encoding="utf-8"), source)
+        with path.open("rb") as file:
+            text = file.read(_MAX_FILE + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise SettingsError(f"{source}: {path} cannot be read: {error.strerror}") from None
+        raise SettingsError(f"{place} cannot be read: {error.strerror}") from None
+    if len(text) > _MAX_FILE:
+        raise SettingsError(f"{place} is too long for a credential; give a file with nothing else")
+    return _cleaned(_decoded(text, place), place)
+
+
+def _decoded(text: bytes, place: str) -> str:
+    is_utf16 = text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return text.decode("utf-16" if is_utf16 else "utf-8-sig")
     except UnicodeDecodeError:
-        raise SettingsError(f"{source}: {path} is not text") from None
+        raise SettingsError(f"{place} is not text; save it as UTF-8") from None
 
 
-def _cleaned(text: str, source: str) -> str:
-    # An editor ends a file with a line end; nothing else around a secret is by accident.
-    text = text.rstrip("\r\n")
+def _cleaned(text: str, place: str) -> str:
+    """
+    Return the credential in *text*, without what editors and other programs put around it.
+    """
+    text = text.strip(_AROUND)
     if not text:
-        raise SettingsError(f"{source}: holds nothing")
+        raise SettingsError(f"{place} holds nothing; write the credential there")
+    if "\0" in text:
+        raise SettingsError(f"{place} holds NUL characters; save it as UTF-8")
+    if "\n" in text:
+        raise SettingsError(f"{place} holds more than one line; leave only the credential")
     if not fits_a_header(text):
-        raise SettingsError(f"{source}: holds blanks or characters that no credential has")
+        raise SettingsError(f"{place} holds blanks or characters that no credential has")
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        log.warning(
+            "%s begins and ends with a quote, which is sent with it: docker's --env-file keeps"
+            " quotes; remove them if they are no part of the credential",
+            place,
+        )
     return text

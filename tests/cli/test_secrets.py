@@ -176,3 +176,38 @@ def test_secret_files_are_read_and_not_shown(tmp_path):
     assert finished.code == 0, finished.stderr
     assert {call.headers["authorization"] for call in origin.calls} == {f"Bearer {TOKEN}"}
     assert_nothing_leaks(finished, tmp_path / "out")
+
+
+def test_secret_file_that_is_none_ends_the_run(tmp_path):
+    """
+    A secret file that cannot be one is one sentence, exit 2, and nothing is asked.
+    """
+    (tmp_path / "empty").write_bytes(b"\xef\xbb\xbf\r\n")
+    env = client_credentials(BATCHFETCH_CLIENT_SECRET_FILE=str(tmp_path / "empty"))
+    del env["BATCHFETCH_CLIENT_SECRET"]
+    with serving(Origin()) as origin:
+        finished = run(
+            *("fetch", manifest_of(tmp_path, TASKS), "-o", tmp_path / "out"),
+            *("--base-url", origin.base_url),
+            env=env,
+        )
+    assert finished.code == 2
+    (line,) = finished.stderr.splitlines()
+    assert f"BATCHFETCH_CLIENT_SECRET_FILE: {tmp_path}/empty holds nothing" in line
+    assert (origin.calls, origin.token_requests) == ([], [])
+
+
+def test_quoted_secret_is_warned_of(tmp_path):
+    """
+    A value in quotes is sent as it is, with a warning that names the variable.
+    """
+    with serving(Origin()) as origin:
+        finished = run(
+            *("fetch", manifest_of(tmp_path, TASKS), "-o", tmp_path / "out"),
+            *("--base-url", origin.base_url),
+            env=environment(BATCHFETCH_ACCESS_TOKEN=f'"{TOKEN}"'),
+        )
+    assert finished.code == 0
+    assert finished.stderr.count("BATCHFETCH_ACCESS_TOKEN begins and ends with a quote") == 1
+    assert {call.headers["authorization"] for call in origin.calls} == {f'Bearer "{TOKEN}"'}
+    assert_nothing_leaks(finished, tmp_path / "out")

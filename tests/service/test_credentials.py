@@ -2,6 +2,8 @@
 Credentials: found where they may be, refused where they cannot be right, shown nowhere.
 """
 
+import codecs
+
 import pytest
 
 from batchfetch.errors import SettingsError
@@ -111,7 +113,9 @@ def test_half_a_pair(given, missing):
         find_credentials({given: "half", TOKEN: "a-token"})
 
 
-@pytest.mark.parametrize("text", ["two words", " led", "töken", "a\x00b", "a\nb", "a\tb"])
+@pytest.mark.parametrize(
+    "text", ["two words", "töken", "“quoted”", "a\x00b", "a\nb", "a\r\nb", "a\tb", "a\ufeffb"]
+)
 def test_text_that_no_credential_has(tmp_path, text):
     """
     What cannot be sent is refused with the name of its source, and not repeated.
@@ -129,8 +133,119 @@ def test_file_that_holds_nothing(tmp_path):
     An empty file is a mistake, not an absent credential.
     """
     (tmp_path / "empty").write_text("\n")
-    with pytest.raises(SettingsError, match=f"{TOKEN}_FILE: holds nothing"):
+    with pytest.raises(SettingsError, match=f"{TOKEN}_FILE: .*empty holds nothing"):
         find_credentials({f"{TOKEN}_FILE": str(tmp_path / "empty")})
+
+
+WRITTEN = {
+    "line end": b"a-token\n",
+    "line ends": b"\r\na-token\r\n\r\n",
+    "blanks": b"  a-token \t",
+    "no-break space": "\u00a0a-token\u00a0".encode(),
+    "mark": b"\xef\xbb\xbfa-token",
+    "marks": b"\xef\xbb\xbf\xef\xbb\xbf a-token\r\n",
+    "UTF-16 of Windows": "a-token\r\n".encode("utf-16"),
+    "UTF-16, big-endian": codecs.BOM_UTF16_BE + "a-token\n".encode("utf-16-be"),
+}
+
+
+@pytest.mark.parametrize("content", WRITTEN.values(), ids=WRITTEN)
+def test_file_as_other_programs_write_it(tmp_path, content, caplog):
+    """
+    Byte order marks, blanks and line ends around a credential are no part of it.
+    """
+    (tmp_path / "access_token").write_bytes(content)
+    for environment in (
+        {f"{TOKEN}_FILE": str(tmp_path / "access_token")},
+        {"CREDENTIALS_DIRECTORY": str(tmp_path)},
+    ):
+        assert revealed(find_credentials(environment)) == (None, None, "a-token")
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("text", [" a-token", "a-token\r", "\ta-token\n"])
+def test_blanks_around_a_variable(text):
+    """
+    Blanks and line ends around a variable's value are no part of it either.
+    """
+    assert revealed(find_credentials({TOKEN: text})) == (None, None, "a-token")
+
+
+@pytest.mark.parametrize("text", ['"a-token"', "'a-token'"])
+def test_quotes_are_warned_of(tmp_path, text, caplog):
+    """
+    Quotes around a value are sent, as they may be part of it, and are warned of in one sentence
+    that names the variable and not the value.
+    """
+    (tmp_path / "file").write_text(f"{text}\n")
+    for name, value in ((TOKEN, text), (f"{TOKEN}_FILE", str(tmp_path / "file"))):
+        caplog.clear()
+        assert revealed(find_credentials({name: value})) == (None, None, text)
+        (record,) = caplog.records
+        assert record.getMessage().startswith(name)
+        assert "docker's --env-file keeps quotes" in record.getMessage()
+        assert "a-token" not in record.getMessage()
+
+
+@pytest.mark.parametrize("text", ['"', '"a-token', "a-token'", "\"a-token'", 'a"to"ken'])
+def test_other_quotes_are_not_warned_of(text, caplog):
+    """
+    A quote on one side, or inside, is a character like any other.
+    """
+    assert revealed(find_credentials({TOKEN: text})) == (None, None, text)
+    assert caplog.text == ""
+
+
+UNUSABLE = {
+    "empty": (b"", "holds nothing"),
+    "only a mark": (b"\xef\xbb\xbf", "holds nothing"),
+    "only blanks": (b" \r\n\t", "holds nothing"),
+    "NUL": (b"a\0token", "holds NUL characters"),
+    "UTF-16 without a mark": ("a-token".encode("utf-16-le"), "holds NUL characters"),
+    "UTF-16 that ends within a character": (b"\xff\xfea", "is not text"),
+    "two lines": (b"an-id\na-token\n", "more than one line"),
+    "too long": (b"x" * 70_000, "too long"),
+    "endless": (None, "too long"),
+    "folder": (..., "cannot be read: Is a directory"),
+}
+
+
+@pytest.mark.parametrize(("content", "words"), UNUSABLE.values(), ids=UNUSABLE)
+def test_file_that_is_no_credential(tmp_path, content, words):
+    """
+    What a file cannot be read as is said with its name, and nothing of what is in it.
+    """
+    path = tmp_path / "access_token"
+    match content:
+        case None:
+            path.symlink_to("/dev/zero")
+        case bytes():
+            path.write_bytes(content)
+        case _:
+            path.mkdir()
+    for name, value in ((f"{TOKEN}_FILE", path), ("CREDENTIALS_DIRECTORY", tmp_path)):
+        with pytest.raises(SettingsError, match=words) as caught:
+            find_credentials({name: str(value)})
+        assert str(caught.value).startswith(f"{name}: {path} ")
+        assert not any(part in str(caught.value) for part in ("a-token", "an-id", "xxxx"))
+
+
+def test_file_below_the_home_folder(tmp_path, monkeypatch):
+    """
+    `~` is the home folder.
+    """
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "token").write_text("a-token")
+    assert revealed(find_credentials({f"{TOKEN}_FILE": "~/token"})) == (None, None, "a-token")
+
+
+def test_file_that_cannot_be_read(tmp_path):
+    """
+    A file that the system does not read is an error with the system's words.
+    """
+    (tmp_path / "file").symlink_to("/proc/self/mem")
+    with pytest.raises(SettingsError, match="file cannot be read: Input/output error"):
+        find_credentials({f"{TOKEN}_FILE": str(tmp_path / "file")})
 
 
 def test_file_that_is_not_there(tmp_path):
