@@ -45,10 +45,10 @@ def meaning_of(status: int) -> StatusMeaning:  # noqa: PLR0911 - one match for a
     Source: RFC 9110, section 15, and the service's documentation of `GetResultFile` for 204.
     """
     match status:
-        case 200:
-            return StatusMeaning.RESULT
         case 204:
             return StatusMeaning.NO_CONTENT
+        case _ if 200 <= status < 300:
+            return StatusMeaning.RESULT  # 202 for a task that is not ready, say.
         case 301 | 302 | 303 | 307 | 308:
             return StatusMeaning.REDIRECT
         case 401:

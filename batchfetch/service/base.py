@@ -48,7 +48,7 @@ class Transport(Protocol):
 
         *on_sent* is called, at most once, when the request has been sent, which makes it a call.
 
-        Raises `TransportError`, among them `StatusError` for any status but 200 and
+        Raises `TransportError`, among them `StatusError` for any status but 2xx (204 is one) and
         `StaleConnectionError` if a kept connection was closed before it answered.  Leaving the
         block early drops the connection; nothing more is read.
         """

@@ -42,7 +42,7 @@ class Grant(NamedTuple):
 
 def parse_grant(body: bytes) -> Grant:
     """
-    Return what *body*, an answer of status 200, grants.
+    Return what *body*, an answer of a status that promises a result, grants.
 
     Raises `MalformedBodyError` if asking again may help: it is not a JSON object, or names a
     passing trouble.  Raises `CredentialsError` if it refuses the credentials, or is an object

@@ -56,6 +56,8 @@ GARBLED = [
     ("JPEG instead of PNG", carrying(text_of(b"\xff\xd8\xff\xe0 JFIF " * 9)), "not_png"),
     ("HTML with status 200", http(b"<!doctype html><p>Busy", 200), "bad_response"),
     ("empty body with status 200", http(b"", 200), "bad_response"),
+    ("empty body with status 202", http(b"", 202), "bad_response"),
+    ("body of another kind with status 201", http(b'{"id":"t"}', 201), "bad_response"),
     ("text that is not JSON", http(b"Busy, come back later", 200), "bad_response"),
     ("JSON that is no object", http(b"[1, 2]", 200), "bad_response"),
     ("JSON without a task status", http(b'{"id": null}', 200), "bad_response"),
@@ -299,6 +301,22 @@ async def test_attempts_are_one_row_of_faults(fetch, out):
         (outcome,) = await fetch(origin, "t", polling="prompt")
     assert outcome.status is OutcomeStatus.COMPLETED
     assert outcome.calls == len(script)
+
+
+@pytest.mark.parametrize("code", [201, 202, 203, 206])
+@pytest.mark.parametrize("endpoint", ["deskew", "file"])
+async def test_other_status_of_success(fetch, out, code, endpoint):
+    """
+    An answer counts by what it says: a pending task with status 202 is pending, a completed one
+    is completed.
+    """
+    unready = http(replies.result("t", "Pending", "NotReady"), code)
+    whole = http(IMAGE if endpoint == "file" else replies.body_of(IMAGE, "t"), code)
+    script = [whole] if endpoint == "file" else [unready, unready, whole]
+    async with Origin({"t": script}) as origin:
+        (outcome,) = await fetch(origin, "t", polling="prompt", endpoint=endpoint)
+    assert (outcome.status, outcome.calls) == (OutcomeStatus.COMPLETED, len(script))
+    assert images_in(out) == {"t": IMAGE}
 
 
 async def test_token_is_not_carried_to_another_origin(fetch, out):

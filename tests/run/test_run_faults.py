@@ -77,7 +77,7 @@ def test_refused_credentials_are_sent_once(fetch, code):
 INVALID = b'{"error": "invalid_client", "error_description": "Client authentication failed"}'
 
 
-@pytest.mark.parametrize("code", [200, 400, 401, 500, 503])
+@pytest.mark.parametrize("code", [200, 202, 400, 401, 500, 503])
 def test_refusal_in_the_words_of_oauth(fetch, code):
     """
     `invalid_client` is a refusal whatever its status: one request, and both of its words are shown.
@@ -92,20 +92,20 @@ def test_refusal_in_the_words_of_oauth(fetch, code):
 
 
 @pytest.mark.parametrize(
-    "fields",
+    ("code", "fields"),
     [
-        '"expires_in": null',
-        '"expires_in": 0',
-        '"expires_in": -5',
-        '"expires_in": "soon", "token_type": "mac"',
-        '"expires_in": 1e400, "token_type": null',
+        (200, '"expires_in": null'),
+        (200, '"expires_in": 0'),
+        (201, '"expires_in": -5'),
+        (202, '"expires_in": "soon", "token_type": "mac"'),
+        (203, '"expires_in": 1e400, "token_type": null'),
     ],
 )
-def test_odd_words_about_a_token_cost_no_image(fetch, fields):
+def test_odd_words_about_a_token_cost_no_image(fetch, code, fields):
     """
-    A token is used whatever its answer says of its life and type.
+    A token is used whatever its answer says of its life and type, with any status of success.
     """
-    granted = replies.http(f'{{"access_token": " a-t0ken\\n", {fields}}}'.encode())
+    granted = replies.http(f'{{"access_token": " a-t0ken\\n", {fields}}}'.encode(), code)
     with serving(Origin(tokens=[granted])) as origin:
         finished = fetch(origin, env=client_credentials())
     assert finished.code == 0, finished.stderr

@@ -178,16 +178,28 @@ async def test_dead_connection_is_no_silent_retry():
     assert [call.connection for call in origin.calls] == [1, 1, 2]
 
 
-@pytest.mark.parametrize("code", [201, 204, 206, 400, 401, 402, 404, 418, 429, 500, 503, 599])
-async def test_any_status_but_200_is_an_error(code):
+@pytest.mark.parametrize("code", [204, 304, 400, 401, 402, 404, 418, 429, 500, 503, 599])
+async def test_status_without_a_result_is_an_error(code):
     """
     The error has the status, and whether asking again may help.
     """
-    body = b"" if code == 204 else b'{"title":"no"}'
+    body = b"" if code in {204, 304} else b'{"title":"no"}'
     error = await failure(raw(replies.head(code, length=len(body)) + body))
     assert isinstance(error, StatusError)
     assert (error.status, error.reason) == (code, f"http_{code}")
     assert error.transient == (code in {429, 500, 503, 599})
+
+
+@pytest.mark.parametrize("code", [200, 201, 202, 203, 206, 226, 299])
+async def test_status_of_success_has_the_answer(code):
+    """
+    Any status of success but 204 has an answer to be read.
+    """
+    body = replies.result("t", "Pending")
+    reply = raw(replies.head(code, length=len(body)) + body)
+    async with Origin({"t": [reply]}, tokens=[reply]) as origin, talking_to(origin) as transport:
+        assert await answer(transport) == body
+        assert await transport.request_token("i", "s") == body
 
 
 @pytest.mark.parametrize(
@@ -196,6 +208,9 @@ async def test_any_status_but_200_is_an_error(code):
         (b'{"title":"Nope","detail":"The plan has ended"}', ": The plan has ended"),
         (b'{"title":"Nope"}', ": Nope"),
         (b'{"title":["Nope"]}', ": ['Nope']"),
+        (b'{"error":"no_plan","error_description":"It has ended"}', ": no_plan: It has ended"),
+        (b'{"error":"no_plan","error_description":7,"title":"Nope"}', ": no_plan"),
+        (b'{"error":{"code":7},"title":"Nope"}', ": Nope"),
         (b"{}", ""),
         (b'["Nope"]', ""),
         (b"", ""),
