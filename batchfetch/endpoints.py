@@ -22,6 +22,7 @@ ENDPOINTS: Mapping[str, str] = MappingProxyType(
 )
 
 _MAX_PATH = 1000
+_MAX_SHOWN = 80
 
 
 def endpoint_path(endpoint: str) -> str:
@@ -35,12 +36,16 @@ def endpoint_path(endpoint: str) -> str:
     if not endpoint.startswith("/"):
         names = ", ".join(ENDPOINTS)
         raise ValueError(
-            f"{endpoint!r} is not a valid endpoint; use {names} or a path beginning with /"
+            f"{_shown(endpoint)} is not a valid endpoint; use {names} or a path beginning with /"
         )
     plain = endpoint.isascii() and endpoint.isprintable() and len(endpoint) <= _MAX_PATH
     if not plain or any(character in endpoint for character in " ?#\\"):
         raise ValueError(
-            f"{endpoint[:80]!r} is not a valid path; use at most {_MAX_PATH} printable ASCII "
+            f"{_shown(endpoint)} is not a valid path; use at most {_MAX_PATH} printable ASCII "
             "characters without blanks, ?, # and backslashes"
         )
     return endpoint
+
+
+def _shown(endpoint: str) -> str:
+    return repr(endpoint if len(endpoint) <= _MAX_SHOWN else f"{endpoint[:_MAX_SHOWN]}…")

@@ -10,6 +10,7 @@ from batchfetch.cli.sources import did_you_mean
 from batchfetch.errors import SettingsError
 from batchfetch.paths import expand_home
 from batchfetch.service import credentials
+from batchfetch.text import sanitize
 
 
 def read_config(path: str, known: Sequence[str]) -> dict[str, object]:
@@ -53,4 +54,4 @@ def _require_known(path: str, key: str, name: str, known: Sequence[str]) -> None
                 f"{path}: {key} does not belong in a settings file; set {variable}, or "
                 f"{variable}_FILE to the name of a file that holds it"
             )
-    raise SettingsError(f"{path}: {key} is not a setting{did_you_mean(name, known)}")
+    raise SettingsError(f"{path}: {sanitize(key, 80)} is not a setting{did_you_mean(name, known)}")

@@ -23,6 +23,7 @@ from batchfetch.cli.glossary import (
 )
 from batchfetch.cli.main import COMMANDS, load_command
 from batchfetch.cli.streams import is_terminal, print_stdout
+from batchfetch.text import sanitize
 
 _HELP = """Show a page of the manual, or list the pages.
 
@@ -160,7 +161,7 @@ def _lookup(word: str, groups: Mapping[str, Mapping[str, Topic]]) -> Topic:
 
     near = [known[match][0] for match in get_close_matches(_folded(word), known)]
     hint = f"did you mean {' or '.join(near)}?" if near else "`batchfetch help` lists the topics"
-    raise click.ClickException(f"{word!r} is not a help topic; {hint}")
+    raise click.ClickException(f"{sanitize(word, 80)!r} is not a help topic; {hint}")
 
 
 def _folded(name: str) -> str:

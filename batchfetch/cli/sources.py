@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from batchfetch.cli.options import names_of
 from batchfetch.errors import SettingsError
 from batchfetch.settings import problems_of
+from batchfetch.text import sanitize
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -63,7 +64,7 @@ def unknown_variables(
     known = [*(str(option.envvar) for option in command.params if option.envvar), *also]
     for name in sorted(environment):
         if name.startswith(prefix) and name not in known:
-            yield f"unknown variable {name}{did_you_mean(name, known)}"
+            yield f"unknown variable {sanitize(name, 80)}{did_you_mean(name, known)}"
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:

@@ -59,8 +59,7 @@ class FileDecoder:
     encoded = False
     """Whether the pieces that `feed` returns are base64."""
 
-    def __init__(self, task_id: str) -> None:
-        self._task_id = task_id
+    def __init__(self, _task_id: str) -> None:
         self._has_data = False
 
     def feed(self, chunk: bytes) -> list[bytes | memoryview]:
@@ -79,5 +78,5 @@ class FileDecoder:
         Raises `MalformedBodyError` if the body was empty.
         """
         if not self._has_data:
-            raise MalformedBodyError(f"the body of task {self._task_id} is empty")
+            raise MalformedBodyError("the body is empty")
         return Answer(TaskStatus.COMPLETED)

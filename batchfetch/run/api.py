@@ -39,11 +39,15 @@ from batchfetch.service import (
 )
 from batchfetch.settings import Durability, Settings, SettingsOptions
 from batchfetch.storage import FileExecutor, Storage, open_storage
+from batchfetch.text import sanitize
 
 log = logging.getLogger(__name__)
 
 # Files that a question in flight has open: its connection, its image, and the folder of that.
 _FILES_EACH = 3
+
+# Characters of a wrong value that an error shows.
+_MAX_SHOWN = 80
 
 # What else is open: streams, report, lock, output, the event loop's own.
 _OWN_FILES = 24
@@ -266,12 +270,13 @@ def fetch(
 
 def _require_rows(jobs: object) -> None:
     if isinstance(jobs, str | Path):
+        text = repr(sanitize(str(jobs), _MAX_SHOWN))
         raise SettingsError(
-            f"{str(jobs)!r} is text, not jobs; did you mean Manifest({str(jobs)!r}),"
-            f" or [{str(jobs)!r}] for one task id?"
+            f"{text} is text, not jobs; did you mean Manifest({text}), or [{text}] for one task id?"
         )
     if not isinstance(jobs, Iterable):
-        raise SettingsError(f"{jobs!r} is no jobs; give a Manifest, or a list of task ids or Jobs")
+        value = sanitize(repr(jobs), _MAX_SHOWN)
+        raise SettingsError(f"{value} is no jobs; give a Manifest, or a list of task ids or Jobs")
 
 
 def _require_no_loop() -> None:

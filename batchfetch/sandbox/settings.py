@@ -15,7 +15,7 @@ from pydantic import (
     field_validator,
 )
 
-from batchfetch.settings import Duration, Size, is_loopback, parse_duration
+from batchfetch.settings import Duration, Size, is_loopback, parse_duration, shown
 
 
 class InjectedFault(StrEnum):
@@ -43,7 +43,7 @@ def parse_faults(text: object) -> object:
     for item in filter(None, (part.strip() for part in text.split(","))):
         kind, _, share = (word.strip() for word in item.partition("="))
         if kind not in set(InjectedFault):
-            raise ValueError(f"{kind!r} is not a valid fault; use {', '.join(InjectedFault)}")
+            raise ValueError(f"{shown(kind)} is not a valid fault; use {', '.join(InjectedFault)}")
         if InjectedFault(kind) in shares:
             raise ValueError(f"{kind} is given twice; use it once")
         try:
@@ -51,7 +51,9 @@ def parse_faults(text: object) -> object:
                 100 if share.endswith("%") else 1
             )
         except ValueError:
-            raise ValueError(f"{item!r} has no valid share; use {kind}=0.1 or {kind}=10%") from None
+            raise ValueError(
+                f"{shown(item)} has no valid share; use {kind}=0.1 or {kind}=10%"
+            ) from None
     return shares
 
 

@@ -1,5 +1,6 @@
 """
-Characters that reverse text, move a terminal or forge a line reach neither terminal nor log.
+Values that somebody else wrote: those that reverse text, move a terminal or forge a line reach
+neither terminal nor log, and long ones are cut.
 """
 
 import json
@@ -92,3 +93,55 @@ def test_controls_of_arguments(tmp_path, args):
     assert finished.code == 2
     assert finished.stderr
     assert raw_controls(finished.stderr) == set()
+
+
+LONG = "x" * 10_000
+
+
+@pytest.mark.parametrize(
+    ("args", "advice"),
+    [
+        (("fetch", "ids.txt", "--endpoint", LONG), "use task, file, "),
+        (("fetch", "ids.txt", "--endpoint", f"/{LONG}"), "use at most 1000 printable ASCII"),
+        (("fetch", "ids.txt", "--patience", LONG), "use 90, 90s, 15m or 2h"),
+        (("fetch", "ids.txt", "--rate", LONG), "use 20, 20/s or 600/m"),
+        (("fetch", "ids.txt", "--retry", LONG), "use Completed, Error, "),
+        (("sandbox", "--faults", LONG), "use 429, 500, reset, "),
+        (("sandbox", "--faults", f"reset={LONG}"), "use reset=0.1 or reset=10%"),
+        (("help", LONG), "`batchfetch help` lists the topics"),
+    ],
+    ids=lambda value: " ".join(value)[:30] if isinstance(value, tuple) else "",
+)
+def test_long_value_is_cut(tmp_path, args, advice):
+    """
+    A complaint shows the beginning of a long value at most, and what to do.
+    """
+    manifest_of(tmp_path, ["a"]).rename(tmp_path / "ids.txt")
+    finished = run(*args, cwd=tmp_path)
+    assert finished.code == 2
+    assert advice in finished.stderr
+    assert len(finished.stderr) < 400
+
+
+def test_long_values_of_a_manifest_and_settings_are_cut(tmp_path):
+    """
+    So does the complaint about a row, a key of the settings file and a variable's name.
+    """
+    manifest = tmp_path / "manifest.jsonl"
+    rows = [{"task_id": "a", "endpoint": LONG}, {"task_id": "b", "endpoint": f"/{LONG}"}]
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with serving(Origin()) as origin:
+        finished = run(
+            *("fetch", manifest, "-o", tmp_path / "out", "--base-url", origin.base_url),
+            env=environment(**{f"BATCHFETCH_{LONG}": "1"}),
+        )
+    assert finished.code == 3
+    assert max(map(len, finished.stderr.splitlines())) < 500
+    details = [line["detail"] for line in read_report(tmp_path / "out" / "report.jsonl")]
+    assert len(details) == 2
+    assert max(map(len, details)) < 300
+    (tmp_path / "settings.toml").write_text(f"{LONG} = 1\n")
+    finished = run("fetch", manifest, "--config", tmp_path / "settings.toml")
+    assert finished.code == 2
+    assert "is not a setting" in finished.stderr
+    assert len(finished.stderr) < 400
