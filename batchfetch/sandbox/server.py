@@ -2,6 +2,7 @@
 Server of the stand-in, and its public interface.
 """
 
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -15,6 +16,25 @@ from batchfetch.sandbox.settings import InjectedFault, SandboxSettings
 # Enough for the largest image in base64 and the JSON or multipart data around it.
 _MAX_BODY = 96 * 2**20
 _SHUTDOWN_GRACE = 0.2
+
+log = logging.getLogger(__name__)
+
+
+def _without_request(record: logging.LogRecord) -> bool:
+    """
+    Reduce what aiohttp says of a request that is no HTTP to a sentence: it quotes what came in,
+    which may be a secret.
+    """
+    trace = record.exc_info[2] if record.exc_info else None
+    while trace is not None and trace.tb_frame.f_globals.get("__package__") != __package__:
+        trace = trace.tb_next
+    if record.exc_info and trace is None:  # It never came to a handler of ours.
+        record.msg, record.args = "a request was refused, because it is not valid HTTP", ()
+        record.exc_info = None
+    return True
+
+
+log.addFilter(_without_request)
 
 
 class Sandbox:
@@ -84,7 +104,7 @@ async def open_sandbox(
     api = Api(settings, clock)
     app = web.Application(client_max_size=_MAX_BODY)
     app.router.add_route("*", "/{path:.*}", api.answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_GRACE)
+    runner = web.AppRunner(app, access_log=None, logger=log, shutdown_timeout=_SHUTDOWN_GRACE)
     await runner.setup()
     try:
         await _listen(runner, settings)
