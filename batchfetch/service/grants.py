@@ -4,7 +4,7 @@ Parser of the token endpoint's answer: a token and its life, or the words of a r
 Source: RFC 6749, sections 5.1 and 5.2.  The service may be less strict than that.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from pydantic_core import from_json
@@ -37,12 +37,14 @@ class Grant(NamedTuple):
     """Seconds from the request on."""
 
     odd_type: str | None
-    """The token's type if it is another than the bearer tokens that are documented."""
+    """The token's type, as it came, if it is another than `Bearer`, which is documented."""
 
 
-def parse_grant(body: bytes) -> Grant:
+def parse_grant(body: bytes, redact: Callable[[str], str]) -> Grant:
     """
     Return what *body*, an answer of a status that promises a result, grants.
+
+    The words of an error are the answer's, without what *redact* removes.
 
     Raises `MalformedBodyError` if asking again may help: it is not a JSON object, or names a
     passing trouble.  Raises `CredentialsError` if it refuses the credentials, or is an object
@@ -54,7 +56,7 @@ def parse_grant(body: bytes) -> Grant:
     token = answer.get("access_token")
     if isinstance(token, str) and token.strip():
         return _grant(token.strip(), answer)
-    words = sanitize(words_in(answer), _MAX_WORDS)
+    words = sanitize(redact(words_in(answer)), _MAX_WORDS)
     code = answer.get("error")
     if isinstance(code, str) and code in _PASSING:
         raise MalformedBodyError(f"the answer holds no token: {words}")
@@ -98,9 +100,7 @@ def _grant(token: str, answer: Mapping[str, Any]) -> Grant:
         raise CredentialsError("the service gave a token that cannot be sent back")
     kind = answer.get("token_type")
     is_odd = isinstance(kind, str) and kind.strip().lower() not in {"", "bearer"}
-    return Grant(
-        token, _life(answer.get("expires_in")), sanitize(str(kind), 40) if is_odd else None
-    )
+    return Grant(token, _life(answer.get("expires_in")), str(kind) if is_odd else None)
 
 
 def _life(value: object) -> float:

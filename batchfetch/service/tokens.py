@@ -25,11 +25,15 @@ from batchfetch.scheduling.pacing import Cooldown
 from batchfetch.scheduling.retry import RetryPolicy
 from batchfetch.service.credentials import Credentials
 from batchfetch.service.grants import parse_grant, refused
+from batchfetch.text import sanitize
 
 log = logging.getLogger(__name__)
 
 # Renewed this much early, so that no request leaves with a token that dies on the way.
 _USABLE_SHARE = 0.9
+
+# Characters of a token's type that are shown.
+_MAX_TYPE = 40
 
 # HTTP statuses that refuse the credentials: RFC 6749, section 5.2, and 403.
 _REFUSALS = frozenset({400, 401, 403})
@@ -144,13 +148,11 @@ class TokenSource:
         self.requests += 1
         asked_at = self._clock()
         body = await self._endpoint.request_token(*pair)
-        try:
-            grant = parse_grant(body)
-        except (CredentialsError, MalformedBodyError) as exc:
-            raise type(exc)(self.redactor(str(exc))) from None
+        grant = parse_grant(body, self.redactor)
         self.redactor.add_token(grant.token)
         if grant.odd_type is not None:
-            log.warning("the token's type is %r; it is sent as a bearer token", grant.odd_type)
+            kind = sanitize(self.redactor(grant.odd_type), _MAX_TYPE)
+            log.warning("the token's type is %r; it is sent as a bearer token", kind)
         return _Token(grant.token, asked_at + _USABLE_SHARE * grant.life)
 
     def _wait_after(self, error: JobError, faults: int) -> float:

@@ -180,7 +180,7 @@ TOKEN_PLACES = {
     "page": lambda text: status(403, body=text.encode()),
     "busy": lambda text: status(503, body=text.encode()),
     "type": lambda text: http(
-        json.dumps({"access_token": f"{text[:4]}\n!", "token_type": text}).encode()
+        json.dumps({"access_token": "gr4nted-t0ken", "token_type": text}).encode()
     ),
     "reason phrase": PLACES["reason phrase"],
     "location": PLACES["location"],

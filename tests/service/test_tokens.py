@@ -345,6 +345,16 @@ async def test_type_of_a_token(source, caplog, kind, warned):
     assert ("'mac'; it is sent as a bearer token" in caplog.text) is warned
 
 
+@pytest.mark.parametrize("kind", ["gr4nted-t0ken", "mac gr4nted-t0k", "a-secret of an-id"])
+async def test_type_that_repeats_a_secret(source, caplog, kind):
+    """
+    An odd type is shown without the token that came with it, and without the credentials.
+    """
+    await source(Desk(granted("gr4nted-t0ken", token_type=kind))).token()
+    assert "***" in caplog.text
+    assert not any(part in caplog.text for part in ("gr4nted-", "a-secret", "an-id"))
+
+
 async def test_status_that_is_no_refusal_is_not_called_one(source):
     """
     A 404 is a wrong address, not wrong credentials; it is not asked again either.
