@@ -147,5 +147,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BatchFetchError as error:
         return fail(with_hint(error, _command_of(words)), code_of_failure(error), words)
     except (click.Abort, KeyboardInterrupt):
-        return ExitCode.SIGINT
+        return fail("stopped by SIGINT; run the same command again", ExitCode.SIGINT, words)
     return code

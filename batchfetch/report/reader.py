@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from batchfetch.errors import ReportError, SettingsError
 from batchfetch.models import Outcome
 from batchfetch.paths import expand_home
+from batchfetch.report.advice import report_error
 from batchfetch.report.ledger import NEAR, Ledger, Owner
 from batchfetch.report.lines import AROUND, MAX_LINE, ReportLine, decode, is_torn
 
@@ -201,7 +202,7 @@ def _errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        raise ReportError(f"{path} cannot be read: {exc.strerror or exc}") from exc
+        raise report_error(path, "read", exc) from exc
 
 
 def raw_lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
@@ -227,4 +228,4 @@ def raw_lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
         return
     except OSError as exc:
         after = f" beyond line {number}" if number else ""
-        raise ReportError(f"{path} cannot be read{after}: {exc.strerror or exc}") from exc
+        raise report_error(path, f"read{after}", exc) from exc

@@ -19,6 +19,7 @@ from anyio import CancelScope, to_thread
 from batchfetch.errors import OutputLockedError, ReportError
 from batchfetch.locks import lock, sync_folder
 from batchfetch.models import Outcome
+from batchfetch.report.advice import report_error
 from batchfetch.report.lines import encode
 from batchfetch.report.reader import outcome_from, require_report
 from batchfetch.report.repair import repair
@@ -229,7 +230,9 @@ def _lock(file: int, path: Path) -> None:
     try:
         lock(file, path)
     except BlockingIOError:
-        raise OutputLockedError(f"another run is writing the report {path}") from None
+        raise OutputLockedError(
+            f"another run is writing the report {path}; wait for it or choose another --report"
+        ) from None
 
 
 def _sync_folder(folder: Path) -> None:
@@ -245,4 +248,4 @@ def _mapped(path: Path, what: str) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        raise ReportError(f"the report {path} cannot be {what}: {exc.strerror or exc}") from exc
+        raise report_error(path, what, exc) from exc

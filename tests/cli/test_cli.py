@@ -642,6 +642,39 @@ def test_a_run_that_waits_for_its_manifest_can_be_stopped(tmp_path, number):
     assert "Traceback" not in finished.stderr
 
 
+def test_an_interrupt_before_anything_was_asked_is_told(tmp_path):
+    """
+    A forecast that waits for its manifest has not begun: exit 130, and why.
+    """
+    process = start("fetch", "-", "--dry-run", stdin=subprocess.PIPE, cwd=tmp_path)
+    process.stdin.write("half a li")
+    process.stdin.flush()
+    wait_until(lambda: not unread(process.stdin))
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(30)  # Its manifest stays open: only the signal can end it.
+    finally:
+        process.kill()
+        finished = finish(process)
+    assert finished.code == 130
+    assert finished.stderr.strip() == "batchfetch: stopped by SIGINT; run the same command again"
+
+
+def test_an_interrupt_during_an_import_comes_after_it():
+    """
+    An import is not left half-way: the signal is delivered when the block ends.
+    """
+    arrived = []
+    before = signal.signal(signal.SIGINT, lambda *_: arrived.append(True))
+    try:
+        with kept():
+            signal.raise_signal(signal.SIGINT)
+            assert arrived == []
+        assert arrived == [True]
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 # Forecasts
 
 
