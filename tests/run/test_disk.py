@@ -129,13 +129,14 @@ def assert_stopped_by_the_disk(finished):
 
 def assert_whole(output, report):
     """
-    Everything under an image's name is right, and everything reported is there.
+    Everything under an image's name is right, and everything reported is there, once.
     """
     images = images_in(output)
     assert images == {task_id: IMAGES[task_id] for task_id in images}
     lines = last_lines(report)
     assert {line["outcome"] for line in lines.values()} <= {"Completed"}
     assert set(lines) == set(images)
+    assert len(lines) == len(read_report(report))
     assert parts_in(output) == []
 
 
@@ -156,7 +157,7 @@ def test_full_disk_stops_the_run_and_room_lets_it_finish(fetch, disk, origin):
     assert roomy.code == 0
     assert images_in(disk.folder) == IMAGES
     assert {call.task_id for call in origin.calls} == set(TASKS) - had
-    assert set(last_lines(report)) == set(TASKS)
+    assert_whole(disk.folder, report)
 
 
 def test_full_disk_under_the_report_stops_at_once(fetch, disk, tmp_path, origin):
