@@ -128,7 +128,8 @@ def _split_outcomes(text: object) -> object:
     words = [word.strip() for word in text.split(",") if word.strip()]
     for word in words:
         if word.lower() not in known:
-            names = ", ".join(OutcomeStatus)
+            # Completed is known, and then refused by the setting with a reason.
+            names = ", ".join(s for s in OutcomeStatus if s is not OutcomeStatus.COMPLETED)
             raise ValueError(f"{shown(word)} is not a valid outcome; use {names}")
     return frozenset(known[word.lower()] for word in words)
 

@@ -124,7 +124,7 @@ def test_what_is_no_outcome_is_named():
     """
     The sentence lists the outcomes there are.
     """
-    assert refusal(retry="Eror").startswith("'Eror' is not a valid outcome; use Completed, Error, ")
+    assert refusal(retry="Eror").startswith("'Eror' is not a valid outcome; use Error, NotEx")
     assert refusal(retry=f"Error,{'x' * 21}").startswith("the value is not a valid outcome; use ")
     assert refusal(retry="Completed") == "Completed is not retried; use --overwrite"
 
