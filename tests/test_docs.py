@@ -13,6 +13,7 @@ import tarfile
 import zipfile
 
 import pytest
+import yaml
 from command import LIMIT, ROOT, environment, finish, read_report, start
 from PIL import Image
 
@@ -34,6 +35,7 @@ MANUAL = ROOT / "batchfetch" / "manual"
 PATHS = {path.name: path for path in [ROOT / "README.md", *sorted(MANUAL.glob("*.md"))]}
 TEXTS = {name: path.read_text(encoding="utf-8") for name, path in PATHS.items()}
 README = TEXTS["README.md"]
+RULE = {"alert", "expr", "for", "labels", "annotations"}
 CLIENT = {"BATCHFETCH_CLIENT_ID": "anybody", "BATCHFETCH_CLIENT_SECRET": "anything"}
 
 
@@ -281,6 +283,7 @@ def test_the_samples_are_quoted_as_they_are():
     units = ("batchfetch.service", "batchfetch-failed.service", "batchfetch.timer")
     for name in ("batchfetch.toml", "nightly.sh", "crontab", *units):
         assert (ROOT / "samples" / name).read_text() in shown
+    assert (ROOT / "samples/alerts.yml").read_text() in blocks("yaml", "monitoring.md")
     (rows,) = blocks("csv", "manifest.md")
     assert (ROOT / "samples/manifest.csv").read_text(encoding="utf-8").startswith(rows)
 
@@ -460,7 +463,7 @@ def test_every_sample_is_run_by_a_test():
     """
     assert {path.name for path in (ROOT / "samples").iterdir() if path.is_file()} == {
         *("batchfetch.service", "batchfetch-failed.service", "batchfetch.timer"),
-        *("batchfetch.toml", "crontab", "nightly.sh"),
+        *("alerts.yml", "batchfetch.toml", "crontab", "nightly.sh"),
         *("ids.txt", "manifest.csv", "manifest.jsonl", "troubled.csv", "quickstart.py"),
     }
 
@@ -505,3 +508,40 @@ def test_the_settings_file():
     defaults = Settings().model_dump()
     told = {name for name, value in settings.model_dump().items() if value != defaults[name]}
     assert {*values} - told <= {"output"}
+
+
+@pytest.fixture(scope="module")
+def metric_names(tmp_path_factory):
+    """
+    The names of all metrics that runs have written, with what `_total` and the like stand behind.
+    """
+    folder = tmp_path_factory.mktemp("metrics")
+    (folder / "manifest.txt").write_text("sample-small\n")
+    options = ("fetch", "manifest.txt", "--sandbox", "--metrics-file", "x.prom")
+    done = finish(start(*options, cwd=folder, env=environment()))
+    assert done.code == 0, done.stderr
+    return re.findall(r"^# TYPE (\w+) ", (folder / "x.prom").read_text(), re.MULTILINE)
+
+
+def test_metrics(metric_names):
+    """
+    The table has every metric of a run that ended well.
+    """
+    listed = first_cells(section("monitoring.md", "Metrics"))
+    assert sorted(listed) == sorted(metric_names)
+
+
+def test_the_alert_rules(metric_names):
+    """
+    The rules ask for metrics that there are, and say what happened.
+    """
+    path = ROOT / "samples/alerts.yml"
+    (group,) = yaml.safe_load(path.read_text())["groups"]
+    assert len(group["rules"]) == 5
+    for rule in group["rules"]:
+        assert {"alert", "expr", "labels", "annotations"} <= rule.keys() <= RULE
+        asked_for = set(re.findall(r"batchfetch_\w+", rule["expr"]))
+        assert asked_for <= {*metric_names}
+        assert rule["annotations"]["summary"].endswith(".")
+    if shutil.which("promtool"):
+        subprocess.run(["promtool", "check", "rules", path], check=True, capture_output=True)

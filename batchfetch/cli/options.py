@@ -4,6 +4,7 @@ Click options generated from the fields of a settings model.
 
 from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -29,6 +30,7 @@ _NAMED = {
     "output": "DIR",
     "report": "FILE",
     "ca_file": "FILE",
+    "metrics_file": "FILE",
     "base_url": "URL",
     "endpoint": "NAME",
     "retry": "OUTCOME[,…]",
@@ -106,6 +108,9 @@ class RunOptions(BaseModel):
 
     log_level: LogLevel = LogLevel.INFO
     """What is worth a log line."""
+
+    metrics_file: Path | None = None
+    """Prometheus text, replaced every 15 s and at the end."""
 
 
 def names_of(model: type[BaseModel]) -> list[str]:

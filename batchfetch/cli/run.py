@@ -17,6 +17,7 @@ from batchfetch.cli.display import OutcomeLog, open_display
 from batchfetch.cli.explanation import explanation
 from batchfetch.cli.format import plan_text, summary_text
 from batchfetch.cli.logs import configure, hide
+from batchfetch.cli.metrics import MetricsFile
 from batchfetch.cli.options import PREFIX, SANDBOX_PREFIX, RunOptions
 from batchfetch.cli.signals import stop_on_signal
 from batchfetch.cli.sources import resolve, unknown_variables
@@ -61,8 +62,13 @@ def run(ctx: click.Context, environment: Mapping[str, str]) -> int:
         return anyio.run(work, backend_options={"use_uvloop": find_spec("uvloop") is not None})
     except BatchFetchError as error:
         code = code_of_failure(error)
+        if code != ExitCode.LOCKED:  # Then the file is that of the run which holds the output.
+            _record_failure(settings, options, code)
         log.error("%s", error)  # noqa: TRY400 - a sentence; a traceback is for defects
         return code
+    except Exception:
+        _record_failure(settings, options, ExitCode.DEFECT)
+        raise
 
 
 def choose(ctx: click.Context) -> tuple[Settings, RunOptions]:
@@ -89,6 +95,15 @@ def misspelt_variables(command: click.Command, environment: Mapping[str, str]) -
     return unknown_variables(command, ours, PREFIX, [*secrets, *files])
 
 
+def _metrics_file(settings: Settings, options: RunOptions) -> MetricsFile | None:
+    return MetricsFile(options.metrics_file, settings.output) if options.metrics_file else None
+
+
+def _record_failure(settings: Settings, options: RunOptions, code: ExitCode) -> None:
+    if metrics := _metrics_file(settings, options):
+        metrics.fail(code)
+
+
 async def _plan(manifest: Manifest, settings: Settings, options: RunOptions) -> int:
     from batchfetch.run.plan import plan  # noqa: PLC0415 - a fetch does not need it
 
@@ -104,17 +119,21 @@ async def _fetch(
 ) -> int:
     batch: Batch | None = None
     failure: BatchFetchError | None = None
+    metrics = _metrics_file(settings, options)
+    hooks = [metrics.hook] if metrics else []
     async with _service(settings, options, environment) as (chosen, credentials):
         try:
-            async with open_batch(manifest, chosen, credentials=credentials) as batch:
+            async with open_batch(manifest, chosen, credentials=credentials, hooks=hooks) as batch:
                 hide(batch.secrets)
-                await _follow(batch, options)
+                await _follow(batch, options, metrics)
         except (CredentialsError, ManifestError, StorageError) as error:
             if batch is None:
                 raise
             failure = error
             log.error("%s", error)  # noqa: TRY400 - a sentence; a traceback is for defects
     summary = with_failure(batch.summary, failure)
+    if metrics:
+        metrics.close(batch.progress, summary)
     _conclude(summary, batch, settings, options)
     return summary.exit_code
 
@@ -139,13 +158,16 @@ async def _service(
         )
 
 
-async def _follow(batch: Batch, options: RunOptions) -> None:
+async def _follow(batch: Batch, options: RunOptions, metrics: MetricsFile | None) -> None:
     outcomes = OutcomeLog()
     with open_display(options.progress, options.log_format) as display:
-        async with _beside(
+        work = [
             partial(stop_on_signal, batch, display.close),
             partial(display.follow, lambda: batch.progress),
-        ):
+        ]
+        if metrics:
+            work.append(partial(metrics.follow, lambda: (batch.progress, batch.summary)))
+        async with _beside(*work):
             async for outcome in batch:
                 outcomes.add(outcome)
 

@@ -3,6 +3,7 @@ Listeners of a run: the interface, and one file for each listener.
 """
 
 from batchfetch.hooks.base import Answered, Asked, Event, Hook, Paused, Settled, tell_all
+from batchfetch.hooks.metrics import MetricsHook
 from batchfetch.hooks.progress import ProgressHook, Tally
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "Asked",
     "Event",
     "Hook",
+    "MetricsHook",
     "Paused",
     "ProgressHook",
     "Settled",
