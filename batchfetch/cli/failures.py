@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from batchfetch.cli.journal import is_journal, with_priority
 from batchfetch.cli.streams import print_stderr
 from batchfetch.errors import BatchFetchError, SettingsError
 from batchfetch.text import sanitize
@@ -44,7 +45,8 @@ def fail(sentence: str, code: int, argv: Sequence[str]) -> int:
 
         log_at_once(sentence)
     else:
-        print_stderr(f"batchfetch: {sanitize(sentence)}")
+        line = f"batchfetch: {sanitize(sentence)}"
+        print_stderr(with_priority(line, "ERROR") if is_journal() else line)
     return code
 
 

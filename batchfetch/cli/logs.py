@@ -7,6 +7,7 @@ import logging
 import re
 from datetime import UTC, datetime
 
+from batchfetch.cli.journal import is_journal, with_priority
 from batchfetch.cli.options import LogFormat, LogLevel
 from batchfetch.cli.streams import print_stderr
 from batchfetch.redaction import Redactor
@@ -29,8 +30,11 @@ def configure(log_format: LogFormat, level: LogLevel) -> None:
     """
     Send batchfetch's log from *level* up, and the warnings of all other libraries, to stderr.
     """
-    handler = StderrHandler()
-    handler.setFormatter(JsonFormatter() if log_format is LogFormat.JSON else TextFormatter())
+    journal = is_journal()
+    handler = StderrHandler(journal=journal)
+    handler.setFormatter(
+        JsonFormatter() if log_format is LogFormat.JSON else TextFormatter(timed=not journal)
+    )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("batchfetch").setLevel(level.upper())
 
@@ -49,18 +53,25 @@ def log_at_once(sentence: str) -> None:
     Write *sentence* to stderr as an error in JSON, without a configured log.
     """
     record = logging.LogRecord("batchfetch", logging.ERROR, "", 0, "%s", (sentence,), None)
-    handler = StderrHandler()
+    handler = StderrHandler(journal=is_journal())
     handler.setFormatter(JsonFormatter())
     handler.emit(record)
 
 
 class StderrHandler(logging.Handler):
     """
-    Write records to stderr; a closed stderr is ignored.
+    Write records to stderr, each line with its priority if that is the *journal*.
+
+    A closed stderr is ignored.
     """
 
+    def __init__(self, *, journal: bool = False) -> None:
+        super().__init__()
+        self._journal = journal
+
     def emit(self, record: logging.LogRecord) -> None:
-        print_stderr(self.format(record))
+        text = self.format(record)
+        print_stderr(with_priority(text, record.levelname) if self._journal else text)
 
 
 class LineFormatter(logging.Formatter):
@@ -97,17 +108,21 @@ class LineFormatter(logging.Formatter):
 
 class TextFormatter(LineFormatter):
     """
-    Format a record as one line: `2026-01-31T12:00:00Z warning: …`.
+    Format a record as one line: `2026-01-31T12:00:00Z warning: …`, without the time if not *timed*.
 
     A record with `extra={"block": True}` is text of several lines and is not changed.
     """
 
+    def __init__(self, *, timed: bool = True) -> None:
+        super().__init__()
+        self._timed = timed
+
     def format(self, record: logging.LogRecord) -> str:
         if getattr(record, "block", False):
             return record.getMessage()
-        level = record.levelname.lower()
+        time = f"{_instant(record):%Y-%m-%dT%H:%M:%SZ} " if self._timed else ""
         lines = [
-            f"{_instant(record):%Y-%m-%dT%H:%M:%SZ} {level}: {self.message(record)}",
+            f"{time}{record.levelname.lower()}: {self.message(record)}",
             *self.traceback(record),
         ]
         return "\n".join(lines)

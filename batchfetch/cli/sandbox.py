@@ -5,16 +5,18 @@ The `batchfetch sandbox` command: a local stand-in for the service in a process 
 import logging
 import os
 import signal
+from dataclasses import asdict
 
 import anyio
 import click
+from pydantic import BaseModel, ConfigDict
 
 from batchfetch.cli.commands import Command
 from batchfetch.cli.logs import configure
 from batchfetch.cli.options import SANDBOX_PREFIX, LogFormat, LogLevel, options_of
 from batchfetch.cli.sources import resolve, unknown_variables
 from batchfetch.cli.streams import print_stdout
-from batchfetch.sandbox import SandboxSettings, open_sandbox
+from batchfetch.sandbox import Exchange, SandboxSettings, open_sandbox
 
 __all__ = ["command", "open_sandbox", "settings_from_environment"]
 
@@ -29,9 +31,26 @@ Every option is also BATCHFETCH_SANDBOX_<OPTION> in the environment, also for fe
 """
 
 
+class SandboxOptions(BaseModel):
+    """
+    Options of `sandbox` that are not settings of the stand-in.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True
+    )
+
+    log_format: LogFormat = LogFormat.TEXT
+    """How log lines on stderr are written."""
+
+    log_level: LogLevel = LogLevel.WARNING
+    """What is worth a log line; with info every request is."""
+
+
 @click.pass_context
 def _sandbox(ctx: click.Context, /, **_: object) -> int:
-    configure(LogFormat.TEXT, LogLevel.INFO)
+    options = resolve(SandboxOptions, ctx)
+    configure(options.log_format, options.log_level)
     anyio.run(_serve, _settings(ctx))
     return 0
 
@@ -51,15 +70,22 @@ def _settings(ctx: click.Context) -> SandboxSettings:
 
 async def _serve(settings: SandboxSettings) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with open_sandbox(settings) as sandbox:
+        async with open_sandbox(settings, tell=_log_request) as sandbox:
             print_stdout(sandbox.url)
             async for _ in signals:
                 return
+
+
+def _log_request(exchange: Exchange) -> None:
+    log.info("%s", exchange, extra={"fields": {"request": asdict(exchange)}})
 
 
 command = Command(
     "sandbox",
     callback=_sandbox,
     help=_HELP,
-    params=options_of(SandboxSettings, SANDBOX_PREFIX),
+    params=[
+        *options_of(SandboxSettings, SANDBOX_PREFIX),
+        *options_of(SandboxOptions, SANDBOX_PREFIX),
+    ],
 )

@@ -5,6 +5,7 @@ Source of paths, methods and documents: the service's API reference and the vend
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -19,7 +20,7 @@ from batchfetch.sandbox.responses import (
     task_response,
     text_response,
 )
-from batchfetch.sandbox.settings import SandboxSettings
+from batchfetch.sandbox.settings import InjectedFault, SandboxSettings
 from batchfetch.sandbox.submissions import FILTERS, read_image
 from batchfetch.sandbox.tally import Tally
 from batchfetch.sandbox.tasks import Tasks
@@ -31,12 +32,43 @@ STATUS_PATH = "/v5.0/ocr/Utilities/GetTaskStatus"
 Handler = Callable[[web.Request], Awaitable[Response]]
 
 
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """
+    A request and the response that is sent to it, for a log.
+    """
+
+    method: str
+    target: str
+    """Path and query, as they were asked for."""
+
+    status: int
+    note: str
+    """The task's status, or what is wrong with the request; may be empty."""
+
+    fault: InjectedFault | None
+
+    def __str__(self) -> str:
+        fault = f"injected fault {self.fault}" if self.fault else ""
+        note = "" if self.fault and self.status >= 400 else self.note  # It says the same.
+        answer = ", ".join(filter(None, (str(self.status), note, fault)))
+        return f"{self.method} {self.target}: {answer}"
+
+
 class Api:
     """
     Handles the requests to the service's documented paths, and counts all requests.
+
+    *tell* is told of each, just before its response is sent.
     """
 
-    def __init__(self, settings: SandboxSettings, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        settings: SandboxSettings,
+        clock: Callable[[], float],
+        tell: Callable[[Exchange], None] | None = None,
+    ) -> None:
+        self._tell = tell
         self._slow_time = settings.slow_time
         self._clock = clock
         self._faults = FaultPlan(settings.faults, settings.seed)
@@ -69,24 +101,33 @@ class Api:
             return web.Response()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
+        response, fault = await self._response(request)
+        if self._tell is not None:
+            exchange = (request.method, request.path_qs, response.status, response.note, fault)
+            self._tell(Exchange(*exchange))
+        return await send(request, response, fault, slow_time=self._slow_time)
+
+    async def _response(self, request: web.Request) -> tuple[Response, InjectedFault | None]:
+        """
+        Return the response to *request*, and the fault that is injected into it, if any.
+        """
         path = request.path.lower()
         if path == TOKEN_PATH:
             self.tally.token_requests += 1
-            return await send(request, await self._token(request))
+            return await self._token(request), None
 
         task_id = request.query.get("id", "").lower()
         attempt = self.tally.count_call(task_id)
         if (refusal := self._refusal(request, path)) is not None:
-            return await send(request, refusal)
+            return refusal, None
         fault = self._faults.pick(task_id, attempt)
         response = replacement_response(fault, request.path) if fault else None
         if response is None:
             response = await self._handlers[request.method, path](request)
         if fault is None or not applies_to(fault, response):
-            return await send(request, response)
+            return response, None
         self.tally.faults[fault] += 1
-        response = self._faults.alter(response, fault, task_id, attempt)
-        return await send(request, response, fault, slow_time=self._slow_time)
+        return self._faults.alter(response, fault, task_id, attempt), fault
 
     def _refusal(self, request: web.Request, path: str) -> Response | None:
         if (request.method, path) not in self._handlers:

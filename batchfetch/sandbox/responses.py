@@ -40,6 +40,9 @@ class Response:
     base64: bool = False
     """Whether the image is encoded in base64."""
 
+    note: str = ""
+    """What it says, in a few words for the log."""
+
     @property
     def length(self) -> int:
         """
@@ -80,7 +83,9 @@ def task_response(
     }
     # Quotes inside JSON strings are escaped, so only the member itself can match.
     head, mark, tail = _json(document).partition(b'"data":"')
-    return Response(200, "application/json", head + mark, image, tail, base64=True)
+    return Response(
+        200, "application/json", head + mark, image, tail, base64=True, note=status.value
+    )
 
 
 def file_response(image: bytes | None) -> Response:
@@ -121,7 +126,9 @@ def problem_response(
         "detail": detail,
         "instance": instance,
     }
-    return Response(status, "application/problem+json", _json(document), headers=headers or {})
+    return Response(
+        status, "application/problem+json", _json(document), headers=headers or {}, note=detail
+    )
 
 
 def _json(value: object) -> bytes:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from aiohttp import web
 
 from batchfetch.errors import SettingsError
-from batchfetch.sandbox.api import Api
+from batchfetch.sandbox.api import Api, Exchange
 from batchfetch.sandbox.settings import InjectedFault, SandboxSettings
 
 # Enough for the largest image in base64 and the JSON or multipart data around it.
@@ -92,16 +92,21 @@ class Sandbox:
 
 @asynccontextmanager
 async def open_sandbox(
-    settings: SandboxSettings | None = None, *, clock: Callable[[], float] = time.monotonic
+    settings: SandboxSettings | None = None,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    tell: Callable[[Exchange], None] | None = None,
 ) -> AsyncIterator[Sandbox]:
     """
     Run a stand-in for the service in the current event loop until the block is left.
 
     *clock* returns seconds, never goes back, and determines processing, expiry and token life.
+    *tell* is told of each request, just before its response is sent.
+
     Raises `SettingsError` if the address cannot be listened on.
     """
     settings = settings or SandboxSettings()
-    api = Api(settings, clock)
+    api = Api(settings, clock, tell)
     app = web.Application(client_max_size=_MAX_BODY)
     app.router.add_route("*", "/{path:.*}", api.answer)
     runner = web.AppRunner(app, access_log=None, logger=log, shutdown_timeout=_SHUTDOWN_GRACE)
