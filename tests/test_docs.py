@@ -465,6 +465,8 @@ def test_every_sample_is_run_by_a_test():
         *("batchfetch.service", "batchfetch-failed.service", "batchfetch.timer"),
         *("alerts.yml", "batchfetch.toml", "crontab", "nightly.sh"),
         *("ids.txt", "manifest.csv", "manifest.jsonl", "troubled.csv", "quickstart.py"),
+        # Tested in `test_samples.py`.
+        *("Dockerfile", "airflow_dag.py", "cronjob.yaml", "notebook.py", "notify.sh"),
     }
 
 
