@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from batchfetch.settings import Durability
 from batchfetch.storage.claims import Claims
-from batchfetch.storage.folder import Folder, ImageErrors
+from batchfetch.storage.folder import Folder
+from batchfetch.storage.os_errors import ImageErrors
 from batchfetch.storage.part import Part, write
 
 

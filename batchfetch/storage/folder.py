@@ -4,7 +4,6 @@ The output folder: locked by one run at a time, and never left through a link or
 Everything here blocks.
 """
 
-import errno
 import os
 import re
 import stat
@@ -14,12 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from batchfetch.errors import (
-    OutOfDescriptorsError,
     OutputLockedError,
-    StorageError,
     UnsafeNameError,
 )
 from batchfetch.locks import lock, sync_folder
+from batchfetch.storage.os_errors import NO_NAME, image_error, storage_error, storage_errors
 
 LOCK_NAME = ".batchfetch.lock"
 
@@ -35,72 +33,6 @@ _ORDINARY = re.compile(r"[A-Za-z0-9_./-]*")
 _TRIED = 40
 
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-
-# Not the disk's fault: no plain file or folder stands there, or it takes no such name.
-_NO_NAME = {errno.EINVAL, errno.EILSEQ, errno.ENAMETOOLONG}
-_UNSAFE = {errno.ELOOP, errno.ENOTDIR, errno.EISDIR, *_NO_NAME}
-_NONE_LEFT = {errno.EMFILE, errno.ENFILE}
-
-_ADVICE = {
-    errno.ENOSPC: "make room and run again",
-    errno.EDQUOT: "make room and run again",
-    errno.EROFS: "the file system is read-only",
-    errno.EACCES: "allow this user to write there, or choose another --output",
-    errno.EPERM: "allow this user to write there, or choose another --output",
-    errno.ENOENT: "the output folder cannot be made there, or was removed during the run",
-    errno.EEXIST: "a file is in the way; choose another --output",
-    errno.ENOTDIR: "a file is in the way; choose another --output",
-    errno.EMFILE: "allow more open files (ulimit -n) and run again",
-}
-
-
-@contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
-    """
-    Turn an `OSError` about *path* into a `StorageError`, one sentence.
-    """
-    try:
-        yield
-    except OSError as exc:
-        raise _storage_error(path, exc) from exc
-
-
-class ImageErrors:
-    """
-    The same about the place *filename* of an image below *root*, unless the place or the number of
-    open files is to blame (`UnsafeNameError`, `OutOfDescriptorsError`): then the disk is sound.
-
-    A class, not a generator, and its path made only when needed: every image passes through it.
-    """
-
-    __slots__ = ("_filename", "_root")
-
-    def __init__(self, root: Path, filename: str) -> None:
-        self._root = root
-        self._filename = filename
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: object
-    ) -> None:
-        if isinstance(exc, OSError):
-            raise _image_error(self._root / self._filename, exc) from exc
-
-
-def _image_error(path: Path, exc: OSError) -> Exception:
-    words = f"{path}: {exc.strerror or exc}"
-    if exc.errno in _UNSAFE:
-        return UnsafeNameError(words)
-    if exc.errno in _NONE_LEFT:
-        return OutOfDescriptorsError(words)
-    return _storage_error(path, exc)
-
-
-def _storage_error(path: Path, exc: OSError) -> StorageError:
-    advice = _ADVICE.get(exc.errno or 0, "see to the disk and run again")
-    return StorageError(f"cannot write {path}: {exc.strerror or exc}; {advice}")
 
 
 def _sign(lock: int) -> None:
@@ -251,8 +183,8 @@ class Folder:
             os.close(os.open(name, os.O_WRONLY | os.O_CREAT, 0o666, dir_fd=self._descriptor))
             os.unlink(name, dir_fd=self._descriptor)
         except OSError as exc:
-            if exc.errno not in _NO_NAME:
-                raise _storage_error(self.path, exc) from exc
+            if exc.errno not in NO_NAME:
+                raise storage_error(self.path, exc) from exc
             if len(characters) == 1:
                 self._impossible.update(characters)
             else:
@@ -276,7 +208,7 @@ class Folder:
         except FileNotFoundError:
             return None
         except OSError as exc:
-            raise _image_error(self.path / filename, exc) from exc
+            raise image_error(self.path / filename, exc) from exc
         if not stat.S_ISREG(found.st_mode):
             raise UnsafeNameError(f"{self.path / filename} exists and is no plain file")
         return found.st_size

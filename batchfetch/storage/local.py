@@ -17,7 +17,8 @@ from batchfetch.storage.base import Found
 from batchfetch.storage.claims import Claims
 from batchfetch.storage.executor import FileExecutor
 from batchfetch.storage.files import Files
-from batchfetch.storage.folder import Folder, ImageErrors
+from batchfetch.storage.folder import Folder
+from batchfetch.storage.os_errors import ImageErrors
 from batchfetch.storage.sweep import sweep
 from batchfetch.storage.target import LocalTarget
 from batchfetch.tuning import HOP

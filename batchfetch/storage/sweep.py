@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from itertools import count
 
 from batchfetch.storage.claims import Claims
-from batchfetch.storage.folder import LOCK_NAME, Folder, storage_errors
+from batchfetch.storage.folder import LOCK_NAME, Folder
+from batchfetch.storage.os_errors import storage_errors
 from batchfetch.storage.part import CLAIM_NAME, PART_NAME
 
 # Bytes of the longest path below the output that holds our files; what is deeper is not ours.
