@@ -3,7 +3,7 @@ Reader of the settings file: TOML to values by option name.
 """
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from batchfetch.cli.sources import did_you_mean
@@ -12,23 +12,34 @@ from batchfetch.paths import expand_home
 from batchfetch.service import credentials
 from batchfetch.text import sanitize
 
+TABLES = ("report", "submit")
+"""Commands whose settings are in a table of their own; all other keys are those of `fetch`."""
 
-def read_config(path: str, known: Sequence[str]) -> dict[str, object]:
+
+def read_config(path: str, known: Sequence[str], *, table: str | None = None) -> dict[str, object]:
     """
     Return the settings in the file at *path*; its keys are option names with dashes or underscores.
 
-    Relative paths in it are returned unchanged, so they start at the working directory, as they do
-    on the command line.  Raises `SettingsError` if the file cannot be read, is not TOML, or has a
-    key that is not one of *known*.
+    They are those of *table*, one of `TABLES`, or without it those of no table.  Relative paths are
+    returned unchanged, so they start at the working directory, as they do on the command line.
+    Raises `SettingsError` if the file cannot be read, is not TOML, or has a key that is not one of
+    *known*.
     """
     values: dict[str, object] = {}
-    for key, value in _read_toml(path).items():
+    for key, value in _keys_of(_read_toml(path), table).items():
         name = key.replace("-", "_").lower()
         _require_known(path, key, name, known)
         if name in values:
             raise SettingsError(f"{path}: {key} is set twice")
         values[name] = value
     return values
+
+
+def _keys_of(file: Mapping[str, object], table: str | None) -> Mapping[str, object]:
+    tables = {key: value for key, value in file.items() if isinstance(value, dict)}
+    if table is not None:
+        return tables.get(table, {})
+    return {key: value for key, value in file.items() if key not in tables or key not in TABLES}
 
 
 def _read_toml(path: str) -> dict[str, object]:

@@ -14,13 +14,14 @@ from pydantic.fields import FieldInfo
 
 from batchfetch.settings import parse_duration, parse_rate, parse_size
 
-# The environment variables of `fetch` and those of `sandbox` begin with these.
+# The environment variables of `fetch`, of `sandbox` and of `report` begin with these.
 PREFIX = "BATCHFETCH_"
 SANDBOX_PREFIX = f"{PREFIX}SANDBOX_"
+REPORT_PREFIX = f"{PREFIX}REPORT_"
 
 _SHORT = {"output": "-o", "report": "-r"}
 
-# The metavar follows from the field's parser, otherwise from its name, otherwise from its type.
+# The metavar is the field's own, or follows from its parser, from its name, or from its type.
 _PARSED: Mapping[object, str] = {
     parse_duration: "DURATION",
     parse_size: "SIZE",
@@ -35,6 +36,8 @@ _NAMED = {
     "endpoint": "NAME",
     "retry": "OUTCOME[,…]",
     "fail_on": "OUTCOME[,…]",
+    "only": "OUTCOME[,…]",
+    "group_by": "COLUMN",
     "faults": "KIND=SHARE[,…]",
 }
 _TYPED: Mapping[object, str] = {int: "N", float: "X"}
@@ -151,7 +154,10 @@ def _option(name: str, field: FieldInfo, prefix: str) -> ModelOption:
             [name, f"--{switch}/--no-{switch}"], default=None, envvar=variable, help=text
         )
     kind, parser = _kind_and_parser(field)
-    metavar = _PARSED.get(parser) or _NAMED.get(name) or _TYPED.get(kind, "TEXT")
+    own = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    metavar = str(
+        own.get("metavar") or _PARSED.get(parser) or _NAMED.get(name) or _TYPED.get(kind, "TEXT")
+    )
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         metavar = "|".join(kind)
     elif get_origin(kind) is Literal:

@@ -18,7 +18,7 @@ from batchfetch.cli.explanation import explanation
 from batchfetch.cli.format import plan_text, summary_text
 from batchfetch.cli.logs import configure, hide
 from batchfetch.cli.metrics import MetricsFile
-from batchfetch.cli.options import PREFIX, SANDBOX_PREFIX, RunOptions
+from batchfetch.cli.options import PREFIX, REPORT_PREFIX, SANDBOX_PREFIX, RunOptions
 from batchfetch.cli.signals import stop_on_signal
 from batchfetch.cli.sources import resolve, unknown_variables
 from batchfetch.cli.streams import print_stdout
@@ -87,10 +87,11 @@ def misspelt_variables(command: click.Command, environment: Mapping[str, str]) -
     """
     Yield a warning for each variable that begins like those of *command* and is not one of them.
 
-    The sandbox checks its own variables.
+    The other commands check their own variables.
     """
     secrets = [credentials.variable(name) for name in credentials.NAMES]
-    ours = {name: text for name, text in environment.items() if not name.startswith(SANDBOX_PREFIX)}
+    others = (REPORT_PREFIX, SANDBOX_PREFIX)
+    ours = {name: text for name, text in environment.items() if not name.startswith(others)}
     files = [f"{secret}_FILE" for secret in secrets]
     return unknown_variables(command, ours, PREFIX, [*secrets, *files])
 
