@@ -22,11 +22,14 @@ from batchfetch import errors
 from batchfetch.cli.config_file import read_config
 from batchfetch.cli.main import COMMANDS, load_command
 from batchfetch.cli.options import names_of
+from batchfetch.cli.report_files import FORMATS
 from batchfetch.endpoints import ENDPOINTS
 from batchfetch.exit_codes import ExitCode
 from batchfetch.manifest.columns import Columns
 from batchfetch.manifest.formats import ManifestFormat
 from batchfetch.models import Outcome, OutcomeStatus
+from batchfetch.report.figures import Figures
+from batchfetch.report.runs import Run
 from batchfetch.run.summary import Summary
 from batchfetch.sandbox.scenario import WELL_KNOWN
 from batchfetch.settings import Settings
@@ -132,13 +135,15 @@ def shape(text):
     Return the lines of *text* in a stable order, without what differs from run to run.
 
     Kept are exit codes and the numbers of tasks by what became of them; other numbers (times,
-    calls, bytes) become N.  Progress is left out: it is shown only on a machine that is slow.
+    calls, bytes) become N, and blanks that align them become two.  Progress is left out: it is
+    shown only on a machine that is slow.
     """
     lines = [line for line in text.splitlines() if " not asked yet, " not in line]
     return sorted(line if line.isdecimal() else _numbers_replaced(line) for line in lines)
 
 
 def _numbers_replaced(line):
+    line = re.sub(r"(?<=\S) {2,}", "  ", line)
     return re.sub(rf"(?<![\d.:-])(?!{COUNTED})\d+([.:-]\d+)*", "N", line)
 
 
@@ -357,6 +362,27 @@ def test_summary_keys():
     assert first_cells(section("report.md", "Summary")) == list(Summary.model_fields)
 
 
+def test_figures_keys():
+    """
+    The table lists the keys of the figures, all of them, in their order.
+    """
+    assert first_cells(section("report.md", "Figures")) == list(Figures.model_fields)
+
+
+def test_run_keys():
+    """
+    The table lists the keys of a line in the log of runs, all of them, in their order.
+    """
+    assert first_cells(section("report.md", "Runs")) == list(Run.model_fields)
+
+
+def test_report_formats():
+    """
+    Every format that a report can be written in has its line.
+    """
+    assert first_cells(section("report.md", "Reading it")) == list(FORMATS)
+
+
 def test_exit_codes():
     """
     Every code is explained, and no other.
@@ -443,15 +469,16 @@ def test_every_page_is_linked_from_the_readme():
 
 def test_every_page_is_packaged(tmp_path):
     """
-    Wheel and source distribution hold all of the manual.
+    Wheel and source distribution hold all of the manual, and what a report's page is made of.
     """
     build = [sys.executable, "-m", "hatchling", "build", "-d", str(tmp_path)]
     subprocess.run(build, check=True, cwd=ROOT, capture_output=True, timeout=LIMIT)
     (wheel,), (sdist,) = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
     with zipfile.ZipFile(wheel) as files, tarfile.open(sdist) as sources:
         held = [*files.namelist(), *sources.getnames()]
-    for path in MANUAL.iterdir():
-        assert len([name for name in held if name.endswith(f"batchfetch/manual/{path.name}")]) == 2
+    for path in (*MANUAL.iterdir(), *(ROOT / "batchfetch/cli/templates").iterdir()):
+        name = path.relative_to(ROOT).as_posix()
+        assert len([found for found in held if found.endswith(name)]) == 2
 
 
 # Samples

@@ -23,6 +23,7 @@ from batchfetch.version import __version__
 
 COMMANDS = {
     "fetch": "Fetch every task of the manifests.",
+    "report": "Say what became of it all.",
     "sandbox": "Serve a local stand-in for the service.",
     "help": "Show a page of the manual, or list the pages.",
     "completion": "Print a completion script for bash, zsh or fish.",

@@ -46,6 +46,14 @@ def print_stdout(text: str) -> None:
         raise StorageError(f"standard output cannot be written: {error.strerror}") from error
 
 
+def print_text(text: str) -> None:
+    """
+    Print *text* for a person on stdout; what its encoding does not have becomes a question mark.
+    """
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print_stdout(text.encode(encoding, "replace").decode(encoding))
+
+
 def print_stderr(text: str) -> None:
     """
     Print *text* on stderr and flush.  A stderr that cannot be written does not stop the run.

@@ -113,7 +113,11 @@ class TaskCount:
         Return the tasks by their group, which is what they have in *column*.
         """
         named = [count.figures(value) for value, count in self._groups.items()]
-        return Groups(column=column, groups=sorted(named, key=lambda group: -group.tasks))
+        return Groups(column=column, groups=sorted(named, key=_rank))
+
+
+def _rank(group: Group) -> tuple[int, bool, str]:
+    return -group.tasks, group.value is None, group.value or ""
 
 
 class _GroupCount:

@@ -176,17 +176,15 @@ class Digest:
             if (entry := found.get((task.source, task.start)))  # None if the file was cut off.
         ]
 
-    def folder(self, number: int, image: str) -> Path | None:
+    def outputs(self, number: int) -> list[Path]:
         """
-        Return the output that the *image* of source *number* is in; None if it is in none known.
+        Return where images of source *number* may be: beside it, or where its runs put them.
         """
-        report = self.sources[number].path
-        given = [p.run.settings.get("output") for p in self._periods[number].of_runs if p.run]
-        outputs = [
-            report.parent,
-            *(Path(output) for output in reversed(given) if isinstance(output, str)),
+        given = [
+            run.settings.get("output") for p in self._periods[number].of_runs if (run := p.run)
         ]
-        return next((output for output in outputs if (output / image).is_file()), None)
+        known = [Path(output) for output in reversed(given) if isinstance(output, str)]
+        return list(dict.fromkeys([self.sources[number].path.parent, *known]))
 
     def tasks(self) -> Iterator[Task]:
         """

@@ -2,6 +2,7 @@
 Decode lines of the report with all that figures are made of.
 """
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from math import nan
@@ -60,10 +61,16 @@ class Entry(ReportLine):
         value = self.extra.get(name)
         if value is None and name in _OWN_COLUMNS:
             value = getattr(self, name)
-        return None if value is None else str(value)
+        if value is None or isinstance(value, str):
+            return value
+        return json.dumps(value, ensure_ascii=False, default=str)
 
 
 _OWN_COLUMNS = frozenset({"manifest", "endpoint", "name", "submitted_at", "task_id"})
+
+
+# The year 2242: what is later was not written by a clock.
+_LATEST = 2.0**33
 
 
 def decode_entry(line: bytes) -> Entry | None:
@@ -83,6 +90,7 @@ def seconds_at(text: object) -> float:
         return nan
     try:
         when = datetime.fromisoformat(text)
-    except ValueError:
+        seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
         return nan
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    return seconds if 0 <= seconds < _LATEST else nan

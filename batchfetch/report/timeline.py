@@ -108,6 +108,7 @@ class Timeline:
 
     def _note_silence(self, ended: float) -> None:
         # Lines are in the order of time, or nearly so.
-        if self._previous is not None and ended - self._previous > self.silence:
-            self.silence, self.silent_from = ended - self._previous, self._previous
-        self._previous = ended
+        previous = ended if self._previous is None else self._previous
+        if ended - previous > self.silence:
+            self.silence, self.silent_from = ended - previous, previous
+        self._previous = max(previous, ended)

@@ -195,8 +195,9 @@ def test_a_column_groups_tasks(write):
     ]
     assert groups.groups[0].outcomes == {"Completed": 1, "Failed": 1}
     assert (groups.groups[2].images, groups.groups[2].adopted, groups.groups[2].bytes) == (0, 1, 0)
-    by_endpoint = figures_of(write(line("a", endpoint="deskew")), group_by="endpoint").groups
-    assert by_endpoint.groups[0].value == "deskew"
+    source = write(line("a", endpoint="deskew", extra={"box": {"number": 7}}))
+    for column, value in (("endpoint", "deskew"), ("box", '{"number": 7}')):
+        assert figures_of(source, group_by=column).groups.groups[0].value == value
 
 
 # Calls and runs
@@ -263,7 +264,7 @@ def test_a_run_says_how_long_nothing_was_decided(write):
     The longest time between two outcomes, and when it began.
     """
     source = write(
-        line("a", ended=1), line("b", ended=3), line("c", ended=600), runs=[logged(0, 700, calls=3)]
+        *(line(f"{ended}", ended=ended) for ended in (1, 3, 2, 600)), runs=[logged(0, 700, calls=4)]
     )
     silence = figures_of(source).runs[0].longest_silence
     assert (silence.began_at, silence.seconds) == (BEGIN + timedelta(seconds=3), 597)
@@ -292,9 +293,11 @@ def test_a_time_that_cannot_be_read_or_be_is_none(write):
         line("c", asked=10, ended=1),
         line("d", submitted_at="never"),
         line("e") | {"finished_at": "2026-11-24T02:30:07"},
+        line("f") | {"finished_at": "9999-12-31T23:59:59Z"},
+        line("g") | {"first_call_at": "0001-01-01T00:00:00+14:00"},
     )
     figures = figures_of(source)
-    assert figures.images == 5
+    assert figures.images == 7
     assert figures.time_to_image.from_submission is None
     assert figures.time_to_image.from_first_call.images == 2
     assert figures.time_to_image.from_first_call.longest == 7

@@ -1,0 +1,99 @@
+"""
+The commands that a report suggests: ask again, submit again, correct rows, look at each.
+"""
+
+import shlex
+from collections.abc import Collection, Iterator, Sequence
+
+from batchfetch.cli.format import number
+from batchfetch.models import OutcomeStatus
+from batchfetch.report.digest import Source
+from batchfetch.report.figures import Figures, RunFigures, Trouble
+
+# Outcomes that a run tries again unless it is told otherwise.
+_RETRIED = (OutcomeStatus.TIMED_OUT, OutcomeStatus.FAILED)
+
+
+def next_steps(
+    figures: Figures, sources: Sequence[Source], commands: Collection[str], columns: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    """
+    Yield why something should be done, and the command that does it.
+
+    *commands* are those that there are, *columns* those of the manifests.
+    """
+    paths = _paths(sources)
+    if len(sources) == 1:
+        yield from _fetches(figures, sources[0])
+    if any(map(_is_lost, figures.troubles)):
+        yield _resubmission(figures, paths, commands, columns)
+    if invalid := figures.outcomes.get(OutcomeStatus.INVALID):
+        yield f"List {number(invalid, 'row')} to be corrected", f"{_REPORT} {paths} --only Invalid"
+
+
+_REPORT = "batchfetch report"
+
+
+def see_page(sources: Sequence[Source]) -> tuple[str, str]:
+    """
+    Return the command for the page.
+    """
+    return "See it all on a page", f"{_REPORT} {_paths(sources)} -o report.html"
+
+
+def _paths(sources: Sequence[Source]) -> str:
+    return " ".join(shlex.quote(source.given) for source in sources)
+
+
+def _fetches(figures: Figures, source: Source) -> Iterator[tuple[str, str]]:
+    command = _fetch_command(figures.runs[-1] if figures.runs else None, source)
+    again = {status: n for status in _RETRIED if (n := figures.outcomes.get(status))}
+    left = (figures.runs[-1].left or 0) if figures.runs else 0
+    if again or left:
+        parts = [*(f"{count} {status}" for status, count in again.items())]
+        parts += [f"{left} left"] if left else []
+        yield f"Ask again about {' and '.join(parts)}, with the options of before", command
+    unknown = sum(each.tasks for each in figures.troubles if each.reason == "not_found")
+    if unknown:
+        yield (
+            f"Ask again about {unknown} not_found, if ids and account are right",
+            f"{command} --retry NotExist",
+        )
+
+
+def _fetch_command(run: RunFigures | None, source: Source) -> str:
+    """
+    Return the command that goes on with *run*, the last one of *source*.
+    """
+    if run is None or not run.manifests or "-" in run.manifests:
+        # A report is a manifest.
+        words = [str(source.path), "-o", str(source.path.parent)]
+        if source.path.name != "report.jsonl":
+            words += ["-r", str(source.path)]
+        return shlex.join(["batchfetch", "fetch", *words])
+    words = list(run.manifests)
+    for option, key in (("-o", "output"), ("-r", "report")):
+        if key in run.settings:
+            words += [option, str(run.settings[key])]
+    return shlex.join(["batchfetch", "fetch", *words])
+
+
+def _is_lost(trouble: Trouble) -> bool:
+    """
+    Whether no more calls will bring the image: it has to be submitted again.
+    """
+    if trouble.outcome is OutcomeStatus.NOT_EXIST:
+        return trouble.reason != "not_found"
+    return trouble.outcome is OutcomeStatus.ERROR
+
+
+def _resubmission(
+    figures: Figures, paths: str, commands: Collection[str], columns: Collection[str]
+) -> tuple[str, str]:
+    lost = [trouble for trouble in figures.troubles if _is_lost(trouble)]
+    outcomes = sorted({trouble.outcome.value for trouble in lost})
+    only = f"{paths} --only {','.join(outcomes)}"
+    if "submit" in commands and "source" in columns:
+        return f"Submit again what is {' or '.join(outcomes)}", f"batchfetch submit {only}"
+    tasks = number(sum(trouble.tasks for trouble in lost), "task")
+    return f"List {' and '.join(outcomes)}, with {tasks} to be submitted again", f"{_REPORT} {only}"
