@@ -27,9 +27,23 @@ Failure", Management Science 21 (1974); it is also the economic order quantity f
 
 from batchfetch.scheduling.base import Pace
 from batchfetch.scheduling.forecast import Forecast, estimate
+from batchfetch.scheduling.outage import Outage
 from batchfetch.scheduling.pacing import LocalPace
 from batchfetch.scheduling.policy import PollingPolicy
+from batchfetch.scheduling.refusals import Refusals, Suspicion, TokenTrial
 from batchfetch.scheduling.retry import RetryPolicy
 from batchfetch.scheduling.scheduler import Scheduler
 
-__all__ = ["Forecast", "LocalPace", "Pace", "PollingPolicy", "RetryPolicy", "Scheduler", "estimate"]
+__all__ = [
+    "Forecast",
+    "LocalPace",
+    "Outage",
+    "Pace",
+    "PollingPolicy",
+    "Refusals",
+    "RetryPolicy",
+    "Scheduler",
+    "Suspicion",
+    "TokenTrial",
+    "estimate",
+]
