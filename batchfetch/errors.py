@@ -8,6 +8,9 @@ Hierarchy of the exceptions that batchfetch raises.
     ├── CredentialsError               the credentials are refused, or there is no token
     ├── StorageError                   the storage failed: full, read-only or removed
     │   └── ReportError                the report cannot be read or written
+    ├── UnavailableError               the service gives no answer that could be used
+    │   ├── UnreachableError           it could not be reached, or only failed, for too long
+    │   └── TurnedAwayError            it turns every request away
     └── JobError                       one request failed; the batch goes on
         ├── TransportError             no usable response was received
         │   ├── ConnectionLostError
@@ -15,7 +18,10 @@ Hierarchy of the exceptions that batchfetch raises.
         │   ├── StalledError
         │   ├── StatusError
         │   ├── RedirectedError
-        │   └── UntrustedServerError
+        │   └── BlockedError           nothing gets through until a setting is changed
+        │       ├── UntrustedServerError
+        │       ├── PlainServerError
+        │       └── ProxyRefusedError
         ├── DecodeError                the body is not a valid response
         │   ├── TruncatedBodyError
         │   ├── MalformedBodyError
@@ -87,6 +93,30 @@ class ReportError(StorageError):
     """Of the outcomes that a failed write was given, how many are in the report all the same."""
 
 
+class UnavailableError(BatchFetchError):
+    """
+    The service gives no answer that could be used, for a reason that is neither the credentials nor
+    the task.  The run ends, and tasks are left.
+    """
+
+    stopped_by: str = "unreachable"
+    """What the summary says of a run that ended with this error."""
+
+
+class UnreachableError(UnavailableError):
+    """
+    The service could not be reached, or answered nothing but failures, for too long.
+    """
+
+
+class TurnedAwayError(UnavailableError):
+    """
+    The service turns every request away for a reason that is not the task.
+    """
+
+    stopped_by = "refusals"
+
+
 class JobError(BatchFetchError):
     """
     One request of one job failed.  The poller repeats the request or makes the error an outcome.
@@ -153,12 +183,30 @@ class RedirectedError(TransportError):
     transient = False
 
 
-class UntrustedServerError(TransportError):
+class BlockedError(TransportError):
+    """
+    No request gets through to the service until a setting is changed, here or at the proxy.
+    """
+
+    transient = False
+
+
+class UntrustedServerError(BlockedError):
     """
     The server's certificate is not trusted.
     """
 
-    transient = False
+
+class PlainServerError(BlockedError):
+    """
+    The server does not use TLS on this port.
+    """
+
+
+class ProxyRefusedError(BlockedError):
+    """
+    The proxy asks for credentials that it was not given, or refuses those that it was given.
+    """
 
 
 class DecodeError(JobError):

@@ -25,11 +25,17 @@ class StatusMeaning(Enum):
     NOT_FOUND = auto()
     """The endpoint is not there: a task that is unknown is answered with 200."""
 
+    TURNED_AWAY = auto()
+    """Forbidden, to be paid for, or not offered here, whatever the task."""
+
     THROTTLED = auto()
     """Too many requests: meant for everyone who asks."""
 
     OVERLOADED = auto()
     """One server's trouble, unless it says how long to wait."""
+
+    FAILING = auto()
+    """The server, or one behind it, failed or took too long."""
 
     PASSING = auto()
     """What a proxy or an overloaded server says in passing."""
@@ -38,7 +44,7 @@ class StatusMeaning(Enum):
     """It will be said again."""
 
 
-def meaning_of(status: int) -> StatusMeaning:  # noqa: PLR0911 - one match for all of them
+def meaning_of(status: int) -> StatusMeaning:  # noqa: C901, PLR0911 - one match for all
     """
     Return what the HTTP *status* means.
 
@@ -55,17 +61,28 @@ def meaning_of(status: int) -> StatusMeaning:  # noqa: PLR0911 - one match for a
             return StatusMeaning.UNAUTHORIZED
         case 404:
             return StatusMeaning.NOT_FOUND
+        case 402 | 403 | 405 | 410 | 501:
+            return StatusMeaning.TURNED_AWAY
         case 429:
             return StatusMeaning.THROTTLED
         case 503:
             return StatusMeaning.OVERLOADED
-        case 408 | 425:
+        case 425:
             return StatusMeaning.PASSING
+        case 408:
+            return StatusMeaning.FAILING
         case _ if status >= 500:
-            return StatusMeaning.PASSING
+            return StatusMeaning.FAILING
         case _:
             return StatusMeaning.LASTING
 
 
-TRANSIENT = frozenset({StatusMeaning.THROTTLED, StatusMeaning.OVERLOADED, StatusMeaning.PASSING})
+TRANSIENT = frozenset(
+    {
+        StatusMeaning.THROTTLED,
+        StatusMeaning.OVERLOADED,
+        StatusMeaning.FAILING,
+        StatusMeaning.PASSING,
+    }
+)
 """Meanings after which asking again may succeed."""

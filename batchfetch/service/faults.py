@@ -3,6 +3,8 @@ Translate aiohttp's exceptions, and answers without a result, into errors of our
 """
 
 import errno
+import os
+import ssl
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -11,9 +13,12 @@ import aiohttp
 from pydantic_core import from_json
 
 from batchfetch.errors import (
+    BlockedError,
     ConnectionLostError,
     JobError,
     OutOfDescriptorsError,
+    PlainServerError,
+    ProxyRefusedError,
     RedirectedError,
     StalledError,
     StatusError,
@@ -38,10 +43,12 @@ def translated(
     Return *exc* as an error of ours.  aiohttp's words, which may quote what came in, are kept
     without what *redact* removes; its `repr` is not: it shows the token.
     """
-    words = sanitize(redact(str(exc)))
+    if (blocked := _blocked(exc, redact)) is not None:
+        return blocked
+    words = sanitize(redact(_words_of(exc)))
     match exc:
-        case aiohttp.ClientSSLError():
-            return UntrustedServerError(f"no secure connection: {words}")
+        case aiohttp.ConnectionTimeoutError():
+            return StalledError("no connection was made in time")
         case aiohttp.ServerTimeoutError():
             return StalledError(words or "nothing arrived for too long")
         case TimeoutError():
@@ -50,6 +57,69 @@ def translated(
             return OutOfDescriptorsError("no file descriptor is left for a connection")
         case _:
             return ConnectionLostError(_lost(exc, words, redact))
+
+
+_PROXY_REFUSED = (
+    "the proxy refused: 407, it asks for a user and a password; give them as"
+    " HTTPS_PROXY=http://user:password@host:port"
+)
+
+
+def _words_of(exc: Exception) -> str:
+    match exc:
+        case aiohttp.ClientConnectorDNSError():
+            return f"the name {exc.host} cannot be resolved"
+        case aiohttp.ClientProxyConnectionError():
+            return f"the proxy {exc.host}:{exc.port} cannot be reached: {_reason(exc.os_error)}"
+        case aiohttp.ClientConnectorError():
+            return f"{exc.host}:{exc.port} cannot be reached: {_reason(exc.os_error)}"
+        case _:
+            return str(exc)
+
+
+def _reason(error: OSError) -> str:
+    """
+    Return the system's words for *error*; asyncio's repeat the address.
+    """
+    known = error.errno in errno.errorcode and not isinstance(error, ssl.SSLError)
+    return os.strerror(error.errno or 0) if known else str(error)
+
+
+# What OpenSSL calls bytes that are not TLS, by its version and by what they are.
+_PLAIN = frozenset(
+    {
+        "HTTP_REQUEST",
+        "PACKET_LENGTH_TOO_LONG",
+        "RECORD_LAYER_FAILURE",
+        "UNKNOWN_PROTOCOL",
+        "WRONG_VERSION_NUMBER",
+    }
+)
+
+
+def _blocked(exc: Exception, redact: Callable[[str], str]) -> BlockedError | None:
+    """
+    Return the error that *exc* is if no request can get through until a setting is changed.
+    """
+    match exc:
+        case aiohttp.ClientConnectorCertificateError(certificate_error=cause):
+            words = getattr(cause, "verify_message", None) or str(cause)
+            words = sanitize(redact(words), 200)
+            return UntrustedServerError(
+                f"the certificate of {exc.host}:{exc.port} is not trusted ({words}); if a private"
+                " authority has issued it, --ca-file names the file with that one's root"
+            )
+        case aiohttp.ClientConnectorSSLError(os_error=ssl.SSLError(reason=reason)) if (
+            reason in _PLAIN
+        ):
+            return PlainServerError(
+                f"{exc.host}:{exc.port} speaks no TLS on this port; correct the host and port of"
+                " --base-url (http is for loopback addresses only)"
+            )
+        case aiohttp.ClientHttpProxyError(status=407):
+            return ProxyRefusedError(_PROXY_REFUSED)
+        case _:
+            return None
 
 
 def _lost(exc: Exception, words: str, redact: Callable[[str], str]) -> str:
@@ -81,15 +151,31 @@ def refusal(
         # Its query may repeat ours, or worse.
         target = headers.get("Location", "nowhere").partition("?")[0]
         target = sanitize(redact(target), 200)
-        return RedirectedError(f"the service redirects to {target}; redirects are not followed")
+        return RedirectedError(
+            f"the service redirects to {target}; redirects are not followed: if that is where it"
+            " is, give it as --base-url"
+        )
+    if status == 407:
+        return ProxyRefusedError(_PROXY_REFUSED)
     words = sanitize(redact(words_of(page)), 200)
     phrase = sanitize(redact(reason or ""), 100)
     detail = f"the service answered {status} {phrase}".rstrip()
     if words:
         detail += f": {words}"
-    if meaning is StatusMeaning.NOT_FOUND:
-        detail += "; the endpoint may have been retired, --endpoint names its replacement"
+    if (hint := _HINTS.get(status)) is not None:
+        detail += f"; {hint}"
     return StatusError(status, detail, seconds_to_wait(headers.get("Retry-After")))
+
+
+_HINTS = {
+    402: "the calls that the plan includes may be used up: see the account at the service",
+    403: "the account may not include this endpoint, or no more calls: see it at the service",
+    404: (
+        "the endpoint may have been retired: its replacement is --endpoint deskew, dewarp, upscale"
+        " or binarize; or --base-url ends with a part of the endpoint's path: leave out /v5.0/ocr"
+    ),
+    501: "the server at --base-url does not offer this endpoint",
+}
 
 
 def words_of(page: bytes) -> str:
