@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         StatusError,
         StorageError,
         TransportError,
+        UnavailableError,
         UnsafeNameError,
     )
     from batchfetch.exit_codes import ExitCode
@@ -95,6 +96,7 @@ _HOMES = {
     "TokenSource": "service",
     "Transport": "service",
     "TransportError": "errors",
+    "UnavailableError": "errors",
     "UnsafeNameError": "errors",
     "__version__": "version",
     "fetch": "run.api",
@@ -158,6 +160,7 @@ __all__ = [
     "TokenSource",
     "Transport",
     "TransportError",
+    "UnavailableError",
     "UnsafeNameError",
     "__version__",
     "fetch",

@@ -11,6 +11,7 @@ from batchfetch.errors import (
     OutputLockedError,
     SettingsError,
     StorageError,
+    UnavailableError,
 )
 
 
@@ -27,6 +28,7 @@ class ExitCode(IntEnum):
     CREDENTIALS = 5
     STORAGE = 6
     LOCKED = 7
+    UNAVAILABLE = 8
     SIGINT = 130
     SIGTERM = 143
 
@@ -35,6 +37,7 @@ class ExitCode(IntEnum):
 _FAILURES: dict[type[BatchFetchError], ExitCode] = {
     CredentialsError: ExitCode.CREDENTIALS,
     StorageError: ExitCode.STORAGE,
+    UnavailableError: ExitCode.UNAVAILABLE,
     ManifestError: ExitCode.UNUSABLE,
     SettingsError: ExitCode.UNUSABLE,
     OutputLockedError: ExitCode.LOCKED,
@@ -71,7 +74,7 @@ def code_of_run(failure: BatchFetchError | None, stopped_by: str | None, *, done
     *stopped_by* is a signal's name, or the limit that ended the run, or None.  *done* says whether
     every task of the manifest is decided, and none ended in an outcome that counts as a failure.
     """
-    if isinstance(failure, CredentialsError | StorageError):
+    if isinstance(failure, CredentialsError | StorageError | UnavailableError):
         return code_of_failure(failure)
     if stopped_by in _SIGNALS:
         return _SIGNALS[stopped_by]

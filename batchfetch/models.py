@@ -164,6 +164,10 @@ class JobState:
     """Answers that were for another task."""
 
     first_asked: float | None = None
+    """When patience with the job began, less the time for which the run was held since."""
+
+    held: float = 0.0
+    """Seconds for which the run was held that are taken into account in that."""
 
     unfinished_at: float | None = None
     """When the service last answered that the task is not ready."""
@@ -175,9 +179,9 @@ class JobState:
 
     def ask(self, now: float) -> None:
         """
-        Record that a request begins at *now*.
+        Record that a request begins at *now*.  The first that is sent counts.
         """
-        if self.first_asked is None:
+        if not self.calls:
             self.first_asked, self.first_call_at = now, datetime.now(UTC)
 
     def count_call(self) -> None:
@@ -200,12 +204,31 @@ class JobState:
         self.faults += 1
         return self.faults
 
-    def count_refusal(self) -> int:
+    def forgive(self) -> None:
         """
-        Count a request whose token was refused; return how many there were in a row.
+        Take back a request without a usable answer: it was not the task's fault.
+        """
+        self.faults = max(0, self.faults - 1)
+
+    def begin_patience(self, held: float) -> None:
+        """
+        Record that the run was held for *held* seconds before the first request.
+        """
+        self.held = held
+
+    def excuse(self, held: float) -> None:
+        """
+        Take what the run was held, *held* seconds by now, out of the job's patience.
+        """
+        if self.first_asked is not None:
+            self.first_asked += held - self.held
+            self.held = held
+
+    def count_refusal(self) -> None:
+        """
+        Count a request whose token was refused.
         """
         self.refusals += 1
-        return self.refusals
 
     def count_wrong_answer(self) -> int:
         """

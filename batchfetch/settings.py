@@ -217,6 +217,7 @@ class SettingsOptions(TypedDict, total=False):
     ca_file: str | Path | None
     max_calls: int | None
     max_runtime: float | str | None
+    outage: float | str
     overwrite: bool
     replace: bool
     adopt: bool
@@ -306,6 +307,10 @@ class Settings(BaseModel):
 
     max_runtime: Duration | None = None
     """Stop cleanly when it has passed."""
+
+    outage: Duration = 15 * 60
+    """How long to hold the run, asking about one task now and then, while the service cannot be
+    reached."""
 
     overwrite: bool = False
     """Fetch also what is already there; implies `replace`."""

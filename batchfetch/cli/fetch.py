@@ -25,7 +25,8 @@ the environment only: BATCHFETCH_CLIENT_ID and BATCHFETCH_CLIENT_SECRET, or
 BATCHFETCH_ACCESS_TOKEN.
 
 Exit codes: 0 everything is Completed, 2 nothing was asked, 3 some tasks did not end Completed, 4
-stopped by a limit, 5 credentials, 6 disk, 7 another run is on, 130 and 143 stopped by a signal.
+stopped by a limit, 5 credentials, 6 disk, 7 another run is on, 8 the service cannot be reached or
+turns every request away, 130 and 143 stopped by a signal.
 """
 
 _MANIFEST = "manifest"

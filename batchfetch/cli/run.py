@@ -3,6 +3,7 @@ Run `batchfetch fetch`, from its settings to its exit code.
 """
 
 import logging
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -21,13 +22,14 @@ from batchfetch.cli.metrics import MetricsFile
 from batchfetch.cli.options import PREFIX, REPORT_PREFIX, SANDBOX_PREFIX, RunOptions
 from batchfetch.cli.signals import stop_on_signal
 from batchfetch.cli.sources import resolve, unknown_variables
-from batchfetch.cli.streams import print_stdout
+from batchfetch.cli.streams import is_terminal, print_stdout
 from batchfetch.errors import (
     BatchFetchError,
     CredentialsError,
     ManifestError,
     SettingsError,
     StorageError,
+    UnavailableError,
 )
 from batchfetch.exception_groups import unwrapped
 from batchfetch.exit_codes import ExitCode, code_of_failure
@@ -124,10 +126,16 @@ async def _fetch(
     hooks = [metrics.hook] if metrics else []
     async with _service(settings, options, environment) as (chosen, credentials):
         try:
-            async with open_batch(manifest, chosen, credentials=credentials, hooks=hooks) as batch:
+            async with open_batch(
+                manifest,
+                chosen,
+                credentials=credentials,
+                hooks=hooks,
+                attended=is_terminal(sys.stderr),
+            ) as batch:
                 hide(batch.secrets)
                 await _follow(batch, options, metrics)
-        except (CredentialsError, ManifestError, StorageError) as error:
+        except (CredentialsError, ManifestError, StorageError, UnavailableError) as error:
             if batch is None:
                 raise
             failure = error

@@ -97,7 +97,7 @@ async def open_client(
         else:
             endpoint = transport
         clock = asyncio.get_running_loop().time
-        tokens = TokenSource(credentials, endpoint, retries, redactor=redactor, clock=clock)
+        tokens = TokenSource(credentials, endpoint, redactor=redactor, clock=clock)
         yield Client(transport, tokens, pace, retries)
 
 
@@ -113,6 +113,7 @@ async def open_batch(  # noqa: PLR0913 - everything can be handed in
     retries: RetryPolicy | None = None,
     hooks: Iterable[Hook] = (),
     include_settled: bool = False,
+    attended: bool = False,
 ) -> AsyncIterator[Batch]:
     """
     Fetch the images of *jobs* and hand out what becomes of each.
@@ -123,6 +124,8 @@ async def open_batch(  # noqa: PLR0913 - everything can be handed in
     service over HTTP, the folder `settings.output`, the limits of *settings*, and the pauses
     between the tries of a request.  *hooks* are told what goes on.  With *include_settled* tasks
     that earlier runs have settled are handed out, too, as their last line in the report has them.
+    *attended* says that a person watches: a service that cannot be reached from the start is waited
+    for a minute at most, however long `settings.outage` is.
 
     Outcomes are written whether they are read or not; those not read yet wait in the report, see
     `Batch`.  Leaving the block early gives up what is in flight; everything decided is in the
@@ -177,6 +180,7 @@ async def open_batch(  # noqa: PLR0913 - everything can be handed in
             client.retries,
             settings,
             tell=tell,
+            attended=attended,
         )
         manifests = jobs.sources if isinstance(jobs, Manifest) else ()
         async with _logged(batch, RunLog(settings, manifests), files):
@@ -250,8 +254,8 @@ def fetch(
     *settings* are the fields of `Settings`.  Not to be called from a running event loop; use
     `open_batch` there.
 
-    Raises what `open_batch` raises, and `CredentialsError`, `StorageError` or `ManifestError` if
-    one of them ended the run.
+    Raises what `open_batch` raises, and `CredentialsError`, `UnavailableError`, `StorageError` or
+    `ManifestError` if one of them ended the run.
     """
     if (jobs is None) != bool(manifests):
         raise SettingsError("give fetch() manifests, or jobs=[…], and not both")

@@ -3,6 +3,7 @@ A run: rows of a manifest in, outcomes out, and a report with all of them.
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Mapping
 from contextlib import closing
@@ -14,7 +15,14 @@ import anyio
 import anyio.lowlevel
 from anyio import create_task_group
 
-from batchfetch.errors import BatchFetchError, CredentialsError, ManifestError, StorageError
+from batchfetch.errors import (
+    BatchFetchError,
+    CredentialsError,
+    ManifestError,
+    StorageError,
+    UnavailableError,
+    UnreachableError,
+)
 from batchfetch.exit_codes import code_of_run, gravity
 from batchfetch.hooks import Hook
 from batchfetch.models import JobState, Outcome, OutcomeStatus
@@ -24,14 +32,20 @@ from batchfetch.run.download import Downloader
 from batchfetch.run.intake import Earlier, Intake
 from batchfetch.run.poller import Poller
 from batchfetch.run.summary import Progress, Summary
+from batchfetch.run.supervisor import Supervisor
 from batchfetch.run.workers import Workers
-from batchfetch.scheduling import Pace, PollingPolicy, RetryPolicy, Scheduler
+from batchfetch.scheduling import Outage, Pace, PollingPolicy, RetryPolicy, Scheduler
 from batchfetch.service import TokenSource
 from batchfetch.settings import Settings
+
+log = logging.getLogger(__name__)
 
 # Seconds that questions in flight have left when the caller or the time stops a run.  What was paid
 # for out of the last of a budget, or is the last thing a dying token is good for, may take its own.
 _GRACE = 3.0
+
+# Seconds for which a person has to watch a run that is held and has had no answer yet.
+_ATTENDED = 60.0
 
 # Seconds spent on counting the rest of the manifest of a run that was stopped.
 _COUNTING = 2.0
@@ -46,10 +60,11 @@ class Batch:
     their memory if the report is a pipe.
 
     Iteration ends when every task is decided, or soon after `stop`; at its end it raises the
-    `CredentialsError`, `StorageError` or `ManifestError` that ended the run, if one did.
+    `CredentialsError`, `UnavailableError`, `StorageError` or `ManifestError` that ended the run, if
+    one did.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a run
         self,
         intake: Intake,
         recorder: Recorder,
@@ -60,6 +75,7 @@ class Batch:
         settings: Settings,
         *,
         tell: Hook | None = None,
+        attended: bool = False,
     ) -> None:
         self._intake = intake
         self._recorder = recorder
@@ -75,6 +91,17 @@ class Batch:
         self._scheduler = Scheduler(
             PollingPolicy(settings.polling, patience=settings.patience), epoch=epoch
         )
+        self._supervisor = Supervisor(
+            *(pace, tokens),
+            Outage(
+                limit=settings.outage,
+                first_limit=_ATTENDED if attended else inf,
+                slots=pace.slots,
+                pauses=retries,
+            ),
+            clock=clock,
+            tell=tell,
+        )
         self._workers = Workers(
             self._scheduler,
             Poller(
@@ -88,6 +115,7 @@ class Batch:
             ),
             tokens,
             pace,
+            self._supervisor,
             recorder.record,
             patience=settings.patience,
             deadline=self._deadline,
@@ -228,6 +256,8 @@ class Batch:
                 for _ in range(self._pace.slots):
                     pollers.start_soon(self._poll)
             asking.cancel_scope.cancel()
+        if self._workers.stopped_by is None and self._supervisor.hint is not None:
+            log.warning("every request was turned away: %s", self._supervisor.hint)
 
     async def _watch(self) -> None:
         await anyio.sleep_until(self._deadline)
@@ -240,7 +270,7 @@ class Batch:
     async def _poll(self) -> None:
         try:
             await self._workers.work()
-        except (CredentialsError, StorageError) as exc:
+        except (CredentialsError, StorageError, UnavailableError) as exc:
             self._fail(exc)
 
     async def _record(self) -> None:
@@ -256,6 +286,10 @@ class Batch:
         match error:
             case CredentialsError():
                 self._workers.stop("credentials")
+            case UnreachableError():
+                self._end(error.stopped_by)
+            case UnavailableError():
+                self._workers.stop(error.stopped_by)
             case StorageError():  # At once: nothing that is in flight could be stored.
                 self._workers.stop("storage")
                 self._asking.cancel()

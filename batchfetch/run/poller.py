@@ -12,12 +12,13 @@ import anyio
 
 from batchfetch.decoding import RESPONSE_STATUS_CODES, RESULT_DATA_LOST, endpoint_of
 from batchfetch.errors import (
-    CredentialsError,
+    BlockedError,
     JobError,
     OutOfDescriptorsError,
     StaleConnectionError,
     StatusError,
     StorageError,
+    TransportError,
     UnsafeNameError,
     WrongTaskError,
 )
@@ -56,14 +57,6 @@ class Retry:
 
     delay: float
     """Seconds to wait before the next try."""
-
-    @property
-    def refuses_token(self) -> bool:
-        """
-        Whether the token is to blame.
-        """
-        error = self.error
-        return isinstance(error, StatusError) and error.meaning is StatusMeaning.UNAUTHORIZED
 
 
 Verdict = Outcome | Unfinished | Retry
@@ -105,10 +98,10 @@ class Poller:
         """
         Ask about the job of *state*.  A question that fails is a verdict, not an exception.
 
-        Raises `CredentialsError` if the service refuses one token after another, `StorageError` if
-        the disk fails.
+        Raises `StorageError` if the disk fails.
         """
         job = state.job
+        calls = state.calls
         asked_at = self._clock()
         state.ask(asked_at)
         if self._tell is not None:
@@ -131,7 +124,7 @@ class Poller:
         if self._tell is not None:
             self._tell(Answered(job, error.reason, self._clock() - asked_at))
         self._slow_down(error, asked_at, detail)
-        return self._after_error(state, error, detail)
+        return self._after_error(state, error, detail, was_sent=state.calls > calls)
 
     def _answered(
         self, state: JobState, answer: Answer, image: Image | None, asked_at: float
@@ -198,26 +191,38 @@ class Poller:
         if self._tell is not None:
             self._tell(Paused(seconds, reason))
 
-    def _after_error(self, state: JobState, error: JobError, detail: str) -> Verdict:
+    def _after_error(
+        self, state: JobState, error: JobError, detail: str, *, was_sent: bool
+    ) -> Verdict:
         match error:
             case StatusError(meaning=StatusMeaning.UNAUTHORIZED):
-                if state.count_refusal() > 1:
-                    raise CredentialsError(
-                        f"the service refuses a token it has just given: {detail}"
-                    )
-                return Retry(error, 0.0)
-            case StaleConnectionError():  # No fault of the task: it costs no attempt.
-                return Retry(error, 0.0)
-            case WrongTaskError() if state.count_wrong_answer() == 1:
+                state.count_refusal()
                 return Retry(error, 0.0)
             case OutOfDescriptorsError():
                 return self._after_shortage(state, error)
+            case WrongTaskError() if state.count_wrong_answer() == 1:
+                return Retry(error, 0.0)
+        if (delay := self._delay_without_attempt(error, was_sent=was_sent)) is not None:
+            return Retry(error, delay)
         faults = state.count_fault()
         if error.transient and not self._retries.gives_up(faults):
             return Retry(error, self._retries.delay(faults))
         unusable = isinstance(error, UnsafeNameError)  # The row's fault, known too late.
         status = OutcomeStatus.INVALID if unusable else OutcomeStatus.FAILED
         return Outcome.of(state, status, reason=error.reason, detail=detail)
+
+    def _delay_without_attempt(self, error: JobError, *, was_sent: bool) -> float | None:
+        """
+        Return the seconds to wait after an *error* that is no fault of the task and costs it no
+        attempt; None if it is not of that kind.
+        """
+        match error:
+            case StaleConnectionError() | BlockedError():
+                return 0.0
+            case TransportError(transient=True) if not was_sent:
+                return self._retries.delay(1)
+            case _:
+                return None
 
     def _after_shortage(self, state: JobState, error: OutOfDescriptorsError) -> Retry:
         """

@@ -92,5 +92,6 @@ class Summary(BaseModel):
     seconds: float
     exit_code: ExitCode
     stopped_by: str | None = None
-    """`max-calls`, `max-runtime`, `credentials`, `storage`, or what `Batch.stop` was told, such as
-    `SIGINT`; `abandoned` if the block was left early; None if nothing stopped it."""
+    """`max-calls`, `max-runtime`, `credentials`, `storage`, `unreachable`, `refusals`, or what
+    `Batch.stop` was told, such as `SIGINT`; `abandoned` if the block was left early; None if
+    nothing stopped it."""

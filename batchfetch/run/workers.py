@@ -12,8 +12,11 @@ from math import inf
 
 import anyio
 
+from batchfetch.errors import JobError
 from batchfetch.models import JobState, Outcome
-from batchfetch.run.poller import Poller, Retry, Verdict, timed_out
+from batchfetch.run.poller import Poller, Retry, Unfinished, timed_out
+from batchfetch.run.rulings import Again, Aside, Ruled
+from batchfetch.run.supervisor import Supervisor
 from batchfetch.scheduling import Pace, Scheduler
 from batchfetch.service import TokenSource
 
@@ -25,12 +28,13 @@ class Workers:
     *record* takes each outcome; a worker asks nothing while it waits for that.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a run
         self,
         scheduler: Scheduler,
         poller: Poller,
         tokens: TokenSource,
         pace: Pace,
+        supervisor: Supervisor,
         record: Callable[[Outcome], Awaitable[None]],
         *,
         patience: float,
@@ -41,6 +45,7 @@ class Workers:
         self._poller = poller
         self._tokens = tokens
         self._pace = pace
+        self._supervisor = supervisor
         self._record = record
         self._patience = patience
         self._deadline = deadline
@@ -90,11 +95,11 @@ class Workers:
         """
         Ask one question after another until all is settled or stopped.  To be run once per slot.
 
-        Raises `CredentialsError` and `StorageError`.
+        Raises `CredentialsError`, `UnavailableError` and `StorageError`.
         """
         while (question := await self._next()) is not None:
             state, token = question
-            calls = state.calls
+            calls, asked_at = state.calls, self._clock()
             self.asked += state.first_asked is None
             try:
                 verdict = await self._poller.ask(state, token)
@@ -103,8 +108,12 @@ class Workers:
                     self._pace.give_back()  # It never left this machine.
                 self._pace.finish()
                 self.notify()
-            await self._take(state, token, verdict)
+            was_sent = state.calls > calls
+            await self._apply(
+                self._supervisor.judge(state, token, asked_at, verdict, was_sent=was_sent)
+            )
             self.notify()
+        await self._apply(self._supervisor.give_up())
 
     async def _next(self) -> tuple[JobState, str] | None:
         """
@@ -114,12 +123,18 @@ class Workers:
             return question  # As nearly always: there is nothing to wait for, and no leader.
         async with self._leader:
             while self.stopped_by is None and not self._scheduler.finished:
+                if self._supervisor.has_open_cases and self._is_idle():
+                    await self._apply(self._supervisor.conclude())
+                    continue
                 now = self._clock()
-                until = self._pace.held_until(now)
+                until = self._supervisor.held_until(now)
                 if until is None:
-                    due = self._scheduler.next(now, self._pace.calls_left)
+                    due = self._due(now)
                     if isinstance(due, JobState):
-                        return await self._start(due)
+                        if (token := await self._token()) is not None:
+                            return self._start(due, token)
+                        self._scheduler.again(due, now)
+                        continue
                     until = due
                 elif self._pace.calls_left == 0 and self._is_work_left():
                     self.stop("max-calls")
@@ -135,14 +150,20 @@ class Workers:
         """
         token = self._tokens.at_hand
         now = self._clock()
-        if token is None or self.stopped_by is not None or self._pace.held_until(now) is not None:
+        if token is None or self.stopped_by is not None or not self._supervisor.is_open:
+            return None
+        if self._pace.held_until(now) is not None:
             return None
         state = self._scheduler.next(now, self._pace.calls_left)
-        if not isinstance(state, JobState):
-            return None
-        self._room.set()
-        self._pace.start(now)
-        return state, token
+        return self._start(state, token) if isinstance(state, JobState) else None
+
+    def _due(self, now: float) -> JobState | float | None:
+        """
+        Return the job to ask about now, or when one is due, or None.
+        """
+        if self._supervisor.wants_another:
+            return self._scheduler.last(but_of=self._supervisor.refused_endpoint)
+        return self._scheduler.next(now, self._pace.calls_left)
 
     def _is_work_left(self) -> bool:
         """
@@ -152,16 +173,37 @@ class Workers:
         idle = self._pace.in_flight == 0
         return idle and bool(scheduler.waiting or scheduler.known_unfinished)
 
-    async def _start(self, state: JobState) -> tuple[JobState, str] | None:
-        self._room.set()
-        token = self._tokens.at_hand
-        if token is None:
-            # It may take ten minutes; a run that is stopped does not wait for it.
-            with anyio.CancelScope() as self._asking_for_token:
+    def _is_idle(self) -> bool:
+        """
+        Whether nothing is left to be asked but what is kept undecided.
+        """
+        return self._scheduler.is_idle and self._pace.in_flight == 0
+
+    async def _token(self) -> str | None:
+        """
+        Return a token that is valid now; None if there is none, or the run is stopped.
+        """
+        if (token := self._tokens.at_hand) is not None:
+            return token
+        asked_at = self._clock()
+        self._supervisor.token_awaited()
+        # It may take long; a run that is stopped does not wait for it.
+        with anyio.CancelScope() as self._asking_for_token:
+            try:
                 token = await self._tokens.token()
-        if token is None or self.stopped_by is not None:
-            return None
-        self._pace.start(self._clock())
+            except JobError as exc:
+                await self._apply(self._supervisor.token_failed(exc))
+            else:
+                self._supervisor.token_came(asked_at)
+        return token if self.stopped_by is None else None
+
+    def _start(self, state: JobState, token: str) -> tuple[JobState, str]:
+        now = self._clock()
+        self._room.set()
+        self._pace.start(now)
+        other = self._supervisor.start(state, token, now)
+        if other is not None:
+            self._scheduler.again(other, now)
         return state, token
 
     async def _changed_before(self, until: float | None) -> None:
@@ -176,19 +218,30 @@ class Workers:
         finally:
             timer.cancel()
 
-    async def _take(self, state: JobState, token: str, verdict: Verdict) -> None:
-        now = self._clock()
-        if isinstance(verdict, Retry):
-            if verdict.refuses_token:
-                self._tokens.refuse(token)
-            self._scheduler.again(state, now + verdict.delay)
-            return
-        if not isinstance(verdict, Outcome):
-            self.too_early += 1
-            if state.first_asked is None or now < state.first_asked + self._patience:
-                self._scheduler.unfinished(state, now)
-                return
-            verdict = timed_out(state, self._patience)
+    async def _apply(self, rulings: list[Ruled]) -> None:
+        for state, ruling in rulings:
+            now = self._clock()
+            match ruling:
+                case Again():
+                    self._scheduler.again(state, now)
+                case Aside():
+                    self._scheduler.set_aside(state, now)
+                case Retry(delay=delay):
+                    self._scheduler.again(state, now + delay)
+                case Unfinished():
+                    await self._take_unfinished(state, now)
+                case Outcome():
+                    await self._settle(state, ruling, now)
+
+    async def _take_unfinished(self, state: JobState, now: float) -> None:
+        self.too_early += 1
+        state.excuse(self._supervisor.held(now))
+        if state.first_asked is None or now < state.first_asked + self._patience:
+            self._scheduler.unfinished(state, now)
+        else:
+            await self._settle(state, timed_out(state, self._patience), now)
+
+    async def _settle(self, state: JobState, outcome: Outcome, now: float) -> None:
         self._scheduler.settled(state, now)
         self.settled += 1
-        await self._record(verdict)
+        await self._record(outcome)

@@ -78,6 +78,16 @@ class EndpointQueue:
             return heappop(late)[1]
         return self._in_order.popleft()[1]
 
+    def pop_last(self) -> JobState | None:
+        """
+        Remove and return a task from the end, as a request that is not part of a sweep.
+        """
+        if self._in_order:
+            return self._in_order.pop()[1]
+        if self._out_of_order:
+            return self._out_of_order.pop()[1]  # A heap without its last leaf is a heap.
+        return self._unfinished.pop() if self._unfinished else None
+
     def next(self, now: float, price: float) -> JobState | float | None:
         """
         Return the task to poll now, or the time at which the next sweep begins, or None.

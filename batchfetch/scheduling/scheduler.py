@@ -65,6 +65,13 @@ class Scheduler:
         return not self._closed and self.waiting < self._lookahead
 
     @property
+    def is_idle(self) -> bool:
+        """
+        Whether no job is left to be polled, now or later, and none will be added.
+        """
+        return self._closed and not self.waiting and not self.known_unfinished
+
+    @property
     def finished(self) -> bool:
         """
         Whether every job has an outcome and none will be added.
@@ -100,6 +107,26 @@ class Scheduler:
             if step is not None:
                 times.append(step)
         return min(times, default=None)
+
+    def last(self, *, but_of: str | None) -> JobState | None:
+        """
+        Return a job from further on, of another endpoint than *but_of* if there is one; None if
+        there is none.
+        """
+        queues = sorted(self._queues.items(), key=lambda item: item[0] == but_of)
+        for _, queue in queues:
+            if (state := queue.pop_last()) is not None:
+                return state
+        for heap in (self._stragglers, self._faulted):
+            if heap:
+                return heap.pop()[2]
+        return None
+
+    def set_aside(self, state: JobState, now: float) -> None:
+        """
+        Record that the last request about *state* decided nothing; `again` or `settled` follows.
+        """
+        self._answered(state, now, ready=None)
 
     def found(self, state: JobState, now: float) -> None:
         """

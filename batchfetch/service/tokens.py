@@ -7,22 +7,14 @@ expire, and credentials that were refused once are not sent again.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import anyio
 
-from batchfetch.errors import (
-    CredentialsError,
-    JobError,
-    MalformedBodyError,
-    StatusError,
-    TransportError,
-)
+from batchfetch.errors import CredentialsError, StatusError
 from batchfetch.redaction import Redactor
-from batchfetch.scheduling.pacing import Cooldown
-from batchfetch.scheduling.retry import RetryPolicy
 from batchfetch.service.credentials import Credentials
 from batchfetch.service.grants import parse_grant, refused
 from batchfetch.text import sanitize
@@ -65,21 +57,17 @@ class TokenSource:
         self,
         credentials: Credentials,
         endpoint: TokenEndpoint,
-        retries: RetryPolicy,
         *,
         redactor: Redactor | None = None,
         clock: Callable[[], float] = anyio.current_time,
-        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         self._credentials = credentials
         self._endpoint = endpoint
-        self._retries = retries
         self.redactor = redactor or Redactor()
         """Removes the credentials and tokens from text."""
 
         self.redactor.add(*credentials.secrets)
         self._clock = clock
-        self._sleep = sleep
         self._lock = anyio.Lock()
         self._refusal: CredentialsError | None = None
         self._token: _Token | None = None
@@ -97,9 +85,20 @@ class TokenSource:
         token = self._token
         return token.text if token is not None and self._clock() < token.renew_at else None
 
+    @property
+    def is_renewable(self) -> bool:
+        """
+        Whether another token can be asked for.
+        """
+        given = self._credentials
+        return given.client_id is not None and given.client_secret is not None
+
     async def token(self) -> str:
         """
-        Return a token that is valid now.  Raises `CredentialsError` if there is none to be had.
+        Return a token that is valid now; if there is none, one is asked for, once.
+
+        Raises `CredentialsError` if the credentials are refused, and `JobError` if no usable answer
+        came.
         """
         if (token := self.at_hand) is not None:
             return token
@@ -109,7 +108,7 @@ class TokenSource:
             if self._refusal is not None:
                 raise self._refusal
             try:
-                self._token = await self._request()
+                self._token = await self._ask()
             except CredentialsError as exc:
                 self._refusal = exc  # All that wait get the same answer without a request.
                 raise
@@ -122,21 +121,6 @@ class TokenSource:
         if self._token is not None and self._token.text == text:
             self._token = None
 
-    async def _request(self) -> _Token:
-        faults = 0
-        while True:
-            try:
-                return await self._ask()
-            except (TransportError, MalformedBodyError) as exc:
-                faults += 1
-                if not exc.transient or self._retries.gives_up(faults):
-                    raise CredentialsError(self.redactor(_words_for(exc))) from None
-                wait = self._wait_after(exc, faults)
-                log.warning(
-                    "no token yet, asking again in %.0f s: %s", wait, self.redactor(str(exc))
-                )
-            await self._sleep(wait)
-
     async def _ask(self) -> _Token:
         client_id, client_secret = self._credentials.client_id, self._credentials.client_secret
         if client_id is None or client_secret is None:
@@ -147,21 +131,15 @@ class TokenSource:
         pair = (client_id.get_secret_value(), client_secret.get_secret_value())
         self.requests += 1
         asked_at = self._clock()
-        body = await self._endpoint.request_token(*pair)
+        try:
+            body = await self._endpoint.request_token(*pair)
+        except StatusError as exc:
+            if exc.status in _REFUSALS:
+                raise CredentialsError(self.redactor(refused(str(exc)))) from None
+            raise
         grant = parse_grant(body, self.redactor)
         self.redactor.add_token(grant.token)
         if grant.odd_type is not None:
             kind = sanitize(self.redactor(grant.odd_type), _MAX_TYPE)
             log.warning("the token's type is %r; it is sent as a bearer token", kind)
         return _Token(grant.token, asked_at + _USABLE_SHARE * grant.life)
-
-    def _wait_after(self, error: JobError, faults: int) -> float:
-        if isinstance(error, StatusError) and error.retry_after is not None:
-            return min(error.retry_after, Cooldown.LONGEST)
-        return self._retries.delay(faults)
-
-
-def _words_for(error: JobError) -> str:
-    if isinstance(error, StatusError) and error.status in _REFUSALS:
-        return refused(str(error))
-    return f"no token can be had: {error}"

@@ -87,7 +87,7 @@ def running(out):
                 Intake(rows, Ledger(), storage, settings, inline=storage.executor.inline),
                 Recorder(report or writer.write),
                 downloader(transport, storage, settings),
-                TokenSource(TOKEN, None, retries),
+                TokenSource(TOKEN, None),
                 LocalPace(
                     slots=settings.concurrency, rate=settings.rate, max_calls=settings.max_calls
                 ),
@@ -471,7 +471,8 @@ def rows_then(error, *rows):
         ({"a": [status(404)]}, {"max_calls": 3}, 3, None),
         ({"a": [pending]}, {"max_runtime": 5}, 4, "max-runtime"),
         ({"a": [status(429, 600.0)]}, {"max_runtime": 5}, 4, "max-runtime"),
-        ({"a": [status(401)]}, {}, 5, "credentials"),
+        ({"a": [status(401)]}, {}, 3, None),
+        ({"a": [status(401)], "b": [status(401)]}, {}, 5, "credentials"),
         ({"a": [StorageError("the disk is full")]}, {}, 6, "storage"),
     ],
 )

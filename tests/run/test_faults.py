@@ -76,7 +76,7 @@ PASSING = LOST_CONNECTION + OVERLOAD + GARBLED + STALLED
 LASTING = [
     *(
         (f"status {code}", status(code), f"http_{code}")
-        for code in (400, 402, 403, 404, 405, 410, 418, 451)
+        for code in (400, 402, 403, 404, 405, 410, 418, 451, 501)
     ),
     *(
         (f"redirect {code}", replies.redirect("http://127.0.0.1:9/", code), "redirect")
@@ -260,25 +260,22 @@ async def test_unusual_but_whole_body_is_taken(fetch, out, body):
     assert images_in(out) == {"t": png_of("t")}
 
 
-async def test_connection_refused(fetch, out):
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (404, ["retired", "--endpoint deskew", "--base-url", "leave out /v5.0/ocr"]),
+        (402, ["calls that the plan includes"]),
+        (403, ["account may not include this endpoint"]),
+        (501, ["--base-url does not offer this endpoint"]),
+    ],
+)
+async def test_refusal_hints_at_what_to_do(fetch, out, code, words):
     """
-    Nobody listening is a lost connection, tried as often as allowed; nothing was sent, so no call.
+    The detail of a refusal says what may have happened and what to set.
     """
-    async with Origin() as origin:
-        pass
-    (outcome,) = await fetch(origin, "t")
-    assert (outcome.status, outcome.reason) == (OutcomeStatus.FAILED, "connection")
-    assert outcome.calls == 0
-
-
-async def test_404_hints_at_the_replacement(fetch, out):
-    """
-    The detail of a 404 says what may have happened and what to set.
-    """
-    async with Origin({"t": [status(404)]}) as origin:
+    async with Origin({"t": [status(code)]}) as origin:
         (outcome,) = await fetch(origin, "t")
-    assert "retired" in outcome.detail
-    assert "--endpoint" in outcome.detail
+    assert all(word in outcome.detail for word in words)
 
 
 async def test_dropped_kept_connection_is_a_call_that_counts(fetch, out):

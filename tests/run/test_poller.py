@@ -13,12 +13,14 @@ from wiring import local_storage, poller
 from batchfetch.endpoints import ENDPOINTS
 from batchfetch.errors import (
     ConnectionLostError,
-    CredentialsError,
     OutOfDescriptorsError,
+    ProxyRefusedError,
     RedirectedError,
     StaleConnectionError,
+    StalledError,
     StorageError,
     TruncatedBodyError,
+    UntrustedServerError,
 )
 from batchfetch.hooks import Paused
 from batchfetch.models import Job, JobState, Outcome, OutcomeStatus
@@ -429,15 +431,49 @@ async def test_refused_token_is_no_fault(bench, state):
     assert (state.calls, state.faults, state.refusals) == (1, 0, 1)
 
 
-async def test_two_refused_tokens_in_a_row(bench, state):
+async def test_refused_tokens_are_counted_in_a_row(bench, state):
     """
-    A second 401 in a row ends the run: asking on would only cost.
+    How often in a row a job's token was refused is noted, and nothing is made of it here.
     """
-    refused = bench(status(401))
+    refused = bench(status(401), status(401), pending)
+    verdicts = [await refused.ask(state) for _ in range(2)]
+    assert all(isinstance(verdict, Retry) for verdict in verdicts)
+    assert (state.calls, state.faults, state.refusals) == (2, 0, 2)
     await refused.ask(state)
-    with pytest.raises(CredentialsError, match="refuses a token it has just given"):
-        await refused.ask(state)
-    assert state.calls == 2
+    assert state.refusals == 0
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionLostError("refused"), StalledError("no connection in time")]
+)
+async def test_connection_that_was_not_made_costs_no_attempt(bench, state, error):
+    """
+    What was never sent is no call and no attempt, however often.
+    """
+    unconnected = bench(Unsent(error), attempts=1)
+    for _ in range(5):
+        assert isinstance(await unconnected.ask(state), Retry)
+    assert (state.calls, state.faults) == (0, 0)
+
+
+async def test_patience_begins_with_the_first_call(bench, state):
+    """
+    A request that was never sent is no look at the task.
+    """
+    late = bench(Unsent(ConnectionLostError("refused")), pending, pending)
+    for _ in range(3):
+        late.now += 10
+        await late.ask(state)
+    assert state.first_asked == 120
+
+
+@pytest.mark.parametrize("error", [UntrustedServerError("unknown"), ProxyRefusedError("407")])
+async def test_blocked_way_is_no_fault_of_the_task(bench, state, error):
+    """
+    What a person has to change costs no attempt.
+    """
+    verdict = await bench(Unsent(error)).ask(state)
+    assert (type(verdict), verdict.delay, state.faults) == (Retry, 0.0, 0)
 
 
 async def test_two_refused_tokens_an_answer_apart(bench, state):

@@ -3,7 +3,9 @@ What becomes of a whole run of the real command when the service, its tokens or 
 misbehave.
 """
 
+import signal
 import ssl
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,16 +19,26 @@ from command import (
     client_credentials,
     environment,
     expected_images,
+    finish,
     images_in,
     last_lines,
     manifest_of,
     run,
     run_measured,
+    start,
+    wait_until,
 )
 from origin import Origin, serving
-from replies import MIB, Ending, raw, ready, says, status
+from replies import MIB, Ending, failing, raw, ready, says, status
 
 TASKS = [f"task{number}" for number in range(30)]
+AT_ONCE = 30.0
+"""Seconds within which a run ends that does not wait for `--outage` (15 minutes); most of them are
+for a busy machine."""
+
+EITHER = pytest.mark.parametrize(
+    "credentials", [environment, client_credentials], ids=["token", "pair"]
+)
 
 
 @pytest.fixture
@@ -151,13 +163,27 @@ def test_token_is_renewed_before_it_ends(fetch):
 
 def test_token_that_is_refused_however_new_ends_the_run(fetch):
     """
-    A service that refuses what it has just granted is not asked for ever: exit 5.
+    A service that refuses what it has just granted is not asked for ever: exit 5.  Two tasks are
+    asked about with each token, to tell a refused token from a refused task.
     """
     with serving(Origin(default=status(401))) as origin:
         finished = fetch(origin, "--concurrency", 1, env=client_credentials())
     assert finished.code == 5
+    assert finished.summary["left"] == len(TASKS)
     assert len(origin.token_requests) == 2
-    assert len(origin.calls) == 2
+    assert len(origin.calls) == 4
+
+
+def test_task_that_is_refused_with_a_good_token(fetch):
+    """
+    One task that answers 401 is that task's trouble, with either kind of credentials: exit 3.
+    """
+    for env in (environment(), client_credentials()):
+        with serving(Origin({"task9": [status(401)]})) as origin:
+            finished = fetch(origin, "--overwrite", env=env)
+        assert finished.code == 3
+        assert finished.summary["outcomes"] == {"Completed": len(TASKS) - 1, "Failed": 1}
+        assert "http_401" in finished.stderr
 
 
 def test_expired_access_token_ends_the_run(fetch):
@@ -291,9 +317,15 @@ def test_unknown_certificate_is_refused(fetch, secure):
     """
     Nothing, the token least of all, is sent to a server whose certificate nobody vouches for.
     """
-    finished = fetch(secure, "--attempts", 1, task_ids=["t"])
-    assert finished.code == 3
+    started = time.monotonic()
+    finished = fetch(secure)
+    assert finished.code == 8
+    assert finished.summary["stopped_by"] == "unreachable"
+    assert finished.summary["left"] == len(TASKS)
+    assert "--ca-file" in finished.stderr
+    assert "self-signed certificate" in finished.stderr
     assert secure.calls == []
+    assert time.monotonic() - started < AT_ONCE
 
 
 def test_private_root_is_trusted_when_given(fetch, secure, certificate, tmp_path):
@@ -310,9 +342,26 @@ def test_certificate_for_another_host_is_refused(fetch, secure, certificate):
     A trusted root does not make a certificate good for another name.
     """
     secure.base_url = secure.base_url.replace("127.0.0.1", "localhost")
-    finished = fetch(secure, "--ca-file", certificate[0], "--attempts", 1, task_ids=["t"])
-    assert finished.code == 3
+    finished = fetch(secure, "--ca-file", certificate[0])
+    assert finished.code == 8
+    assert "not valid for 'localhost'" in finished.stderr
     assert secure.calls == []
+
+
+@EITHER
+def test_port_without_tls(fetch, credentials):
+    """
+    A server that answers the greeting of TLS with something else: exit 8 at once, and why.
+    """
+    started = time.monotonic()
+    with serving(Origin()) as origin:
+        origin.base_url = origin.base_url.replace("http:", "https:")
+        finished = fetch(origin, env=credentials())
+    assert finished.code == 8
+    assert finished.summary["stopped_by"] == "unreachable"
+    assert (finished.summary["left"], finished.summary["calls"]) == (len(TASKS), 0)
+    assert "speaks no TLS on this port" in finished.stderr
+    assert time.monotonic() - started < AT_ONCE
 
 
 def test_ca_file_that_is_none(fetch, secure, tmp_path):
@@ -331,14 +380,115 @@ def test_proxy_comes_from_the_environment(fetch):
     """
     with serving(Origin(default=status(502))) as proxy, serving(Origin()) as origin:
         origin.base_url = "https://api.example.test"
-        finished = fetch(
-            *(origin, "--attempts", 1),
-            task_ids=["t"],
-            env=environment(HTTPS_PROXY=proxy.base_url),
-        )
-    assert finished.code == 3
-    assert [call.method for call in proxy.calls] == ["CONNECT"]
+        finished = fetch(origin, "--outage", 2, env=environment(HTTPS_PROXY=proxy.base_url))
+    assert finished.code == 8
+    assert "the proxy refused: 502" in finished.stderr
+    assert finished.summary["calls"] == 0
+    assert {call.method for call in proxy.calls} == {"CONNECT"}
     assert TOKEN not in str(proxy.calls)
+
+
+@EITHER
+def test_proxy_that_asks_for_a_password(fetch, credentials):
+    """
+    407 is for a person to see to: exit 8 at once, and how to give the password.
+    """
+    started = time.monotonic()
+    with serving(Origin(default=status(407))) as proxy, serving(Origin()) as origin:
+        origin.base_url = "https://api.example.test"
+        finished = fetch(origin, env=credentials(HTTPS_PROXY=proxy.base_url))
+    assert finished.code == 8
+    assert finished.summary["stopped_by"] == "unreachable"
+    assert (finished.summary["left"], finished.summary["calls"]) == (len(TASKS), 0)
+    assert "the proxy refused: 407" in finished.stderr
+    assert "HTTPS_PROXY=http://user:password@host:port" in finished.stderr
+    assert time.monotonic() - started < AT_ONCE
+
+
+@EITHER
+def test_proxy_that_is_away(fetch, credentials):
+    """
+    A dead proxy is an outage as any other: held, and exit 8 after the time that was set.
+    """
+    with serving(Origin()) as origin, serving(Origin()) as proxy:
+        pass
+    origin.base_url = "https://api.example.test"
+    finished = fetch(origin, "--outage", 1, env=credentials(HTTPS_PROXY=proxy.base_url))
+    assert finished.code == 8
+    assert finished.summary["stopped_by"] == "unreachable"
+    assert (finished.summary["left"], finished.summary["calls"]) == (len(TASKS), 0)
+    assert "the proxy 127.0.0.1:" in finished.stderr
+    assert "the run is held" in finished.stderr
+
+
+# Outages
+
+
+@EITHER
+def test_service_that_is_not_there(fetch, tmp_path, credentials):
+    """
+    Nothing listens: exit 8, all tasks are left, no call is counted; the next run does them all.
+    """
+    with serving(Origin()) as origin:
+        pass
+    finished = fetch(origin, "--outage", 1, env=credentials())
+    assert finished.code == finished.summary["exit_code"] == 8
+    assert finished.summary["stopped_by"] == "unreachable"
+    assert finished.summary["outcomes"] == {}
+    assert (finished.summary["left"], finished.summary["calls"]) == (len(TASKS), 0)
+    assert "for 1 s at most (--outage)" in finished.stderr
+    assert "cannot be reached: Connection refused" in finished.stderr
+    with serving(Origin()) as origin:
+        assert fetch(origin, env=credentials()).code == 0
+    assert images_in(tmp_path / "out") == expected_images(TASKS)
+
+
+def test_service_that_fails_for_a_time(fetch, tmp_path):
+    """
+    A balancer that answers 502 in mid-run: none of the tasks fails, the log says what was done.
+    """
+    with serving(Origin(default=failing(status(502), first=10, times=20))) as origin:
+        finished = fetch(origin, "--attempts", 1, "--concurrency", 8)
+    assert finished.code == 0
+    assert finished.summary["calls"] == len(origin.calls) == len(TASKS) + 20
+    assert images_in(tmp_path / "out") == expected_images(TASKS)
+    assert "the run is held" in finished.stderr
+    assert "the run goes on" in finished.stderr
+
+
+def test_everything_is_turned_away(fetch):
+    """
+    404 for all: exit 8 after some thirty calls, the rest is left, and the error says what to set.
+    """
+    tasks = [f"task{number}" for number in range(300)]
+    with serving(Origin(default=status(404))) as origin:
+        finished = fetch(origin, task_ids=tasks)
+    assert finished.code == 8
+    assert finished.summary["stopped_by"] == "refusals"
+    assert finished.summary["outcomes"]["Failed"] == len(origin.calls) < 31 + 32
+    assert finished.summary["left"] == 300 - len(origin.calls)
+    assert "leave out /v5.0/ocr" in finished.stderr
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_a_hold(tmp_path, stop):
+    """
+    A run that is held ends at once when told to, with its summary.
+    """
+    with serving(Origin()) as origin:
+        pass
+    with (tmp_path / "log").open("w") as stderr:
+        process = start(
+            *("fetch", manifest_of(tmp_path, TASKS), "-o", tmp_path / "out", "--json"),
+            *("--base-url", origin.base_url),
+            stderr=stderr,
+        )
+    wait_until(lambda: "the run is held" in (tmp_path / "log").read_text(), process)
+    process.send_signal(stop)
+    finished = finish(process)
+    assert finished.code == 128 + stop
+    assert finished.summary["stopped_by"] == stop.name
+    assert finished.summary["left"] == len(TASKS)
 
 
 def test_proxy_is_not_asked_about_this_machine(fetch):

@@ -11,13 +11,14 @@ import anyio.lowlevel
 import pytest
 
 from batchfetch.errors import (
+    BatchFetchError,
     ConnectionLostError,
     CredentialsError,
+    MalformedBodyError,
     RedirectedError,
     StatusError,
     UntrustedServerError,
 )
-from batchfetch.scheduling.retry import RetryPolicy
 from batchfetch.service import Credentials, TokenSource
 
 pytestmark = pytest.mark.anyio
@@ -55,19 +56,14 @@ class Desk:
 
 class Time:
     """
-    A clock that only the test, and whoever sleeps by it, moves.
+    A clock that only the test moves.
     """
 
     def __init__(self):
         self.now = 1000.0
-        self.slept = []
 
     def __call__(self):
         return self.now
-
-    async def sleep(self, seconds):
-        self.slept.append(seconds)
-        self.now += seconds
 
 
 @pytest.fixture
@@ -81,14 +77,9 @@ def time():
 @pytest.fixture
 def source(time):
     """
-    Make a token source that waits a second, then two, then four.
+    Make a token source on the test's clock.
     """
-
-    def source(desk, credentials=PAIR):
-        retries = RetryPolicy(5, spread=lambda _, most: most)
-        return TokenSource(credentials, desk, retries, clock=time, sleep=time.sleep)
-
-    return source
+    return lambda desk, credentials=PAIR: TokenSource(credentials, desk, clock=time)
 
 
 async def together(source, askers=100):
@@ -190,32 +181,35 @@ async def test_refused_credentials_are_never_sent_twice(source, status):
     assert len(desk.asked) == 1
 
 
-async def test_retry_after_is_obeyed(source, time, caplog):
-    """
-    A busy token endpoint is asked again after the seconds it names, and the log says so.
-    """
-    tokens = source(Desk(TOO_MANY, granted("first")))
-    with caplog.at_level(logging.WARNING):
-        assert await tokens.token() == "first"
-    assert time.slept == [600.0]
-    assert tokens.requests == 2
-    assert "asking again in 600 s: too many requests" in caplog.text
-
-
-async def test_retry_after_without_bound_is_bounded(source, time):
-    """
-    Nobody waits for more than an hour in one go, whatever the service asks for.
-    """
-    tokens = source(Desk(StatusError(429, "busy", float("inf")), granted("first")))
-    await tokens.token()
-    assert time.slept == [3600.0]
-
-
 @pytest.mark.parametrize(
     "fault",
     [
+        TOO_MANY,
         ConnectionLostError("reset"),
         StatusError(503, "busy"),
+        StatusError(404, "not found"),
+        StatusError(402, "to be paid for"),
+        RedirectedError("elsewhere"),
+        UntrustedServerError("unknown"),
+    ],
+    ids=["429", "reset", "503", "404", "402", "redirect", "untrusted"],
+)
+async def test_what_is_no_refusal_of_the_credentials_comes_out_as_it_is(source, fault):
+    """
+    It is for the caller to wait, or not: each call of `token` makes one request.
+    """
+    desk = Desk(fault, granted("first"))
+    tokens = source(desk)
+    with pytest.raises(type(fault), match=str(fault)):
+        await tokens.token()
+    assert len(desk.asked) == tokens.requests == 1
+    assert await tokens.token() == "first"
+    assert tokens.requests == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
         b"<html>",
         b"[]",
         b"",
@@ -223,19 +217,16 @@ async def test_retry_after_without_bound_is_bounded(source, time):
         b'{"error": "temporarily_unavailable"}',
         b'{"error": "server_error", "error_description": "restarting"}',
     ],
-    ids=["reset", "503", "html", "no object", "empty", "cut off", "unavailable", "server error"],
+    ids=["html", "no object", "empty", "cut off", "unavailable", "server error"],
 )
-async def test_passing_fault_is_tried_again_and_then_given_up(source, time, fault):
+async def test_answer_without_a_token(source, answer):
     """
-    After a fault that may pass it asks again, later each time, as often as allowed.
+    An answer that holds no token is none.
     """
-    desk = Desk(fault)
-    tokens = source(desk)
-    with pytest.raises(CredentialsError, match="no token can be had"):
+    tokens = source(Desk(answer, granted("first")))
+    with pytest.raises(MalformedBodyError, match="holds no token"):
         await tokens.token()
-    assert time.slept == [1, 2, 4, 8]
-    assert len(desk.asked) == tokens.requests == 5
-    assert await source(Desk(fault, granted("first"))).token() == "first"
+    assert await tokens.token() == "first"
 
 
 OBJECTS_WITHOUT_A_TOKEN = {
@@ -262,7 +253,7 @@ OBJECTS_WITHOUT_A_TOKEN = {
 @pytest.mark.parametrize(
     ("fields", "words"), OBJECTS_WITHOUT_A_TOKEN.values(), ids=OBJECTS_WITHOUT_A_TOKEN
 )
-async def test_object_without_a_token_is_final(source, time, fields, words):
+async def test_object_without_a_token_is_final(source, fields, words):
     """
     A JSON object without a usable token is said once and for all, whatever its HTTP status: the
     same pair is not sent again.
@@ -272,7 +263,7 @@ async def test_object_without_a_token_is_final(source, time, fields, words):
     for _ in range(2):
         with pytest.raises(CredentialsError, match=words):
             await tokens.token()
-    assert (len(desk.asked), time.slept) == (1, [])
+    assert len(desk.asked) == 1
 
 
 LIVES = {
@@ -355,26 +346,14 @@ async def test_type_that_repeats_a_secret(source, caplog, kind):
     assert not any(part in caplog.text for part in ("gr4nted-", "a-secret", "an-id"))
 
 
-async def test_status_that_is_no_refusal_is_not_called_one(source):
+@pytest.mark.parametrize(
+    ("credentials", "is_renewable"), [(PAIR, True), (READY_MADE, False), (BOTH, True)]
+)
+async def test_whether_a_token_can_be_renewed(source, credentials, is_renewable):
     """
-    A 404 is a wrong address, not wrong credentials; it is not asked again either.
+    It takes a client id and its secret.
     """
-    desk = Desk(StatusError(404, "the service answered 404 Not Found"))
-    with pytest.raises(CredentialsError, match="no token can be had: the service answered 404"):
-        await source(desk).token()
-    assert len(desk.asked) == 1
-
-
-@pytest.mark.parametrize("fault", [RedirectedError("elsewhere"), UntrustedServerError("unknown")])
-async def test_lasting_fault_is_given_up_at_once(source, time, fault):
-    """
-    What waiting does not change is not waited for.
-    """
-    desk = Desk(fault)
-    with pytest.raises(CredentialsError, match=f"no token can be had: {fault}"):
-        await source(desk).token()
-    assert len(desk.asked) == 1
-    assert time.slept == []
+    assert source(Desk(granted("first")), credentials).is_renewable is is_renewable
 
 
 @pytest.mark.parametrize("text", ["a\r\nX-Evil: 1", "two words", "töken", "\x7f"])
@@ -449,7 +428,7 @@ async def test_errors_and_logs_hold_no_secret(source, caplog, fault):
     """
     with (
         caplog.at_level(logging.DEBUG, "batchfetch"),
-        pytest.raises(CredentialsError) as caught,
+        pytest.raises(BatchFetchError) as caught,
     ):
         await source(Desk(fault)).token()
     shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + caplog.text

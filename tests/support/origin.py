@@ -19,7 +19,10 @@ from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
 import anyio.from_thread
-from replies import Ending, Reply, Step, http, ready, status
+from replies import Ending, Reply, Step, head, http, ready, status
+
+_HANDSHAKE = b"\x16"
+"""The first byte of TLS: RFC 8446, section 5.1."""
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -84,6 +87,7 @@ class Origin:
 
         self.most_in_flight = 0
         self.base_url = ""
+        self._port = 0
         self._in_flight = 0
         self._asked: Counter[str] = Counter()
         self._answered: Counter[int] = Counter()
@@ -118,14 +122,26 @@ class Origin:
         self._asked.clear()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(
-            self._connected, "127.0.0.1", 0, ssl=self.tls, backlog=1000
-        )
-        port = self._server.sockets[0].getsockname()[1]
-        self.base_url = f"{'https' if self.tls else 'http'}://127.0.0.1:{port}"
+        await self.listen()
+        self.base_url = f"{'https' if self.tls else 'http'}://127.0.0.1:{self._port}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.go_away()
+
+    async def listen(self) -> None:
+        """
+        Accept connections, on the same port as before if there was one.
+        """
+        self._server = await asyncio.start_server(
+            self._connected, "127.0.0.1", self._port, ssl=self.tls, backlog=1000
+        )
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def go_away(self) -> None:
+        """
+        Refuse connections from now on, and drop those that are open.
+        """
         self._server.close()
         for task in self._tasks:
             task.cancel()
@@ -144,6 +160,11 @@ class Origin:
             ending = Ending.KEEP
             while ending is Ending.KEEP:
                 request = await _read_request(reader, connection)
+                if request is None:
+                    writer.write(head(400, "Connection: close", length=0))
+                    writer.close()
+                    await writer.wait_closed()
+                    break
                 self._in_flight += 1
                 self.most_in_flight = max(self.most_in_flight, self._in_flight)
                 try:
@@ -207,8 +228,14 @@ class Origin:
         return http(json.dumps(fields).encode(), 200, "Content-Type: application/json")
 
 
-async def _read_request(reader: asyncio.StreamReader, connection: int) -> Request:
-    text = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+async def _read_request(reader: asyncio.StreamReader, connection: int) -> Request | None:
+    """
+    Return the next request; None if it is none, but the greeting of TLS.
+    """
+    start = await reader.readexactly(1)
+    if start == _HANDSHAKE:
+        return None
+    text = (start + await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     first, *lines = text.rstrip().split("\r\n")
     method, target, _ = first.split(" ")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}

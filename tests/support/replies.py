@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 from http.client import responses
+from math import inf
 
 MIB = 2**20
 
@@ -172,6 +173,14 @@ def status(code: int, *headers: str, body: bytes = b'{"title":"no"}') -> Reply:
     Return a reply with the HTTP status *code* and a problem document.
     """
     return http(body, code, "Content-Type: application/problem+json", *headers)
+
+
+def failing(reply: Reply, *, first: int = 0, times: float = inf) -> Callable[[str], Reply]:
+    """
+    Return a step that gives *reply* so many *times*, from the request after the *first* ones on.
+    """
+    asked = itertools.count()
+    return lambda task_id: reply if first <= next(asked) < first + times else ready(task_id)
 
 
 def redirect(url: str, code: int = 302) -> Reply:
