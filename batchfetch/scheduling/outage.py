@@ -148,11 +148,12 @@ class Outage:
         """
         Record an answer that was no failure; return whether it ends a hold.
 
-        It counts if it was asked for after the first of the failures in a row: one that was on its
-        way before says nothing about the service since.
+        It counts if it was asked for after the first of the failures in a row, or after the hold
+        began: one that was on its way before says nothing about the service since.
         """
         self._was_answered = True
-        if self._since is None or asked_at < self._since:
+        since = self._since if self._began_at is None else self._began_at
+        if since is None or asked_at < since:
             return False
         self._since = None
         self._failures = self._unconnected = 0

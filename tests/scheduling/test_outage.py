@@ -113,9 +113,9 @@ def test_answer_that_was_on_its_way_does_not_count():
     failing.answered(4.9, 6)
     assert failing.is_suspected
     assert fails(failing, 1, at=7) == [True]
-    assert failing.answered(4.9, 8) is False
+    assert failing.answered(6.9, 8) is False
     assert failing.is_held
-    assert failing.answered(5, 9) is True
+    assert failing.answered(7, 9) is True
     assert not failing.is_held
 
 
