@@ -75,25 +75,27 @@ def test_debug_log_of_a_troubled_run_holds_no_secret(tmp_path, log_format, crede
 
 
 @pytest.mark.parametrize(
-    "refusal",
+    ("refusal", "code"),
     [
-        pytest.param(status(400, body=f'{{"detail":"{SECRET}"}}'.encode()), id="400 that echoes"),
-        pytest.param(status(401), id="401"),
-        pytest.param(replies.http(f'{{"token":"{TOKEN}"}}'.encode(), 200), id="no token in it"),
-        pytest.param(replies.reset_before_headers, id="reset"),
+        pytest.param(
+            status(400, body=f'{{"detail":"{SECRET}"}}'.encode()), 5, id="400 that echoes"
+        ),
+        pytest.param(status(401), 5, id="401"),
+        pytest.param(replies.http(f'{{"token":"{TOKEN}"}}'.encode(), 200), 8, id="no token in it"),
+        pytest.param(replies.reset_before_headers, 8, id="reset"),
     ],
 )
-def test_refused_credentials_are_not_shown(tmp_path, refusal):
+def test_refused_credentials_are_not_shown(tmp_path, refusal, code):
     """
     A failing token endpoint ends the run with a sentence that holds no secret.
     """
     with serving(Origin(tokens=[refusal] * 9)) as origin:
         finished = run(
             *("fetch", manifest_of(tmp_path, TASKS), "-o", tmp_path / "out", "--json"),
-            *("--base-url", origin.base_url, "--attempts", 1, "--log-level", "debug"),
+            *("--base-url", origin.base_url, "--outage", 1, "--log-level", "debug"),
             env=client_credentials(),
         )
-    assert finished.code == 5
+    assert finished.code == code
     assert origin.calls == []
     assert_nothing_leaks(finished, tmp_path)
 
