@@ -170,7 +170,7 @@ class JobState:
     """Seconds for which the run was held that are taken into account in that."""
 
     unfinished_at: float | None = None
-    """When the service last answered that the task is not ready."""
+    """When the service last answered that the task is not ready, less that time, too."""
 
     first_call_at: datetime | None = None
 
@@ -218,11 +218,13 @@ class JobState:
 
     def excuse(self, held: float) -> None:
         """
-        Take what the run was held, *held* seconds by now, out of the job's patience.
+        Take what the run was held, *held* seconds by now, out of the job's patience and age.
         """
+        since, self.held = held - self.held, held
         if self.first_asked is not None:
-            self.first_asked += held - self.held
-            self.held = held
+            self.first_asked += since
+        if self.unfinished_at is not None:
+            self.unfinished_at += since
 
     def count_refusal(self) -> None:
         """

@@ -18,7 +18,7 @@ from command import images_in, parts_in
 from descriptors import open_files
 from origin import Origin, serving
 from replies import png_of
-from scripted import ScriptedTransport, pending, ready, says, status
+from scripted import ScriptedTransport, Unsent, pending, ready, says, status
 from virtual import VirtualLoop
 from wiring import downloader, local_storage
 
@@ -36,9 +36,11 @@ from batchfetch import (
     SettingsError,
     StorageError,
     Summary,
+    UnavailableError,
     fetch,
     open_batch,
 )
+from batchfetch.errors import ConnectionLostError, UnreachableError, UntrustedServerError
 from batchfetch.report import open_report
 from batchfetch.report.ledger import Ledger
 from batchfetch.report.recorder import Recorder
@@ -55,6 +57,7 @@ pytestmark = pytest.mark.anyio
 TOKEN = Credentials(access_token="a-token")
 PAIR = Credentials(client_id="an-id", client_secret="a-secret")
 FOREVER = 1e6
+AWAY = Unsent(ConnectionLostError("refused"))
 
 on_virtual_time = pytest.mark.parametrize(
     "anyio_backend", [("asyncio", {"loop_factory": VirtualLoop})], ids=["virtual"]
@@ -76,7 +79,7 @@ def running(out):
     """
 
     @asynccontextmanager
-    async def running(rows, transport, *, report=None, **settings):
+    async def running(rows, transport, *, report=None, attended=False, **settings):
         settings = Settings(output=out, **settings)
         retries = RetryPolicy(2, initial=0.01)
         async with (
@@ -93,6 +96,7 @@ def running(out):
                 ),
                 retries,
                 settings,
+                attended=attended,
             )
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(batch.run)
@@ -120,7 +124,7 @@ async def drained(batch):
     try:
         async for outcome in batch:
             outcomes.append(outcome)  # noqa: PERF401 - kept if the iteration ends with an error
-    except (CredentialsError, StorageError, ManifestError) as exc:
+    except (CredentialsError, StorageError, ManifestError, UnavailableError) as exc:
         return outcomes, exc
     return outcomes, None
 
@@ -573,6 +577,53 @@ async def test_grace_is_for_what_is_nearly_there(running):
         batch.stop("SIGTERM")
         outcomes, _ = await drained(batch)
     assert [outcome.status for outcome in outcomes] == ["Completed"]
+
+
+@on_virtual_time
+@pytest.mark.parametrize(
+    ("attended", "first", "settings", "seconds"),
+    [
+        (False, AWAY, {}, 900),
+        (False, AWAY, {"outage": "2h"}, 7200),
+        (True, AWAY, {}, 60),
+        (True, AWAY, {"outage": 20}, 20),
+        (True, ready, {}, 900),
+    ],
+)
+async def test_how_long_a_run_is_held(running, attended, first, settings, seconds):
+    """
+    As long as is set; while a person watches a minute at most, unless there was an answer before.
+    """
+    transport = ScriptedTransport({"a": [first]}, default=AWAY)
+    tasks = ["a", *map(str, range(9))]
+    async with running(tasks, transport, attended=attended, concurrency=1, **settings) as batch:
+        _, error = await drained(batch)
+    assert (batch.summary.exit_code, batch.summary.stopped_by) == (8, "unreachable")
+    assert isinstance(error, UnreachableError)
+    assert batch.summary.left == (9 if first is ready else 10)
+    assert seconds <= batch.summary.seconds < seconds + 2
+
+
+@on_virtual_time
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ({"b": [StorageError("full")]}, 6),
+        ({"b": [CredentialsError("no")]}, 5),
+        ({}, 8),
+    ],
+)
+async def test_what_comes_before_an_outage(running, script, code):
+    """
+    Credentials and the disk come before a service that cannot be reached, signals after it.
+    """
+    blocked = Unsent(UntrustedServerError("not trusted"))
+    transport = ScriptedTransport({"c": [blocked]} | script, default=pending, seconds=2.0)
+    async with running(["a", "b", "c"], transport, concurrency=3) as batch:
+        await anyio.sleep(1)
+        batch.stop("SIGTERM")
+        await drained(batch)
+    assert (batch.summary.exit_code, batch.summary.stopped_by) == (code, "SIGTERM")
 
 
 @on_virtual_time

@@ -2,6 +2,7 @@
 The dispatch: who asks when, on virtual time and a transport that says what it is told.
 """
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -17,6 +18,8 @@ from batchfetch.errors import (
     CredentialsError,
     OutOfDescriptorsError,
     StorageError,
+    TurnedAwayError,
+    UnreachableError,
 )
 from batchfetch.settings import Durability
 
@@ -431,3 +434,139 @@ async def test_room_does_not_wait_after_a_stop(begin):
         run.workers.stop("SIGTERM")
     await read_on()
     assert let_go == [stopped_at, stopped_at]
+
+
+# Outages
+
+
+class Away:
+    """
+    Lets connections fail between two times on the clock, and answers *step* otherwise.
+    """
+
+    def __init__(self, begin, end, step=ready):
+        self._times = begin, end
+        self._step = step
+
+    def __call__(self, task_id):
+        begin, end = self._times
+        if begin <= anyio.current_time() < end:
+            return Unsent(ConnectionLostError("refused"))
+        return self._step(task_id)
+
+
+async def test_patience_is_not_used_up_while_a_run_is_held(begin):
+    """
+    Ten minutes without the service are no ten minutes of waiting for a task.
+    """
+
+    async def fetch(away_for):
+        begins = anyio.current_time() + 100
+        away = Away(begins, begins + away_for, pending)
+        run = begin(ScriptedTransport({"t0": [away]}, default=away, seconds=0.1), patience=300.0)
+        took = await run.fetch(*ids(4))
+        assert {outcome.status for outcome in run.outcomes.values()} == {"TimedOut"}
+        return took, run.outcomes["t0"].calls
+
+    undisturbed, calls = await fetch(0)
+    disturbed, calls_then = await fetch(600)
+    assert 300 <= undisturbed < 400
+    assert 590 < disturbed - undisturbed < 690
+    assert calls_then <= calls + 5
+
+
+async def test_failures_on_the_way_into_a_hold_are_forgiven(begin):
+    """
+    A task has all its attempts, three of them, after an outage: the failures of that do not count.
+    """
+    asked = itertools.count()
+    script = {"t0": [status(502), status(500), status(500), ready]}
+    transport = ScriptedTransport(
+        script, default=lambda task_id: status(502) if next(asked) < 20 else ready(task_id)
+    )
+    run = begin(transport)
+    await run.fetch(*ids(30))
+    assert {outcome.status for outcome in run.outcomes.values()} == {"Completed"}
+    assert run.outcomes["t0"].calls == 4
+    assert run.pace.calls == len(transport.calls) == 30 + 20 + 3
+
+
+async def test_one_probe_at_a_time(begin):
+    """
+    While a run is held no two requests are in flight, and the pauses between them grow.
+    """
+    transport = ScriptedTransport(default=status(502), seconds=0.5)
+    run = begin(transport, slots=8, outage=300.0)
+    took = await run.fetch(*ids(100))
+    assert [type(failure) for failure in run.failures] == [UnreachableError]
+    assert run.outcomes == {}
+    assert 300 < took < 310
+    times = [call.at for call in transport.calls]
+    probes = [time for time in times if time > times[0] + 10]
+    assert len(probes) < 20
+    assert all(later - earlier >= 0.5 for earlier, later in pairwise(probes))
+    assert max(later - earlier for earlier, later in pairwise(times)) > 25
+
+
+async def test_nothing_is_lost_if_there_is_no_token_for_a_time(begin):
+    """
+    A token endpoint that is away in mid-run holds the run; tasks that failed before are forgiven.
+    """
+    run = begin(
+        ScriptedTransport(seconds=1.0), desk=Desk(error=ConnectionLostError("refused"), times=12)
+    )
+    await run.fetch(*ids(30))
+    assert {outcome.status for outcome in run.outcomes.values()} == {"Completed"}
+    assert run.tokens.requests == 13
+    assert run.pace.calls == 30
+
+
+async def test_busy_token_endpoint_is_waited_for(begin):
+    """
+    The seconds that a 429 for a token names are waited for, and then one request is made.
+    """
+    run = begin(ScriptedTransport(), desk=Desk(error=status(429, 600.0), times=1))
+    assert await run.fetch(*ids(3)) == pytest.approx(600)
+    assert run.tokens.requests == 2
+
+
+async def test_busy_token_endpoint_is_not_waited_for_longer_than_a_hold(begin):
+    """
+    When it names more than the run is held for, the run ends at the end of that.
+    """
+    run = begin(ScriptedTransport(), desk=Desk(error=status(429, 3600.0), times=9))
+    assert await run.fetch(*ids(3)) == pytest.approx(900)
+    assert [type(failure) for failure in run.failures] == [UnreachableError]
+
+
+async def test_task_set_aside_is_asked_again_with_the_next_token(begin):
+    """
+    A token that expires by the clock before another task could clear it tells nothing.
+    """
+    transport = ScriptedTransport({"t0": [status(401), ready]}, seconds=0.5)
+    run = begin(transport, desk=Desk(life=2.0), slots=1, rate=0.5)
+    await run.fetch("t0")
+    assert run.outcomes["t0"].status == "Completed"
+
+
+async def test_request_that_decides_may_fail(begin):
+    """
+    If the one request that decides about refusals brings no answer, another one does.
+    """
+    tasks = ids(200)
+    script = {tasks[-1]: [RESET, RESET, ready], tasks[-2]: [Unsent(RESET), status(404)]}
+    transport = ScriptedTransport(script, default=status(404), seconds=0.1)
+    run = begin(transport)
+    await run.fetch(*tasks)
+    assert [type(failure) for failure in run.failures] == [TurnedAwayError]
+    assert len(run.outcomes) < 40
+
+
+async def test_stop_keeps_those_set_aside_for_the_next_run(begin):
+    """
+    A task whose refusal is not explained is left when the budget is spent.
+    """
+    run = begin(ScriptedTransport(default=status(401)), max_calls=1)
+    await run.fetch(*ids(5))
+    assert run.outcomes == {}
+    assert run.workers.stopped_by == "max-calls"

@@ -2,6 +2,7 @@
 The workers of a run with everything around them, for tests on virtual time.
 """
 
+import json
 from time import time
 
 import anyio
@@ -18,17 +19,26 @@ from batchfetch.settings import Polling, Settings
 
 class Desk:
     """
-    Grants `token-1`, `token-2`, … after so many *seconds* each.
+    Grants `token-1`, `token-2`, … after so many *seconds* each, valid for *life* seconds.
+
+    The first requests, so many *times*, end with *error*.
     """
 
-    def __init__(self, seconds=0.0):
+    def __init__(self, seconds=0.0, *, life=3600.0, error=None, times=0):
         self.seconds = seconds
+        self.life = life
+        self.error = error
+        self.times = times
         self.granted = 0
 
     async def request_token(self, client_id, client_secret):  # noqa: ARG002 - the protocol
         await anyio.sleep(self.seconds)
+        if self.times > 0:
+            self.times -= 1
+            raise self.error
         self.granted += 1
-        return b'{"access_token": "token-%d"}' % self.granted
+        fields = {"access_token": f"token-{self.granted}", "expires_in": self.life}
+        return json.dumps(fields).encode()
 
 
 class Run:
