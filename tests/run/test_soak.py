@@ -1,11 +1,13 @@
 """
-Many tasks against the stand-in while a fifth of its answers go wrong: all is accounted for.
+Many tasks against the stand-in while a fifth of its answers go wrong, and while it cannot be
+reached from time to time: all is accounted for.
 
 `BATCHFETCH_TEST_SOAK=20000` makes it as many.
 """
 
 import os
 import subprocess
+import time
 from collections import Counter
 
 import anyio.from_thread
@@ -21,6 +23,7 @@ from command import (
     start,
     wait_until,
 )
+from relay import Mode, Relay
 
 from batchfetch.sandbox import SandboxSettings, open_sandbox
 from batchfetch.sandbox.pages import draw_page, page_size
@@ -32,19 +35,40 @@ GROWTH = 16 * 1024
 """Kibibytes that the second half of a run may add: names of tasks, not images."""
 
 
+AWAY_FOR = 1.5
+"""Seconds that an outage lasts."""
+
+IN_FLIGHT = 32
+
+
 @pytest.fixture
-def sandbox():
+def portal():
+    """
+    A thread with an event loop.
+    """
+    with anyio.from_thread.start_blocking_portal() as portal:
+        yield portal
+
+
+@pytest.fixture
+def sandbox(portal):
     """
     The stand-in, served from a thread.
     """
     settings = SandboxSettings(
         faults=FAULTS, processing_time=0.001, workers=64, largest_image=LARGEST, slow_time=1
     )
-    with (
-        anyio.from_thread.start_blocking_portal() as portal,
-        portal.wrap_async_context_manager(open_sandbox(settings)) as sandbox,
-    ):
+    with portal.wrap_async_context_manager(open_sandbox(settings)) as sandbox:
         yield sandbox
+
+
+@pytest.fixture
+def relay(portal, sandbox):
+    """
+    What stands between the command and the stand-in.
+    """
+    with portal.wrap_async_context_manager(Relay(sandbox.url)) as relay:
+        yield relay
 
 
 def resident(process):
@@ -100,3 +124,43 @@ def test_soak(sandbox, tmp_path):
     again = run(*how, env=client_credentials())
     assert (again.code, again.summary["already"]) == (0, TASKS)
     assert sandbox.calls == calls
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180 + TASKS / 5)
+def test_soak_with_outages(portal, relay, sandbox, tmp_path):
+    """
+    The stand-in is cut off, hangs up, and is hidden behind a 502, while a fifth of its answers go
+    wrong: every image is right, no task fails, and the outages cost no more than what was in flight
+    and some probes.
+    """
+    task_ids = [f"soak-{number}" for number in range(TASKS)]
+    out = tmp_path / "out"
+    process = start(
+        *("fetch", manifest_of(tmp_path, task_ids), "-o", out, "--json", "--polling", "prompt"),
+        *("--base-url", relay.url, "--attempts", 12, "--durability", "none", "--rate", TASKS / 5),
+        env=client_credentials(),
+    )
+    outages = [Mode.AWAY, Mode.HANG_UP, Mode.FAIL, Mode.AWAY]
+    for number, mode in enumerate(outages, 1):
+        begin = TASKS * number // (len(outages) + 1)
+        wait_until(lambda begin=begin: lines_in(out / "report.jsonl") >= begin, process)
+        portal.call(relay.turn, mode)
+        time.sleep(AWAY_FOR)
+        portal.call(relay.turn, Mode.PASS)
+    finished = finish(process)
+
+    assert finished.code == 0, finished.stderr[-2000:]
+    report = read_report(out / "report.jsonl")
+    assert Counter(line["task_id"] for line in report) == Counter(task_ids)
+    assert images_in(out) == {
+        task_id: draw_page(task_id, page_size(task_id, LARGEST), 0) for task_id in task_ids
+    }
+    assert parts_in(out) == []
+    calls = finished.summary["calls"]
+    assert sum(line["calls"] for line in report) == calls
+    assert finished.stderr.count("the run is held") >= len(outages)
+    # Requests may have been lost where the relay dropped their connections.
+    accounted = sandbox.calls + relay.kept
+    assert accounted <= calls <= accounted + 2 * len(outages) * IN_FLIGHT
+    assert relay.kept <= 2 * (2 * IN_FLIGHT + 10)
