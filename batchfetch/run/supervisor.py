@@ -162,7 +162,7 @@ class Supervisor:
                 self._error = UnreachableError(words)
                 return []
             case TransportError(transient=False):
-                self._error = TurnedAwayError(self._failure)
+                self._error = TurnedAwayError(f"{self._failure}; check --base-url")
                 return []
             case StatusError(retry_after=float(seconds)):
                 self._pace.cool_down(now, seconds)
