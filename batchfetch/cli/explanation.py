@@ -17,6 +17,8 @@ STOPPED = {
     "max-runtime": "stopped by --max-runtime",
     "credentials": "stopped because the service refuses the credentials",
     "storage": "stopped because the images or the report cannot be written",
+    "unreachable": "stopped because the service cannot be reached",
+    "refusals": "stopped because the service turns every request away",
     "SIGINT": "stopped by SIGINT",
     "SIGTERM": "stopped by SIGTERM",
 }
@@ -68,7 +70,8 @@ def _cause(
     stopped_by = _CAUSES.get(summary.exit_code, summary.stopped_by)
     if stopped_by is not None:
         why = STOPPED.get(stopped_by, f"stopped by {stopped_by}")
-        when = " when that is put right" if summary.exit_code in _CAUSES else ""
+        fixable = summary.exit_code in _CAUSES or stopped_by == "refusals"
+        when = " when that is put right" if fixable else ""
         left = ("" if counted else "at least ") + number(summary.left, "task")
         return f"{why}; {left} left: run the same command again{when}"
     if summary.exit_code == ExitCode.UNUSABLE:

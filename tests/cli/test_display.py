@@ -259,6 +259,22 @@ def test_explanation_counts_what_counts_as_a_failure():
         ("SIGINT", 130, "stopped by SIGINT; 3 tasks left: run the same command again"),
         ("a caller", 4, "stopped by a caller; 3 tasks left: run the same command again"),
         (
+            "unreachable",
+            8,
+            (
+                "stopped because the service cannot be reached; 3 tasks left: run the same "
+                "command again"
+            ),
+        ),
+        (
+            "refusals",
+            8,
+            (
+                "stopped because the service turns every request away; 3 tasks left: run the same "
+                "command again when that is put right"
+            ),
+        ),
+        (
             "storage",
             6,
             (
