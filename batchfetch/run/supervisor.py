@@ -2,7 +2,6 @@
 Hold or stop a run by what becomes of its requests, and tell faults of a task from those of all.
 """
 
-import logging
 from collections.abc import Callable
 from math import inf
 
@@ -15,16 +14,15 @@ from batchfetch.errors import (
     TurnedAwayError,
     UnreachableError,
 )
-from batchfetch.hooks import Hook, Paused
+from batchfetch.hooks import Hook
 from batchfetch.models import JobState, Outcome
+from batchfetch.run.notices import HoldNotices, duration
 from batchfetch.run.poller import Verdict
 from batchfetch.run.rulings import AGAIN, ASIDE, REACHED, Ruled, Sign, sign_of, words_of
 from batchfetch.run.token_watch import TokenWatch
 from batchfetch.scheduling import Outage, Pace, Refusals
 from batchfetch.service import TokenSource
 from batchfetch.text import sanitize
-
-log = logging.getLogger(__name__)
 
 
 class Supervisor:
@@ -46,7 +44,7 @@ class Supervisor:
         self._pace = pace
         self._outage = outage
         self._clock = clock
-        self._tell = tell
+        self._notices = HoldNotices(tell)
         self._refusals = Refusals()
         self._token_watch = TokenWatch(tokens)
         self._redact = tokens.redactor
@@ -115,7 +113,7 @@ class Supervisor:
             return None
         if outage.is_over(now):
             raise UnreachableError(
-                f"the service gave no usable answer for {_duration(outage.held_for(now))}"
+                f"the service gave no usable answer for {duration(outage.held_for(now))}"
                 f" ({self._failure}); run again later, or check the address and the way to it"
             )
         return until if until is not None else min(by_pace or now, outage.ends_at)
@@ -147,7 +145,7 @@ class Supervisor:
         """
         now = self._clock()
         if self._lacks_token and self._outage.answered(asked_at, now):
-            self._resume(now)
+            self._notices.end(self._outage.held(now))
         self._lacks_token = False
 
     def token_failed(self, error: JobError) -> list[Ruled]:
@@ -213,11 +211,15 @@ class Supervisor:
         given_up, self._given_up = self._given_up, []
         return given_up
 
-    def conclude(self) -> list[Ruled]:
+    def conclude(self, *, are_others: bool) -> list[Ruled]:
         """
-        Return what becomes of the jobs kept undecided, because no other is left to be asked about.
+        Return what becomes of the jobs kept undecided, as no other can be asked about.
+
+        *are_others* says whether there may be others later, which could clear a token.
         """
-        rulings = [*self.give_up(), *self._token_watch.conclude()]
+        rulings = self.give_up()
+        if not are_others:
+            rulings += self._token_watch.conclude()
         self._error = self._error or self._token_watch.error
         return rulings
 
@@ -273,7 +275,7 @@ class Supervisor:
         """
         now = self._clock()
         if self._outage.answered(asked_at, now):
-            self._resume(now)
+            self._notices.end(self._outage.held(now))
         if self._outage.is_suspected:
             return []
         self._failed.clear()
@@ -283,31 +285,12 @@ class Supervisor:
         """
         Begin a hold: what failed in the row that led to it gets its attempts back.
         """
-        log.warning(
-            "no usable answer from the service (%s): the run is held, and one task at a time is"
-            " asked about, for %s at most (--outage)",
-            *(self._failure, _duration(self._outage.ends_at - now)),
-        )
+        self._notices.begin(self._failure, self._outage.ends_at - now)
         self._tell_pause(now)
         for state in self._failed:
             state.forgive()
         self._failed.clear()
         return [(state, AGAIN) for state, _ in self.give_up()]
 
-    def _resume(self, now: float) -> None:
-        log.warning(
-            "the service answers again: the run goes on, held for %s so far",
-            _duration(self._outage.held(now)),
-        )
-
     def _tell_pause(self, now: float) -> None:
-        if self._tell is not None:
-            seconds = max(0.0, min(self._outage.next_probe, self._outage.ends_at) - now)
-            self._tell(Paused(seconds, self._failure))
-
-
-def _duration(seconds: float) -> str:
-    """
-    Return *seconds* as a person says it.
-    """
-    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.3g} s"
+        self._notices.pause(self._failure, min(self._outage.next_probe, self._outage.ends_at) - now)

@@ -123,8 +123,8 @@ class Workers:
             return question  # As nearly always: there is nothing to wait for, and no leader.
         async with self._leader:
             while self.stopped_by is None and not self._scheduler.finished:
-                if self._supervisor.has_open_cases and self._is_idle():
-                    await self._apply(self._supervisor.conclude())
+                if rulings := self._conclude():
+                    await self._apply(rulings)
                     continue
                 now = self._clock()
                 until = self._supervisor.held_until(now)
@@ -173,11 +173,15 @@ class Workers:
         idle = self._pace.in_flight == 0
         return idle and bool(scheduler.waiting or scheduler.known_unfinished)
 
-    def _is_idle(self) -> bool:
+    def _conclude(self) -> list[Ruled]:
         """
-        Whether nothing is left to be asked but what is kept undecided.
+        Return what becomes of the jobs that are kept undecided, if nothing else is to be asked.
         """
-        return self._scheduler.is_idle and self._pace.in_flight == 0
+        if not self._supervisor.has_open_cases:
+            return []
+        if self._pace.in_flight or not self._scheduler.is_idle:
+            return []
+        return self._supervisor.conclude(are_others=not self._scheduler.is_closed)
 
     async def _token(self) -> str | None:
         """

@@ -67,9 +67,16 @@ class Scheduler:
     @property
     def is_idle(self) -> bool:
         """
-        Whether no job is left to be polled, now or later, and none will be added.
+        Whether no job is left to be polled, now or later, unless some are added.
         """
-        return self._closed and not self.waiting and not self.known_unfinished
+        return not self.waiting and not self.known_unfinished
+
+    @property
+    def is_closed(self) -> bool:
+        """
+        Whether no more jobs will be added.
+        """
+        return self._closed
 
     @property
     def finished(self) -> bool:

@@ -570,3 +570,23 @@ async def test_stop_keeps_those_set_aside_for_the_next_run(begin):
     await run.fetch(*ids(5))
     assert run.outcomes == {}
     assert run.workers.stopped_by == "max-calls"
+
+
+async def test_last_attempt_decides_although_more_jobs_may_come(begin):
+    """
+    A manifest that is still being written does not keep back the outcome of a task that failed.
+    """
+    run = begin(ScriptedTransport({"a": [RESET], "b": [status(401)]}))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run.work)
+        run.offer("a", "b")
+        await anyio.sleep(100)
+        assert list(run.outcomes) == ["a"]
+        run.offer("c")
+        await anyio.sleep(100)
+        assert {task_id: outcome.reason for task_id, outcome in run.outcomes.items()} == {
+            "a": "connection",
+            "b": "http_401",
+            "c": None,
+        }
+        run.close()
