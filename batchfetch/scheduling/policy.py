@@ -57,18 +57,28 @@ class PollingPolicy:
             return min(_PRICES.values())
         return max(self._price, _BATCH_PRICE / max(left, 1.0))
 
-    def due(self, state: JobState, price: float, *, expires: float = math.inf) -> float:
+    def due(
+        self,
+        state: JobState,
+        price: float,
+        *,
+        expires: float = math.inf,
+        since: float | None = None,
+        within: float = math.inf,
+    ) -> float:
         """
         Return when to poll the unfinished task of *state* again.
 
-        *expires* is the time at which the service deletes its result.  All times are seconds on the
-        run's monotonic clock.
+        *expires* is the time at which the service deletes its result, *since* the one from which
+        the task's age counts if that is not its first request, and *within* the longest wait.  All
+        times are seconds on the run's monotonic clock.
         """
         last = state.unfinished_at or 0.0
         first = last if state.first_asked is None else state.first_asked
-        wait = math.sqrt(2 / (price * self.hazards.hazard(last - first)))
+        age = max(last - (first if since is None else since), 0.0)
+        wait = math.sqrt(2 / (price * self.hazards.hazard(age)))
         # The hazard may be outdated; at most doubling the age limits the delay if it is.
-        wait = min(wait, _DOUBLING + last - first)
+        wait = min(wait, _DOUBLING + age, within)
         # Tasks with the same wait are spread evenly, so that the later ones learn from the first.
         wait *= 0.75 + 0.5 * (state.ordinal * _GOLDEN % 1)
         if last < expires:

@@ -8,10 +8,14 @@ from math import inf
 
 from batchfetch.models import JobState
 from batchfetch.scheduling.policy import PollingPolicy
+from batchfetch.scheduling.survey import Survey
 from batchfetch.scheduling.sweep import Sweep
 
 _BEFORE_ALL = (-inf, -1)
 _AFTER_ALL = (inf, -1)
+
+_SAME_TIME = 1.0
+"""Seconds between two answers that describe the same state of the queue."""
 
 Position = tuple[float, int]
 """A task's position in its queue: its submission (Unix time, infinity if unknown) and ordinal."""
@@ -32,10 +36,14 @@ class EndpointQueue:
     It contains the tasks not polled yet, and the unfinished ones without a ready task after them,
     with which the next sweep begins.  A task leaves the queue as a straggler if a later one is
     ready before it, or if it was unfinished in two sweeps.
+
+    After the end of a sweep a survey may poll tasks further back.  Its unfinished tasks without a
+    ready one after them return to their places.
     """
 
     def __init__(self, policy: PollingPolicy) -> None:
         self.sweep = Sweep(policy)
+        self.survey = Survey()
         # Tasks that arrived in order, as most do, and a heap of the others.
         self._in_order: deque[tuple[Position, JobState]] = deque()
         self._out_of_order: list[tuple[Position, JobState]] = []
@@ -45,9 +53,17 @@ class EndpointQueue:
         self._last_ready = _BEFORE_ALL
         # Tasks found unfinished in this sweep after that position.
         self._unfinished: list[JobState] = []
+        # The position of the last task that any survey found ready.
+        self._furthest = _BEFORE_ALL
+        # Tasks that this survey found unfinished after that position.
+        self._surveyed: list[JobState] = []
+        # When a task that a survey had returned to its place was polled in its turn, by ordinal.
+        self._in_turn: dict[int, float | None] = {}
+        self._found_at = -inf
 
     def __len__(self) -> int:
-        return len(self._in_order) + len(self._out_of_order) + len(self._unfinished)
+        returning = len(self._unfinished) + len(self._surveyed)
+        return len(self._in_order) + len(self._out_of_order) + returning
 
     @property
     def head(self) -> Position:
@@ -90,26 +106,29 @@ class EndpointQueue:
 
     def next(self, now: float, price: float) -> JobState | float | None:
         """
-        Return the task to poll now, or the time at which the next sweep begins, or None.
+        Return the task to poll now, or the time at which the next sweep or survey begins, or None.
         """
-        sweep = self.sweep
+        sweep, survey = self.sweep, self.survey
         if sweep.opens(now):
-            for state in self._unfinished:
-                self.push(state)
-            self._unfinished.clear()
-            self._last_ready = _BEFORE_ALL
-        if (self._in_order or self._out_of_order) and sweep.admits(now, price):
+            self._begin_sweep()
+        length = len(self._in_order) + len(self._out_of_order)
+        if not length:
+            return self._next_of_none(now, price)
+        if sweep.admits(now, price):
             state = self.pop()
             self._sweeps[state.ordinal] = sweep.asked(now)
+            if state.ordinal in self._in_turn:
+                self._in_turn[state.ordinal] = now
             return state
-        if (
-            self._unfinished
-            and not (self._in_order or self._out_of_order)
-            and sweep.is_open
-            and not sweep.in_flight
-        ):
-            sweep.close(now, price, len(self))
-        return None if sweep.is_open or not len(self) else sweep.opens_at
+        if not sweep.is_open and survey.opens(now, sweep.ended):
+            self._return(self._surveyed)
+        if survey.admits():
+            state = self._take(survey.index(length))
+            survey.asked(state.ordinal)
+            return state
+        if sweep.is_open:
+            return None
+        return sweep.opens_at if survey.is_open else min(sweep.opens_at, survey.due(sweep.ended))
 
     def answered(
         self, state: JobState, now: float, price: float, *, ready: bool | None
@@ -119,18 +138,110 @@ class EndpointQueue:
 
         *ready* is None if the answer does not tell whether the task is ready.
         """
-        stragglers = [] if ready is not False else [state]
+        if ready:
+            self._found_at = now
         sweep = self._sweeps.pop(state.ordinal, None)
-        if sweep is None:
-            return stragglers
-        self.sweep.answered(sweep, now, price, len(self), ready=ready)
+        if sweep is not None:
+            self.sweep.answered(sweep, now, price, len(self), ready=ready)
+            stragglers = self._answered_in_sweep(state, ready=ready)
+            last_ready = self._last_ready
+        elif self.survey.answered(state.ordinal, now, ready=ready):
+            stragglers = self._answered_in_survey(state, now, ready=ready)
+            last_ready = self._furthest
+        else:
+            return [] if ready is not False else [state]
+        for each in stragglers:
+            if each.calls == 1 and position(each) < last_ready:
+                self.survey.odds.watch(each.ordinal)
+        return stragglers
+
+    def polled_again(self, state: JobState, last: float, now: float, *, ready: bool) -> None:
+        """
+        Record whether a task that was unfinished at *last* is ready *now*, for the survey's odds.
+
+        If no task became ready in between, the service may have paused, and it tells nothing.
+        """
+        known = ready or last < self._found_at
+        self.survey.odds.polled_again(state.ordinal, now - last, ready=ready if known else None)
+
+    def first_in_turn(self, state: JobState) -> float | None:
+        """
+        Return when *state* was polled for the first time, apart from surveys.
+        """
+        return self._in_turn.get(state.ordinal) or state.first_asked
+
+    def _begin_sweep(self) -> None:
+        self._return(self._unfinished)
+        self._last_ready = _BEFORE_ALL
+        if not self.survey.is_open:
+            self._return(self._surveyed)
+
+    def _return(self, states: list[JobState]) -> None:
+        for state in states:
+            self.push(state)
+        states.clear()
+
+    def _take(self, index: int) -> JobState:
+        """
+        Remove and return the task at *index*, or any that arrived out of order if it is behind.
+        """
+        if index >= len(self._in_order):
+            return self._out_of_order.pop()[1]  # The last of a heap is one of the later ones.
+        state = self._in_order[index][1]
+        del self._in_order[index]
+        return state
+
+    def _next_of_none(self, now: float, price: float) -> float | None:
+        """
+        End the sweep and the survey, if every task of the queue was polled and is unfinished.
+        """
+        if not self.survey.in_flight:
+            self.survey.close()
+        if len(self) and self.sweep.is_open and not self.sweep.in_flight:
+            self.sweep.close(now, price, len(self))
+        return None if self.sweep.is_open or not len(self) else self.sweep.opens_at
+
+    def _answered_in_sweep(self, state: JobState, *, ready: bool | None) -> list[JobState]:
         own = position(state)
         if ready and own > self._last_ready:
             self._last_ready = own
-            if self._unfinished:
-                stragglers = [other for other in self._unfinished if position(other) < own]
-                self._unfinished = [other for other in self._unfinished if position(other) > own]
-        elif ready is False and own > self._last_ready and state.calls <= 2:
+            return _split(self._unfinished, own)
+        looks = 3 if state.ordinal in self._in_turn else 2
+        if ready is False and own > self._last_ready and state.calls <= looks:
             self._unfinished.append(state)
             return []
-        return stragglers
+        return [] if ready is not False else [state]
+
+    def _answered_in_survey(
+        self, state: JobState, now: float, *, ready: bool | None
+    ) -> list[JobState]:
+        own = position(state)
+        if ready and own > self._furthest:
+            self._furthest = own
+            stragglers = _split(self._surveyed, own)
+            recent = [each for each in self._unfinished if _is_recent(each, now)]
+            overtaken = _split(recent, own)
+            if overtaken:
+                left = {each.ordinal for each in overtaken}
+                self._unfinished = [each for each in self._unfinished if each.ordinal not in left]
+            return stragglers + overtaken
+        if ready is False and own > self._furthest and state.calls <= 2:
+            self._surveyed.append(state)
+            self._in_turn[state.ordinal] = None
+            return []
+        return [] if ready is not False else [state]
+
+
+def _split(states: list[JobState], own: Position) -> list[JobState]:
+    """
+    Remove from *states* those before the position *own*, and return them.
+    """
+    if not states:
+        return []
+    before = [each for each in states if position(each) < own]
+    states[:] = [each for each in states if position(each) > own]
+    return before
+
+
+def _is_recent(state: JobState, now: float) -> bool:
+    return state.unfinished_at is not None and state.unfinished_at >= now - _SAME_TIME

@@ -16,6 +16,9 @@ _EXPIRES_SOON = 600.0
 _MAX_QUEUES = 16
 """The most endpoints with a queue of their own; a manifest may name any number of endpoints."""
 
+_QUEUE_TURNS = 3
+"""Requests for tasks of the queues, if any are to be polled, after one for a straggler."""
+
 _DONE = (TaskStatus.COMPLETED, TaskStatus.ERROR)
 """Statuses of processed tasks; NotExist tells nothing about the progress of the service."""
 
@@ -42,6 +45,7 @@ class Scheduler:
         self._unsettled = 0
         self._scarce = False
         self._answers = 0
+        self._turn = 0
 
     @property
     def waiting(self) -> int:
@@ -176,23 +180,36 @@ class Scheduler:
             if queue.head[0] < now + self._epoch + _EXPIRES_SOON - STORED_FOR:
                 yield queue.pop()
         yield _next(self._faulted, now)
-        # If calls are scarce, they go to the sweeps first, where more tasks are ready per call.
-        if not self._scarce:
-            yield _next(self._stragglers, now)
+        # Stragglers get every fourth request while a queue has tasks to poll, and if calls are
+        # scarce none: more of those tasks are ready per call.
+        queues_first = self._scarce or self._turn > 0
+        if not queues_first:
+            yield self._next_straggler(now)
         price = self._price()
         for queue in queues:
-            yield queue.next(now, price)
-        if self._scarce:
-            yield _next(self._stragglers, now)
+            step = queue.next(now, price)
+            self._turn = max(self._turn - isinstance(step, JobState), 0)
+            yield step
+        if queues_first:
+            yield self._next_straggler(now)
+
+    def _next_straggler(self, now: float) -> JobState | float | None:
+        step = _next(self._stragglers, now)
+        if isinstance(step, JobState):
+            self._turn = _QUEUE_TURNS
+        return step
 
     def _answered(self, state: JobState, now: float, *, ready: bool | None) -> None:
-        last, first = state.unfinished_at, state.first_asked
+        queue = self._queue_of(state)
+        last, first = state.unfinished_at, queue.first_in_turn(state)
         if ready is not None and last is not None and first is not None:
-            self._policy.hazards.learn(last - first, now - last, ready=ready)
+            if first <= last:
+                self._policy.hazards.learn(last - first, now - last, ready=ready)
+            queue.polled_again(state, last, now, ready=ready)
         if ready is False:
             state.note_unfinished(now)
         price = self._price()
-        for straggler in self._queue_of(state).answered(state, now, price, ready=ready):
+        for straggler in queue.answered(state, now, price, ready=ready):
             heappush(self._stragglers, self._entry(straggler, price))
         self._answers += 1
         if self._answers > min(self._left // 2, len(self._stragglers) + 16):
@@ -210,7 +227,14 @@ class Scheduler:
 
     def _entry(self, state: JobState, price: float) -> tuple[float, int, JobState]:
         submitted, _ = position(state)
-        due = self._policy.due(state, price, expires=submitted + STORED_FOR - self._epoch)
+        queue = self._queue_of(state)
+        due = self._policy.due(
+            state,
+            price,
+            expires=submitted + STORED_FOR - self._epoch,
+            since=queue.first_in_turn(state),
+            within=queue.survey.odds.longest_wait(state.ordinal),
+        )
         return due, state.ordinal, state
 
     def _queue_of(self, state: JobState) -> EndpointQueue:

@@ -44,6 +44,13 @@ class Sweep:
         self._closed_at: float | None = None
         self._span = 0.0
 
+    @property
+    def ended(self) -> float:
+        """
+        When the last sweep ended.
+        """
+        return -math.inf if self._closed_at is None else self._closed_at
+
     def asked(self, now: float) -> int:
         """
         Record a request for the next task of the queue, and return the number of the sweep.
