@@ -16,13 +16,16 @@ _RATES = tuple(0.001 * 2.0**k for k in range(10))
 _LEAST_FACTOR, _MOST_FACTOR = 0.5, 100.0
 """Limits of the evidence from sampled tasks: the first keeps one lucky sample from deciding."""
 
+_FEWEST_SAMPLES = 8
+"""Samples below which they do not raise the odds."""
+
 _SAMPLES = 256
 """Samples after which the rest is not evaluated: they would only confirm the first ones."""
 
 _SCOUTS = 32
 """Overtaken tasks that are polled again early, so that the others learn from them."""
 
-_SCOUTS_WITHIN = 10.0
+_SCOUTS_WITHIN = 6.0
 """Seconds over which the second requests of the scouts are spread."""
 
 _MOST_WATCHED = 64
@@ -124,7 +127,8 @@ class OvertakenOdds:
         most = max(self._rising)
         mean = sum(math.exp(each - most) for each in self._rising) / len(_RATES)
         logarithm = most + math.log(mean) - self._constant
-        low, high = math.log(_LEAST_FACTOR), math.log(_MOST_FACTOR)
+        few = sum(self._samples) < _FEWEST_SAMPLES
+        low, high = math.log(_LEAST_FACTOR), 0.0 if few else math.log(_MOST_FACTOR)
         self._factor = math.exp(min(max(logarithm, low), high))
 
 

@@ -120,7 +120,7 @@ class EndpointQueue:
             if state.ordinal in self._in_turn:
                 self._in_turn[state.ordinal] = now
             return state
-        if not sweep.is_open and survey.opens(now, sweep.ended):
+        if not sweep.is_open and survey.opens(now, sweep.ended, length):
             self._return(self._surveyed)
         if survey.admits():
             state = self._take(survey.index(length))

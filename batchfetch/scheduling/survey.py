@@ -33,6 +33,9 @@ class Survey:
     _RECENT = 5.0
     """Seconds after the end of a sweep.  Later a task may have become ready since, which tells
     nothing about the unfinished ones before it."""
+    _FEWEST = 32
+    """Tasks in a queue of which none is polled until a survey has found a ready one: in so small a
+    batch a few calls are many."""
     _NEAR = 64
     """Tasks behind the end of the sweep that are left to the next one, fewer in a short queue."""
 
@@ -44,6 +47,7 @@ class Survey:
         self._wait = self._SHORTEST_WAIT
         self._credit = 0.0
         self._phase = 0.0
+        self._found = 0
 
     @property
     def in_flight(self) -> int:
@@ -52,11 +56,15 @@ class Survey:
         """
         return len(self._in_flight)
 
-    def opens(self, now: float, ended: float) -> bool:
+    def opens(self, now: float, ended: float, length: int) -> bool:
         """
-        Begin a survey if one is due, and return whether one began; the last sweep *ended* then.
+        Begin a survey if one is due, and return whether one began.
+
+        The last sweep *ended* then, and *length* is the number of tasks that may be polled.
         """
         if self.is_open or now < self._opens_at or now > ended + self._RECENT:
+            return False
+        if length < self._FEWEST and not self._found:
             return False
         self.is_open = True
         odds = self.odds.value
@@ -117,6 +125,7 @@ class Survey:
     def _pay(self, now: float, *, ready: bool) -> None:
         odds = self.odds.value
         if ready:
+            self._found += 1
             self._credit = min(self._credit + self._FOUND * (1 - odds), self._MOST_CREDIT)
             self._wait = max(self._wait * (1 + odds) / 2, self._SHORTEST_WAIT)
             return
