@@ -491,11 +491,12 @@ async def test_ca_file_does_not_matter_to_plain_http(tmp_path):
 
 class Proxy:
     """
-    A proxy that refuses in these *words*, and remembers what it was asked.
+    A proxy that refuses with this *status* and these *words*, and remembers what it was asked.
     """
 
-    def __init__(self, words="No"):
+    def __init__(self, words="No", *, status=407):
         self.requests = []
+        self.status = status
         self.words = words
 
     async def __aenter__(self):
@@ -508,7 +509,7 @@ class Proxy:
 
     async def _serve(self, reader, writer):
         self.requests.append((await reader.readuntil(b"\r\n\r\n")).decode())
-        writer.write(f"HTTP/1.1 407 {self.words}\r\nContent-Length: 0\r\n\r\n".encode())
+        writer.write(f"HTTP/1.1 {self.status} {self.words}\r\nContent-Length: 0\r\n\r\n".encode())
         writer.close()
 
 
@@ -561,11 +562,17 @@ async def test_proxy_that_repeats_its_password(environment, user):
     The password of a proxy is not shown when the proxy repeats it, as it is or as it was sent.
     """
     sent = b64encode(f"{user}:".encode()).decode()
-    async with Proxy(f"not pr0xy-pass, pr0xy%2Dpass, Basic {sent}") as proxy:
+    words = f"not pr0xy-pass, pr0xy%2Dpass, Basic {sent}"
+    async with Proxy(words, status=403) as proxy:
         environment(HTTPS_PROXY=f"http://{user}@{proxy.address}")
         error = await through("https://service.invalid")
-    assert "407 not ***, ***, Basic" in str(error)
+    assert "403 not ***, ***, Basic" in str(error)
     assert sent[-8:] not in str(error)
+    async with Proxy(words) as proxy:  # Of 407 our own words are said.
+        environment(HTTPS_PROXY=f"http://{user}@{proxy.address}")
+        error = await through("https://service.invalid")
+    assert "the proxy refused: 407" in str(error)
+    assert not any(part in str(error) for part in ("pr0xy", sent[-8:]))
 
 
 async def test_proxy_without_a_scheme_or_a_password(environment):
