@@ -54,7 +54,8 @@ def explanation(
     report = shlex.quote(str(settings.report_path))
     lines.append(f"report: {report}")
     if now or before:
-        lines.append(f"""what went wrong: grep -v '"outcome":"Completed"' {report}""")
+        shown = shlex.quote(str(settings.report or settings.output))
+        lines.append(f"what went wrong, and what to do: batchfetch report {shown}")
     return "\n".join(map(sanitize, lines))
 
 

@@ -219,7 +219,7 @@ def test_explanation_of_tasks_that_did_not_complete():
         "exit code 3: 4 of 25 tasks did not end Completed",
         "in this run: 3 Failed, 1 Invalid (2 timeout, 1 http_500, 1 bad_row)",
         "report: 'my images/report.jsonl'",
-        """what went wrong: grep -v '"outcome":"Completed"' 'my images/report.jsonl'""",
+        "what went wrong, and what to do: batchfetch report 'my images/report.jsonl'",
     ]
 
 
@@ -235,7 +235,7 @@ def test_explanation_of_a_night_without_work():
             "--retry NotExist,Error asks about them again"
         ),
         "report: images/report.jsonl",
-        """what went wrong: grep -v '"outcome":"Completed"' images/report.jsonl""",
+        "what went wrong, and what to do: batchfetch report images",
     ]
 
 
