@@ -22,6 +22,9 @@ _READ_BACK = frozenset({"task_id", "name", "submitted_at", "endpoint"})
 # What a spreadsheet takes for a formula.  A number with a sign is none.
 _FORMULA = re.compile(r"[=@\t\r]|[+-](?!\d+(?:[.,]\d+)*\Z)")
 
+# A formula that is nothing but a text: how a cell was marked that is written again.
+_MARKED = re.compile(r'="(?:[^"]|"")*"')
+
 
 def jsonl_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
     """
@@ -73,7 +76,7 @@ def _row(cells: Sequence[str]) -> bytes:
 
 def _cell(key: str, value: JsonValue) -> str:
     text = _text(key, value)
-    if not text or not _FORMULA.match(text):
+    if not _FORMULA.match(text) or _MARKED.fullmatch(text):
         return text
     # A spreadsheet must not run what others have written.  Words of the service become text by an
     # apostrophe.  A manifest's own words come back from ="…" as they were.

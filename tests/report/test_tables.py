@@ -99,6 +99,18 @@ def test_no_cell_is_a_formula(formula):
     assert row["name"] == row["note"] == f'="{formula}"'
 
 
+def test_a_cell_is_marked_once():
+    """
+    What was read from such a table is written as it was, unless something follows the text.
+    """
+    extra = {"once": '="=1+1"', "more": '="a"&HYPERLINK("b")', "quoted": '=a"b'}
+    (row,) = table_of(line_of("a", extra=extra), columns=extra)
+    assert row["once"] == '="=1+1"'
+    assert row["more"] == '="=""a""&HYPERLINK(""b"")"'
+    (again,) = table_of(line_of("a", extra={"quoted": row["quoted"]}), columns=["quoted"])
+    assert again["quoted"] == row["quoted"] == '="=a""b"'
+
+
 @pytest.mark.parametrize("plain", ["-5", "+49", "-1.5", "-1,5", "a=b", "x-1", ""])
 def test_what_is_no_formula_stays_as_it_is(plain):
     """
