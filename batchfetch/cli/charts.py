@@ -80,7 +80,7 @@ LEGEND = (
     '<li><svg viewBox="0 0 1 1" aria-hidden="true"><rect class="call" width="1" height="1"/></svg>'
     "calls: the first of a task when it was made, the others with the last</li>"
     '<li><svg viewBox="0 0 1 1" aria-hidden="true"><rect class="gap" width="1" height="1"/></svg>'
-    "nothing happened: an outage, a pause, or all tasks were unfinished</li></ul>"
+    "no outcome: an outage, a pause, or all tasks were unfinished</li></ul>"
 )
 
 
@@ -99,7 +99,7 @@ def chart(span: Span) -> str:
     if span.runs > 1:
         title += f", {span.runs} runs at once"
     words = "".join(
-        f"<li>Nothing happened for at least {duration(till - since)} from {_time(since)} on.</li>"
+        f"<li>No outcome for at least {duration(till - since)} from {_time(since)} on.</li>"
         for since, till in gaps
     )
     most_words = f"at most {number(most, 'outcome')} and {number(most_calls, 'call')}"
@@ -184,7 +184,7 @@ def _gaps(steps: Sequence[Step], axis: _Axis) -> Iterator[tuple[float, float]]:
     least = max(_GAP_SECONDS, _GAP_SHARE * (axis.end - axis.begin), 2 * axis.width)
     since = axis.begin
     for step in steps:
-        if not step.is_empty:
+        if step.images or step.others:
             if step.at - since >= least:
                 yield since, step.at
             since = step.at + axis.width

@@ -24,13 +24,6 @@ class Step(NamedTuple):
 
     calls: int
 
-    @property
-    def is_empty(self) -> bool:
-        """
-        Whether nothing happened.
-        """
-        return not (self.images or self.others or self.calls)
-
 
 class Timeline:
     """

@@ -298,21 +298,32 @@ def period(*seconds, began=0, ended=None):
 
 def test_a_gap_is_seen():
     """
-    Where nothing happened for long the chart is shaded, and says from when and for how long.
+    Where nothing was decided for long the chart is shaded, and says from when and for how long.
     """
     (span,) = spans_of([period(*range(1, 50), *range(650, 700), began=0, ended=700)], [])
     text = chart(span)
     assert text.count('class="gap"') == 2
-    assert "Nothing happened for at least 9 min 52 s from 00:00:56Z on." in text
+    assert "No outcome for at least 9 min 52 s from 00:00:56Z on." in text
     assert max(text.count('class="image"'), text.count('class="call"')) <= 121
+
+
+def test_a_gap_is_seen_in_spite_of_calls():
+    """
+    During an outage tasks are begun, and none is decided.
+    """
+    begun = period(*range(1, 50), *range(650, 700), began=0, ended=700)
+    for second in range(50, 650):
+        begun.timeline.add(float(second), 690.0, calls=2, is_image=True)
+    (span,) = spans_of([begun], [])
+    assert "No outcome for at least 9 min 52 s from 00:00:56Z on." in chart(span)
 
 
 def test_an_outage_at_the_end_is_seen():
     """
-    Until the run ended nothing happened.
+    Until the run ended nothing was decided.
     """
     (span,) = spans_of([period(*range(1, 50), began=0, ended=950)], [])
-    assert "Nothing happened for at least 14 min 54 s from 00:00:56Z on." in chart(span)
+    assert "No outcome for at least 14 min 54 s from 00:00:56Z on." in chart(span)
 
 
 def test_a_run_without_a_gap_has_none():
