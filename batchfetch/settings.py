@@ -122,16 +122,32 @@ def parse_rate(text: object) -> object:
 
 
 def _split_outcomes(text: object) -> object:
-    if not isinstance(text, str):
-        return text
+    # Completed is known, and then refused by the setting with a reason.
+    suggested = [status for status in OutcomeStatus if status is not OutcomeStatus.COMPLETED]
+    return _outcomes_in(text, suggested) if isinstance(text, str) else text
+
+
+def _outcomes_in(text: str, suggested: Iterable[OutcomeStatus]) -> frozenset[OutcomeStatus]:
     known = {status.value.lower(): status for status in OutcomeStatus}
     words = [word.strip() for word in text.split(",") if word.strip()]
     for word in words:
         if word.lower() not in known:
-            # Completed is known, and then refused by the setting with a reason.
-            names = ", ".join(s for s in OutcomeStatus if s is not OutcomeStatus.COMPLETED)
+            names = ", ".join(suggested)
             raise ValueError(f"{shown(word)} is not a valid outcome; use {names}")
     return frozenset(known[word.lower()] for word in words)
+
+
+def parse_chosen(text: object) -> object:
+    """
+    Return the outcomes in a text like `Completed,Error`, one at least; leave alone what is not
+    text.
+    """
+    if not isinstance(text, str):
+        return text
+    outcomes = _outcomes_in(text, OutcomeStatus)
+    if not outcomes:
+        raise ValueError("names no outcome; use some, with commas between them")
+    return outcomes
 
 
 def parse_path(path: object) -> object:
@@ -161,6 +177,7 @@ Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, allow_i
 Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
 Rate = Annotated[float, BeforeValidator(parse_rate), Field(gt=0, allow_inf_nan=False)]
 Outcomes = Annotated[frozenset[OutcomeStatus], BeforeValidator(_split_outcomes)]
+ChosenOutcomes = Annotated[frozenset[OutcomeStatus], BeforeValidator(parse_chosen)]
 FilePath = Annotated[Path, BeforeValidator(parse_path)]
 Failures = Annotated[frozenset[OutcomeStatus], BeforeValidator(parse_failures)]
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from batchfetch.cli.commands import Command
 from batchfetch.cli.imports import kept
 from batchfetch.cli.options import PREFIX, REPORT_PREFIX, names_of, options_of
-from batchfetch.settings import FilePath, Outcomes
+from batchfetch.settings import ChosenOutcomes, FilePath
 
 _HELP = """Say what became of it all: on the terminal, as a page, as a table.
 
@@ -49,7 +49,7 @@ class ReportOptions(BaseModel):
     output: FilePath | None = Field(default=None, json_schema_extra={"metavar": "FILE"})
     """Write a page or a table: .html, .csv or .jsonl [default: text on stdout]."""
 
-    only: Outcomes | None = None
+    only: ChosenOutcomes | None = None
     """Only tasks with one of these outcomes; on the terminal each has a line."""
 
     # The names of functions.
