@@ -56,15 +56,25 @@ def check_destination(path: Path, digest: Digest) -> None:
     """
     Raise `SettingsError` if *path* is no file, or one of those that *digest* was made from.
     """
-    if not path.exists():
-        return
-    if not path.is_file():
+    try:
+        if not path.exists():
+            return
+        is_file = path.is_file()
+    except OSError as exc:
+        raise SettingsError(f"--output: {str(path)!r} cannot be used: {exc.strerror}") from None
+    if not is_file:
         raise SettingsError(f"--output: {str(path)!r} is no regular file; give another name")
-    for kept in _inputs(digest):
-        if kept.exists() and path.samefile(kept):
-            raise SettingsError(
-                f"--output: {str(path)!r} would replace what is read from it; give another name"
-            )
+    if any(_is_same(path, kept) for kept in _inputs(digest)):
+        raise SettingsError(
+            f"--output: {str(path)!r} would replace what is read from it; give another name"
+        )
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except (OSError, ValueError):  # It is not there, or no file can have its name.
+        return False
 
 
 def _inputs(digest: Digest) -> Iterator[Path]:
@@ -95,7 +105,8 @@ def _whole(path: Path) -> Iterator[BinaryIO]:
     Open a file that takes the place of *path* at the end of the block, unless that fails.
     """
     target = Path(os.path.realpath(path))  # A link stays one.
-    part = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.part")
+    # Named like a part of an image, so that a run clears away what a killed command has left.
+    part = target.with_name(f".report.{secrets.token_hex(4)}.part")
     try:
         with part.open("xb") as file:
             yield file

@@ -75,23 +75,28 @@ def find_reports(paths: Iterable[str]) -> Sequence[Source]:
     found: dict[str, Source] = {}
     for given in paths:
         path = _path_of(given)
-        if path.name.endswith(".runs.jsonl"):
-            continue
-        if not path.is_file():
-            problem = "is no regular file" if path.exists() else "is not there"
-            raise SettingsError(f"the report {path} {problem}; give an output folder or a report")
-        found.setdefault(os.path.realpath(path), Source(path, given))
+        if not path.name.endswith(".runs.jsonl"):
+            found.setdefault(os.path.realpath(path), Source(path, given))
     if not found:
         raise SettingsError("only logs of runs were given; give an output folder or a report")
     return list(found.values())
 
 
 def _path_of(given: str) -> Path:
+    """
+    Return the report that *given* stands for.
+    """
     try:
         path = Path(expand_home(given))
+        path = path / "report.jsonl" if path.is_dir() else path
+        problem = None if path.is_file() else "no regular file" if path.exists() else "not there"
     except ValueError as exc:
         raise SettingsError(f"{given}: {exc}") from None
-    return path / "report.jsonl" if path.is_dir() else path
+    except OSError as exc:
+        raise SettingsError(f"the report {given} cannot be read: {exc.strerror}") from None
+    if problem is not None:
+        raise SettingsError(f"the report {path} is {problem}; give an output folder or a report")
+    return path
 
 
 def _require_outcomes(figures: Figures) -> None:

@@ -288,6 +288,15 @@ def test_a_file_is_replaced_whole_or_not_at_all(night, tmp_path):
     assert [path.name for path in folder.iterdir()] == ["night.csv"]
 
 
+def test_a_name_of_the_greatest_length(night):
+    """
+    What is written before the file is in place has a name that fits in any case.
+    """
+    name = "\N{CAT}" * 62 + ".csv"
+    report(night, "-o", name)
+    assert (night / name).exists()
+
+
 def test_a_disk_that_is_full_leaves_the_old_file(night, tmp_path):
     """
     The command ends with 6, says why, and what was there stays.
@@ -318,6 +327,8 @@ def test_a_disk_that_is_full_leaves_the_old_file(night, tmp_path):
         (["."], "the report report.jsonl is not there; give"),
         (["~nobody-at-all/images"], "there is no user 'nobody-at-all' on this machine"),
         (["/dev/null"], "the report /dev/null is no regular file; give"),
+        (["x" * 300], "x cannot be read: File name too long"),
+        (["-o", "x" * 300 + ".csv"], "x.csv' cannot be used: File name too long"),
         (["manifest.csv"], "manifest.csv: none of the 8 lines is an outcome; give"),
         (["images/report.runs.jsonl"], "only logs of runs were given; give"),
         (["-o", "x.txt"], "--output: 'x.txt' ends with none of .html, .csv and .jsonl"),
@@ -326,6 +337,7 @@ def test_a_disk_that_is_full_leaves_the_old_file(night, tmp_path):
         (["-o", "manifest.csv"], "'manifest.csv' would replace what is read from it; give"),
         (["-o", "folder.csv"], "'folder.csv' is no regular file; give another name"),
         (["--only", "Fialed"], "--only: 'Fialed' is not a valid outcome; use Completed, "),
+        (["--only", ","], "--only: names no outcome; use some, with commas between them"),
         (["--group-by", "zork"], "no task has a column 'zork'; there are customer, manifest"),
         (["--price-per-call", "-1"], "--price-per-call: "),
     ],
