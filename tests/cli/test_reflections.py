@@ -13,7 +13,7 @@ import pytest
 import replies
 from command import environment, manifest_of, run
 from origin import Origin, serving
-from replies import Ending, Reply, head, http, raw, redirect, result, says, status
+from replies import Ending, Reply, head, http, raw, ready, redirect, result, says, status
 
 CLIENT_ID = "f3a91c77-52de-4b0e-9d3c-8e6f1a2b7c40"
 SECRET = "Zq7+/w\"\\Kp%&<>'Vn4-_=Xt9.Lb2~Hd8mQ5rJ"
@@ -95,7 +95,7 @@ PLACES = {
     "cookie": lambda text: http(b"{}", 200, f"Set-Cookie: {plain(text)}={plain(text)}"),
     "cookie's name": lambda text: http(b"{}", 200, f"Set-Cookie: a@{plain(text)} b={plain(text)}"),
     "length": lambda text: raw(head(200, f"Content-Length: {plain(text)}"), ending=Ending.CLOSE),
-    "challenge": lambda text: status(407, f"WWW-Authenticate: Bearer {plain(text)}"),
+    "challenge": lambda text: status(405, f"WWW-Authenticate: Bearer {plain(text)}"),
     "status line": lambda text: raw(f"{plain(text)}\r\n\r\n".encode(), ending=Ending.CLOSE),
     "header line": lambda text: raw(
         f"HTTP/1.1 200 OK\r\n{plain(text)}\r\n\r\n".encode(), ending=Ending.CLOSE
@@ -121,10 +121,13 @@ def script_of(secrets: list[str]) -> dict[str, list[Reply]]:
         some = texts[at : at + 90]
         script[f"m{at}"] = [says("Error", messages=some)]
         script[f"w{at}"] = [says("NotExist", warnings=some, messages=[some[0]])]
-    for number, place in enumerate(PLACES.values()):
-        # Each place has another share of the texts, and every kind of them.
-        for index, text in enumerate(texts[number % 9 :: 9]):
-            script[f"p{number}-{index}"] = [place(text)]
+    for at in range(len(texts)):
+        # Each place has another share of the texts, and every kind of them.  Places take turns, and
+        # usable answers are among them: a run holds or stops when there is none.
+        for number, place in enumerate(PLACES.values()):
+            if at % 9 == number % 9:
+                script[f"p{number}-{at}"] = [place(texts[at])]
+        script[f"r{at}"] = [ready]
     return script
 
 
@@ -158,7 +161,7 @@ def test_reflected_token_is_shown_nowhere(tmp_path, token, log_format):
         finished = run(
             *("fetch", manifest_of(tmp_path, script), "-o", tmp_path / "out", "--json"),
             *("--base-url", origin.base_url, "--attempts", 1, "--read-timeout", 1),
-            *("--log-level", "debug", "--log-format", log_format, "--concurrency", 64),
+            *("--log-level", "debug", "--log-format", log_format, "--concurrency", 32),
             env=environment(BATCHFETCH_ACCESS_TOKEN=token),
         )
     assert finished.code == 3, finished.stderr[-2000:]
@@ -206,5 +209,5 @@ def test_reflected_credentials_are_shown_nowhere(tmp_path, place):
                     BATCHFETCH_CLIENT_SECRET=SECRET,
                 ),
             )
-        assert finished.code in {0, 5}
+        assert finished.code in {0, 5, 8}
         assert found_in(finished.stderr + finished.stdout, [SECRET, CLIENT_ID]) == set()
