@@ -105,7 +105,7 @@ LONG = "x" * 10_000
         (("fetch", "ids.txt", "--endpoint", f"/{LONG}"), "use at most 1000 printable ASCII"),
         (("fetch", "ids.txt", "--patience", LONG), "use 90, 90s, 15m or 2h"),
         (("fetch", "ids.txt", "--rate", LONG), "use 20, 20/s or 600/m"),
-        (("fetch", "ids.txt", "--retry", LONG), "use Completed, Error, "),
+        (("fetch", "ids.txt", "--retry", LONG), "Error, NotExist, TimedOut"),
         (("sandbox", "--faults", LONG), "use 429, 500, reset, "),
         (("sandbox", "--faults", f"reset={LONG}"), "use reset=0.1 or reset=10%"),
         (("help", LONG), "`batchfetch help` lists the topics"),
