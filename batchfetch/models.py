@@ -112,6 +112,12 @@ class BadRow:
     line: int | None = None
     extra: Mapping[str, JsonValue] = field(default_factory=dict)
 
+    name: str | None = None
+    """The name as the manifest has it; with the next two it makes a mended report a manifest."""
+
+    submitted_at: datetime | None = None
+    endpoint: str | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -332,5 +338,8 @@ class Outcome(BaseModel):
             detail=row.detail,
             manifest=row.manifest,
             line=row.line,
+            name=row.name,
+            submitted_at=row.submitted_at,
+            endpoint=row.endpoint,
             extra=row.extra,
         )

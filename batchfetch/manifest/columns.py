@@ -3,41 +3,92 @@ Mapping of a manifest's column names or object keys to the fields of a job.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from pydantic import JsonValue
 
 from batchfetch.manifest.rows import RowReader
+from batchfetch.manifest.values import without_surrogates
 from batchfetch.models import NO_EXTRA, BadRow, Job
 
 _FIELDS: Mapping[str, str] = {
-    "task_id": "task_id",
     "taskid": "task_id",
     "id": "task_id",
     "name": "name",
-    "submitted_at": "submitted_at",
+    "submittedat": "submitted_at",
     "endpoint": "endpoint",
 }
+
+# Blanks, dashes, underscores and what programs leave around a label do not matter.
+_SLACK = 4
+_DROPPED = dict.fromkeys(map(ord, " \t\u00a0-_\"'\ufeff"))
+
+
+class ColumnNames(NamedTuple):
+    """
+    Names of the columns of task ids and of image names; None for the usual ones.
+    """
+
+    task_id: str | None = None
+    name: str | None = None
+
+    def field_of(self, label: str) -> str | None:
+        """
+        Return the field of a job that the column *label* holds; None for an extra column.
+        """
+        key = label_key(label)
+        if self.task_id is not None and key == label_key(self.task_id):
+            return "task_id"
+        if self.name is not None and key == label_key(self.name):
+            return "name"
+        field = _FIELDS.get(key)
+        # A usual name counts only if no other was given for that column.
+        return None if field in self._chosen else field
+
+    @property
+    def name_is_task_id(self) -> bool:
+        """
+        Whether one column was given for both.
+        """
+        keys = {label_key(label) for label in self if label is not None}
+        return None not in self and len(keys) == 1
+
+    @property
+    def _chosen(self) -> set[str]:
+        return {field for field, label in self._asdict().items() if label is not None}
+
+
+USUAL_NAMES = ColumnNames()
 
 
 class Columns:
     """
     The fields that the values of a row belong to, by its *labels*: header cells or object keys.
 
-    Labels are compared without case and surrounding blanks.  If there is a `task_id` as well as an
-    `id`, the `id` is an extra column.
+    Case, blanks, dashes and underscores in labels do not matter.  If there is a `task_id` as well
+    as an `id`, the `id` is an extra column.
     """
 
-    def __init__(self, labels: Sequence[str]) -> None:
+    def __init__(self, labels: Sequence[str], names: ColumnNames = USUAL_NAMES) -> None:
         self.labels = labels
+        self.keys = {*_FIELDS, *map(label_key, labels)}
+        """These labels and the usual ones, without what does not matter in them."""
+
+        self.longest_label = max(map(len, [*_FIELDS, *labels])) + _SLACK
+        """The most characters that a label may have where the header is repeated."""
+
         self._known: dict[str, int] = {}
         self._extra: dict[str, int] = {}
-        # `id` comes last, so that `task_id` takes precedence; the sort keeps all other order.
-        for index in sorted(range(len(labels)), key=lambda i: _normalized(labels[i]) == "id"):
-            field = _FIELDS.get(_normalized(labels[index]))
+        # A label as it was given comes first and `id` last; the sort keeps all other order.
+        order = [(label.strip() not in names, label_key(label) == "id") for label in labels]
+        for index in sorted(range(len(labels)), key=order.__getitem__):
+            field = names.field_of(labels[index])
             if field is not None and field not in self._known:
                 self._known[field] = index
             else:
                 self._extra[self._unique(labels[index].strip(), index)] = index
+        if names.name_is_task_id and self.has_task_id:
+            self._known["name"] = self._known["task_id"]
 
     @property
     def has_task_id(self) -> bool:
@@ -46,16 +97,46 @@ class Columns:
         """
         return "task_id" in self._known
 
-    def job(self, rows: RowReader, line: int, values: Sequence[JsonValue]) -> Job | BadRow:
+    @property
+    def has_name(self) -> bool:
+        """
+        Whether one of the columns holds the names of the images.
+        """
+        return "name" in self._known
+
+    @property
+    def id_index(self) -> int:
+        """
+        Which of the columns holds the task ids.
+        """
+        return self._known["task_id"]
+
+    def fits(self, cells: Sequence[str]) -> bool:
+        """
+        Whether *cells* are certainly a row: as many as the labels, and one word as the id.
+        """
+        return len(cells) == len(self.labels) and len(cells[self.id_index].split()) == 1
+
+    def job(
+        self,
+        rows: RowReader,
+        line: int,
+        values: Sequence[JsonValue],
+        *,
+        undecoded: bool = False,
+    ) -> Job | BadRow:
         """
         Return the row that begins at *line* as a job, or a bad row if it cannot be used.
 
-        *values* holds one value for each label, in the same order.
+        *values* holds one value for each label, in the same order.  If it may hold *undecoded*
+        bytes, as lone surrogates, those in extra columns are replaced, with a warning.
         """
         known = {field: values[index] for field, index in self._known.items()}
         if not self._extra:
             return rows.job(line, **known, extra=NO_EXTRA)
         extra = {label: values[index] for label, index in self._extra.items()}
+        if undecoded:
+            extra = _mended(extra, rows, line)
         return rows.job(line, **known, extra=extra)
 
     def _unique(self, label: str, index: int) -> str:
@@ -64,19 +145,24 @@ class Columns:
         return f"{label or 'column'} {index + 1}"
 
 
+def _mended(extra: Mapping[str, JsonValue], rows: RowReader, line: int) -> dict[str, JsonValue]:
+    mended = {}
+    for label, value in extra.items():
+        mended[without_surrogates(label)] = without_surrogates(value)
+        if mended.get(label) != value:
+            rows.note_lost_bytes(line, label)
+    return mended
+
+
+def label_key(label: str) -> str:
+    """
+    Return *label* without what does not matter in a column's name.
+    """
+    return label.translate(_DROPPED).casefold()
+
+
 def quote_labels(labels: Sequence[str]) -> str:
     """
     Return the first 20 of *labels*, quoted and separated by commas, for an error message.
     """
     return ", ".join(repr(label.strip()[:40]) for label in labels[:20])
-
-
-def is_task_id_label(label: str) -> bool:
-    """
-    Whether *label* is one of the names of the column of task ids.
-    """
-    return _FIELDS.get(_normalized(label)) == "task_id"
-
-
-def _normalized(label: str) -> str:
-    return label.strip().lower()

@@ -1,36 +1,41 @@
 """
-Opening of manifest files: detect the format, decompress, and refuse files that are not text.
+Opening of manifest files: find the format, decompress, decode, and refuse files that are not text.
 """
 
 import codecs
 import gzip
 import io
-import re
 import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from batchfetch.errors import ManifestError
 from batchfetch.manifest.formats import ManifestFormat
+from batchfetch.manifest.kinds import kind_of, suffix_help
 from batchfetch.manifest.lines import Lines, describe_error
 
 STDIN = "-"
 """The source name that stands for standard input."""
 
 _BUFFER = 2**16
-_SUFFIXES = {f".{known}": known for known in ManifestFormat}
-# File types that are passed by mistake, by their first bytes.
-_SIGNATURES = {
-    b"\x89PNG": "a PNG image",
-    b"PK\x03\x04": "a spreadsheet or a zip archive; export it as CSV",
-    b"\x1f\x8b": "gzip data; rename the file so that it ends in .gz",
-    b"%PDF": "a PDF",
-    b"\xff\xfe": "UTF-16; save it as UTF-8",
-    b"\xfe\xff": "UTF-16; save it as UTF-8",
+_SUFFIXES = {f".{known}": known for known in ManifestFormat} | {".ndjson": ManifestFormat.JSONL}
+
+# The first two are also the beginning of the others' marks, so the longer ones come first.
+_BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
 }
+
+# Like `surrogateescape`, which cannot be used for encodings whose invalid bytes may be ASCII.
+_MARK_UNDECODED = "batchfetch-mark-undecoded"
+codecs.register_error(
+    _MARK_UNDECODED, lambda error: ("\udcff", cast("UnicodeDecodeError", error).end)
+)
 
 
 def format_of(source: str) -> ManifestFormat:
@@ -45,14 +50,7 @@ def format_of(source: str) -> ManifestFormat:
     suffix = (suffixes[:-1] if suffixes[-1:] == [".gz"] else suffixes)[-1:] or [""]
     if (known := _SUFFIXES.get(suffix[0])) is not None:
         return known
-    from difflib import get_close_matches  # noqa: PLC0415 - needed for this error only
-
-    near = get_close_matches(suffix[0], _SUFFIXES, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise ManifestError(
-        f"{source} has no known manifest format: its name must end in {', '.join(_SUFFIXES)}, "
-        f"or one of them followed by .gz, or the manifest format must be given{hint}"
-    )
+    raise ManifestError(f"{_printable(source)} {suffix_help(source, suffix[0], _SUFFIXES)}")
 
 
 def is_regular(source: str) -> bool:
@@ -62,55 +60,101 @@ def is_regular(source: str) -> bool:
     return source != STDIN and Path(source).is_file()
 
 
-@contextmanager
-def open_lines(source: str) -> Iterator[Lines]:
+def end_of_lines(source: str) -> int | None:
     """
-    Open *source*, a path or `-`, as lines of UTF-8, decompressed if it ends in `.gz`.
-
-    Raises `ManifestError` if it cannot be opened or its first bytes are not UTF-8 text.
+    Return the size of *source* in bytes if it is a regular file that ends with a whole line.
     """
-    # The report contains this name as UTF-8, and a path may contain bytes that are not UTF-8.
-    name = source.encode(errors="replace").decode()
+    if not is_regular(source) or _is_compressed(source):
+        return None
     try:
-        file = _open(source)
+        with Path(source).open("rb") as file:
+            size = file.seek(0, io.SEEK_END)
+            file.seek(max(0, size - 1))
+            return size if file.read(1) in {b"", b"\n"} else None
+    except OSError:  # Opening it for its lines will say why.
+        return None
+
+
+@contextmanager
+def open_lines(source: str, end: int | None = None) -> Iterator[Lines]:
+    """
+    Open *source*, a path or `-`, as lines of text, decompressed if it ends in `.gz`.
+
+    It is read up to the byte *end*, if given.  Raises `ManifestError` if it cannot be opened or is
+    not text.
+    """
+    name = _printable(source)
+    try:
+        file = _open(source, end)
     except OSError as exc:
         raise ManifestError(f"{name} cannot be opened: {describe_error(exc)}") from exc
-    # Bytes that are not UTF-8 are read as lone surrogates, so one bad line does not end the file.
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape")
     try:
-        _require_text(file, name)
-        yield Lines(text, name)
+        # Bytes that are not text are read as lone surrogates, so one of them does not end the file.
+        encoding = _encoding(file, name)
+        errors = "surrogateescape" if encoding == "utf-8-sig" else _MARK_UNDECODED
+        text = io.TextIOWrapper(file, encoding=encoding, errors=errors)
+        try:
+            yield Lines(text, name)
+        finally:
+            text.detach()
     finally:
-        text.detach()
         if source != STDIN:
             file.close()
 
 
-def _open(source: str) -> io.BufferedReader:
+class _Beginning(io.FileIO):
+    """
+    The first *size* bytes of a file; what is appended to it meanwhile is not read.
+    """
+
+    def __init__(self, path: str, size: int) -> None:
+        super().__init__(path)
+        self._left = size
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        """
+        Read into *buffer* and return how many bytes were read.
+        """
+        count = super().readinto(memoryview(buffer)[: self._left])
+        self._left -= count or 0
+        return count
+
+
+def _printable(source: str) -> str:
+    # The report contains this name as UTF-8, and a path may contain bytes that are not UTF-8.
+    return source.encode(errors="replace").decode()
+
+
+def _is_compressed(source: str) -> bool:
+    return source.lower().endswith(".gz")
+
+
+def _open(source: str, end: int | None) -> io.BufferedReader:
     if source == STDIN:
         if (stdin := getattr(sys.stdin, "buffer", None)) is None:
             raise OSError("standard input is closed")
         return cast("io.BufferedReader", stdin)
-    if source.lower().endswith(".gz"):
+    if _is_compressed(source):
         return io.BufferedReader(cast("io.RawIOBase", gzip.open(source)), _BUFFER)
-    return io.BufferedReader(io.FileIO(source), _BUFFER)
+    raw = io.FileIO(source) if end is None else _Beginning(source, end)
+    return io.BufferedReader(raw, _BUFFER)
 
 
-def _require_text(file: io.BufferedReader, name: str) -> None:
+def _encoding(file: io.BufferedReader, name: str) -> str:
+    """
+    Return the encoding of *file* by its byte order mark; raise `ManifestError` if it is not text.
+    """
     try:
         start = file.peek(_BUFFER)
     except (EOFError, OSError, zlib.error) as exc:
         raise ManifestError(f"{name} cannot be read: {describe_error(exc)}") from exc
-    for signature, description in _SIGNATURES.items():
-        if start.startswith(signature):
-            raise ManifestError(f"{name} is not text: it is {description}")
+    for mark, encoding in _BYTE_ORDER_MARKS.items():
+        if start.startswith(mark):
+            return encoding
+    if (kind := kind_of(start)) is not None:
+        raise ManifestError(f"{name} is not text: it is {kind}")
     if b"\0" in start:
-        raise ManifestError(f"{name} is not text: it contains zero bytes")
-    first = re.split(rb"[\r\n]", start, maxsplit=1)[0]
-    try:
-        # Incremental, because the last character may continue beyond the peeked bytes.
-        codecs.getincrementaldecoder("utf-8")().decode(first)
-    except UnicodeDecodeError:
         raise ManifestError(
-            f"{name} is not text: its first line is not UTF-8; save the file as UTF-8"
-        ) from None
+            f"{name} is not text: it contains zero bytes; if it is UTF-16, save it as UTF-8"
+        )
+    return "utf-8-sig"

@@ -5,10 +5,11 @@ Table of the manifest formats and the reader of each; no file is opened here.
 from collections.abc import Iterator
 from enum import StrEnum
 
-from batchfetch.manifest.lines import Lines, UnusableLineError
+from batchfetch.manifest.columns import USUAL_NAMES, ColumnNames
+from batchfetch.manifest.lines import Lines
 from batchfetch.manifest.objects import read_objects
-from batchfetch.manifest.rows import RowReader
-from batchfetch.manifest.tables import read_table
+from batchfetch.manifest.tables import read_csv, read_tsv
+from batchfetch.manifest.words import read_words
 from batchfetch.models import BadRow, Job
 
 
@@ -23,33 +24,22 @@ class ManifestFormat(StrEnum):
     JSONL = "jsonl"
 
 
-def read_rows(lines: Lines, manifest_format: ManifestFormat) -> Iterator[Job | BadRow]:
+def read_rows(
+    lines: Lines, manifest_format: ManifestFormat, names: ColumnNames = USUAL_NAMES
+) -> Iterator[Job | BadRow]:
     """
     Return the rows of *lines* in order: jobs, and bad rows for those that cannot be used.
 
-    The header of a table, or the first JSON object, is read by this call; the rest while iterating.
-    Raises `ManifestError` if they have no task id, or if the source cannot be read further.
+    The header of a table, the first JSON object or the first id is read by this call; the rest
+    while iterating.  Raises `ManifestError` if they have no task id, or if the source cannot be
+    read further.
     """
     match manifest_format:
         case ManifestFormat.TXT:
-            return _txt(lines)
+            return read_words(lines)
         case ManifestFormat.CSV:
-            return read_table(lines, ",;\t")
+            return read_csv(lines, names)
         case ManifestFormat.TSV:
-            return read_table(lines, "\t")
+            return read_tsv(lines, names)
         case ManifestFormat.JSONL:
-            return read_objects(lines)
-
-
-def _txt(lines: Lines) -> Iterator[Job | BadRow]:
-    rows = RowReader(lines.name)
-    while True:
-        try:
-            line = next(lines).strip()
-        except StopIteration:
-            return
-        except UnusableLineError as exc:
-            yield rows.bad(lines.number, str(exc))
-            continue
-        if line and not line.startswith("#"):
-            yield rows.job(lines.number, line)
+            return read_objects(lines, names)

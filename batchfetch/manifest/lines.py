@@ -11,6 +11,10 @@ from batchfetch.errors import ManifestError
 MAX_ROW = 2**20
 """The most characters of a row, including its line end."""
 
+MARKS = "\ufeff\x1a"
+"""What may stand before a row where files were put together: a byte order mark, or the ^Z that ends
+a file of DOS."""
+
 
 class UnusableLineError(Exception):
     """
@@ -22,14 +26,16 @@ class Lines:
     """
     Iterator over the lines of *stream*; `number` counts them from 1 and *name* is for messages.
 
-    Raises `UnusableLineError` for a line of more than `MAX_ROW` characters or that is not UTF-8,
-    after which iteration can go on, and `ManifestError` if the stream cannot be read further.
+    Bytes that are not valid in the file's encoding are lone surrogates in the text.  Raises
+    `UnusableLineError` for a line of more than `MAX_ROW` characters, after which iteration can go
+    on, and `ManifestError` if the stream cannot be read further.
     """
 
     def __init__(self, stream: TextIO, name: str) -> None:
         self.name = name
         self.number = 0
         self._stream = stream
+        self._within_line = False
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -39,28 +45,51 @@ class Lines:
         if not line:
             raise StopIteration
         self.number += 1
-        if len(line) == MAX_ROW and line[-1] != "\n":
-            while line and line[-1] != "\n":
+        if is_cut(line):
+            while is_cut(line):
                 line = self._read()
             raise UnusableLineError(f"the line is longer than {MAX_ROW} characters")
-        if not line.isascii():
-            _require_utf8(line)
         return line
+
+    def piece(self) -> str:
+        """
+        Return the next line, or the next `MAX_ROW` characters of a longer one; empty at the end.
+        """
+        piece = self._read()
+        if piece:
+            if not self._within_line:
+                self.number += 1
+            self._within_line = piece[-1] != "\n"
+        return piece
 
     def _read(self) -> str:
         try:
-            return self._stream.readline(MAX_ROW)
+            line = self._stream.readline(MAX_ROW)
         except (EOFError, OSError, zlib.error) as exc:
             raise ManifestError(
                 f"{self.name} cannot be read beyond line {self.number}: {describe_error(exc)}"
             ) from exc
+        if line[-1:] == "\x1a" and len(line) < MAX_ROW:
+            return line.rstrip("\x1a")  # Without a line end, so the file ends here.
+        return line
 
 
-def _require_utf8(line: str) -> None:
+def is_cut(piece: str) -> bool:
+    """
+    Whether *piece* is part of a longer line that goes on in the next piece.
+    """
+    return len(piece) == MAX_ROW and piece[-1] != "\n"
+
+
+def is_utf8(text: str) -> bool:
+    """
+    Whether *text* has no lone surrogates, which stand for bytes that could not be decoded.
+    """
     try:
-        line.encode()
-    except UnicodeEncodeError:  # Bytes that are not UTF-8 were read as lone surrogates.
-        raise UnusableLineError("the line is not UTF-8") from None
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def describe_error(exc: Exception) -> str:

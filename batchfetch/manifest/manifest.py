@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from batchfetch.errors import ManifestError
-from batchfetch.manifest.files import STDIN, format_of, is_regular, open_lines
+from batchfetch.manifest.columns import ColumnNames
+from batchfetch.manifest.files import STDIN, end_of_lines, format_of, is_regular, open_lines
 from batchfetch.manifest.formats import ManifestFormat, read_rows
 from batchfetch.models import BadRow, Job
 from batchfetch.paths import expand_home
@@ -19,17 +20,28 @@ class Manifest:
     The jobs of *sources*: paths, or `-` for standard input.  Duplicate paths are read once.
 
     All sources are in *manifest_format*; if it is None, the suffix of each decides, and standard
-    input is `TXT`.  Iteration opens one source after the other and reads it as a stream.
+    input is `TXT`.  *id_column* and *name_column* name the columns of task ids and of image names
+    where they are not called as usual.
+
+    Iteration opens one source after the other and reads it as a stream.  What is appended to a
+    source meanwhile is not read: it may be the report that the run writes.
 
     Raises `ManifestError` if a path begins with the `~` of a user that does not exist.
     """
 
-    def __init__(self, *sources: str | Path, manifest_format: ManifestFormat | None = None) -> None:
+    def __init__(
+        self,
+        *sources: str | Path,
+        manifest_format: ManifestFormat | None = None,
+        id_column: str | None = None,
+        name_column: str | None = None,
+    ) -> None:
         distinct: dict[str, str] = {}
         for source in map(_expanded, sources):
             distinct.setdefault(_identity(source), source)
         self._sources = list(distinct.values())
         self._format = manifest_format
+        self._names = ColumnNames(id_column, name_column)
         self._opened: dict[str, tuple[ExitStack, Iterator[Job | BadRow]]] = {}
 
     @property
@@ -45,6 +57,13 @@ class Manifest:
         Whether every source is a regular file, so that no read waits for the writer of a pipe.
         """
         return all(is_regular(source) for source in self._sources)
+
+    def name_columns(self, id_column: str | None, name_column: str | None) -> None:
+        """
+        Set the names of columns that were not given when the manifest was made.
+        """
+        given = self._names
+        self._names = ColumnNames(given.task_id or id_column, given.name or name_column)
 
     def check(self) -> None:
         """
@@ -65,20 +84,21 @@ class Manifest:
 
         Raises `ManifestError` if a source cannot be read, or not to its end.
         """
+        ends = {source: end_of_lines(source) for source in self._sources}
         for source in self._sources:
-            with self._rows(source) as rows:
+            with self._rows(source, ends[source]) as rows:
                 yield from rows
 
     @contextmanager
-    def _rows(self, source: str) -> Iterator[Iterator[Job | BadRow]]:
+    def _rows(self, source: str, end: int | None = None) -> Iterator[Iterator[Job | BadRow]]:
         opened = self._opened.pop(source, None)
         if opened is not None:
             with opened[0]:
                 yield opened[1]
             return
         manifest_format = self._format or format_of(source)
-        with open_lines(source) as lines:
-            yield read_rows(lines, manifest_format)
+        with open_lines(source, end) as lines:
+            yield read_rows(lines, manifest_format, self._names)
 
 
 def _expanded(source: str | Path) -> str:

@@ -4,9 +4,14 @@ Conversion of manifest names and task ids into safe file paths below the output.
 
 import re
 
+from batchfetch.manifest.values import shown
+
 # Bytes.  File systems allow so many in a component; those that allow fewer are asked.
 _MAX_PART = 255
 _MAX_TOTAL = 1000
+
+# Folders within each other: programs that copy or delete them often recurse.
+_MAX_DEPTH = 100
 
 _ORDINARY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -44,24 +49,42 @@ def _with_suffix(name: str) -> str:
 
 
 def _require_safe(name: str) -> None:
-    shown = repr(name if len(name) <= 80 else f"{name[:80]}…")
     if not name:
         raise ValueError("the name is empty")
+    if (problem := _problem(name) or _excess(name)) is not None:
+        raise ValueError(f"the name {shown(name)} {problem}")
+
+
+def _problem(name: str) -> str | None:
+    """
+    Return why *name* would not be below the output, here or on another system.
+    """
     if _CONTROL.search(name):
-        raise ValueError(f"the name {shown} contains control characters")
+        return "contains control characters"
     if name.startswith("/"):
-        raise ValueError(f"the name {shown} is an absolute path; use one relative to the output")
+        return "is an absolute path; use one relative to the output"
     if "\\" in name or ":" in name:
-        raise ValueError(f"the name {shown} contains a backslash or a colon")
-    if any(part in {"", ".", ".."} for part in name.split("/")):
-        raise ValueError(f"the name {shown} has an empty, a . or a .. part")
-    *folders, file = _with_suffix(name).split("/")
+        return "contains a backslash or a colon"
+    *folders, _ = parts = name.split("/")
+    if any(part in {"", ".", ".."} for part in parts):
+        return "has an empty, a . or a .. part"
     # Windows drops trailing dots and blanks, which would turn `.. /` into `../`.
     if any(folder[-1] in " ." for folder in folders):
-        raise ValueError(f"the name {shown} has a folder that ends with a dot or a blank")
+        return "has a folder that ends with a dot or a blank"
+    return None
+
+
+def _excess(name: str) -> str | None:
+    """
+    Return in what *name* is more than file systems and programs can be expected to take.
+    """
+    *folders, file = _with_suffix(name).split("/")
+    if len(folders) > _MAX_DEPTH:
+        return f"has {len(folders)} folders in each other; at most {_MAX_DEPTH} are allowed"
     if any(len(folder.encode()) > _MAX_PART for folder in folders):
-        raise ValueError(f"the name {shown} has a folder of more than {_MAX_PART} bytes")
+        return f"has a folder of more than {_MAX_PART} bytes"
     if len(file.encode()) > _MAX_PART:
-        raise ValueError(f"the name {shown} gives a file name of more than {_MAX_PART} bytes")
+        return f"gives a file name of more than {_MAX_PART} bytes"
     if len(name.encode()) > _MAX_TOTAL:
-        raise ValueError(f"the name {shown} is longer than {_MAX_TOTAL} bytes")
+        return f"is longer than {_MAX_TOTAL} bytes"
+    return None

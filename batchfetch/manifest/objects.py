@@ -2,6 +2,7 @@
 Reader for JSON Lines manifests, including reports of earlier runs.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain
@@ -10,17 +11,25 @@ from pydantic import JsonValue
 from pydantic_core import from_json
 
 from batchfetch.errors import ManifestError
-from batchfetch.manifest.columns import Columns, quote_labels
-from batchfetch.manifest.lines import Lines, UnusableLineError
+from batchfetch.manifest.columns import USUAL_NAMES, ColumnNames, Columns, quote_labels
+from batchfetch.manifest.lines import MARKS, Lines, UnusableLineError
 from batchfetch.manifest.names import default_filename
 from batchfetch.manifest.rows import RowReader
-from batchfetch.models import BadRow, Job
+from batchfetch.manifest.values import shown, without_nan
+from batchfetch.models import BadRow, Job, OutcomeStatus
 
 # A line with more brackets than this may be nested too deeply for the report.
 _MANY_BRACKETS = 100
 
+_OUTCOMES = frozenset(OutcomeStatus)
 
-def read_objects(lines: Lines) -> Iterator[Job | BadRow]:
+
+_Object = tuple[int, dict[str, JsonValue] | str, bool]
+"""A line, its object or the reason why it is none, and whether lone surrogates may stand for bytes
+in it that could not be decoded."""
+
+
+def read_objects(lines: Lines, names: ColumnNames = USUAL_NAMES) -> Iterator[Job | BadRow]:
     """
     Return the rows of JSON Lines: objects with a task id, or lines of an earlier run's report.
 
@@ -30,61 +39,96 @@ def read_objects(lines: Lines) -> Iterator[Job | BadRow]:
     first = next(objects, None)
     if first is None:
         return iter(())
-    number, row = first
+    number, row, _undecoded = first
     if isinstance(row, str):
         raise ManifestError(
             f"{lines.name}, line {number}: {row}; each line must be one JSON object"
         )
-    if not Columns(list(row)).has_task_id:
+    if not (_is_report_line(row) or Columns(list(row), names).has_task_id):
         found = quote_labels(list(row))
-        raise ManifestError(f"{lines.name}, line {number} has no key task_id; its keys are {found}")
-    return _jsonl_rows(RowReader(lines.name), chain([first], objects))
+        key = "task_id" if names.task_id is None else shown(names.task_id)
+        raise ManifestError(
+            f"{lines.name}, line {number} has no key {key}; its keys are"
+            f" {found}; rename one, or name it with --id-column"
+        )
+    return _rows(RowReader(lines.name), chain([first], objects), names)
 
 
-def _objects(lines: Lines) -> Iterator[tuple[int, dict[str, JsonValue] | str]]:
-    """
-    Yield the number of each line, with its object or the reason why it cannot be used.
-    """
+def _objects(lines: Lines) -> Iterator[_Object]:
     while True:
         try:
             line = next(lines)
-            if line.isspace():
+            if line[0] in MARKS:
+                line = line.lstrip(MARKS)
+            if not line or line.isspace():
                 continue
-            row = _parsed(line)
+            row, undecoded = _parsed(line)
         except StopIteration:
             return
         except UnusableLineError as exc:
-            yield lines.number, str(exc)
+            yield lines.number, str(exc), False
         except ValueError as exc:
             problem = str(exc).replace("line 1 column", "character")
-            yield lines.number, f"the line is not JSON: {problem}"
+            yield lines.number, f"the line is not JSON: {problem}", False
         else:
-            yield lines.number, row if isinstance(row, dict) else "the line is not a JSON object"
+            found = row if isinstance(row, dict) else "the line is not a JSON object"
+            yield lines.number, found, undecoded
 
 
-def _parsed(line: str) -> JsonValue:
-    row: JsonValue = from_json(line, allow_inf_nan=False)
+def _parsed(line: str) -> tuple[JsonValue, bool]:
+    undecoded = False
+    try:
+        row: JsonValue = from_json(line, allow_inf_nan=False)
+    except TypeError:  # Text with lone surrogates.
+        if (lenient := _leniently_parsed(line)) is None:
+            raise ValueError("it has bytes that are not UTF-8") from None
+        row, undecoded = without_nan(lenient), True
+    except ValueError:
+        if (lenient := _leniently_parsed(line)) is None:
+            raise
+        row, undecoded = without_nan(lenient), True
     # JSON parsers limit the depth, and in the report the values are one level deeper than here.
     if line.count("[") + line.count("{") > _MANY_BRACKETS:
-        from_json(f"[{line}]")
+        from_json(f"[{line}]".encode(errors="replace"))
+    return row, undecoded
+
+
+def _leniently_parsed(line: str) -> JsonValue:
+    """
+    Parse a *line* with NaN, Infinity or bytes that could not be decoded; None if it is not JSON.
+    """
+    # Python's parser is slower, takes all three, and recurses.
+    if line.count("[") + line.count("{") > _MANY_BRACKETS:
+        return None
+    try:
+        row: JsonValue = json.loads(line)
+    except ValueError:
+        return None
     return row
 
 
-def _jsonl_rows(
-    rows: RowReader, objects: Iterator[tuple[int, dict[str, JsonValue] | str]]
+def _rows(
+    rows: RowReader, objects: Iterator[_Object], names: ColumnNames
 ) -> Iterator[Job | BadRow]:
     columns = Columns([])
-    for number, row in objects:
+    for number, row, undecoded in objects:
         if isinstance(row, str):
             yield rows.bad(number, row)
-        elif "outcome" in row:
-            yield _reported_job(rows, number, row)
+        elif "outcome" in row and _is_report_line(row):
+            if row["task_id"] is not None:  # Otherwise it is about a row that was none.
+                yield _reported_job(rows, number, row)
         else:
             labels = list(row)
             # Most files have the same keys in every line.
             if labels != columns.labels:
-                columns = Columns(labels)
-            yield columns.job(rows, number, list(row.values()))
+                columns = Columns(labels, names)
+            yield columns.job(rows, number, list(row.values()), undecoded=undecoded)
+    rows.conclude()
+
+
+def _is_report_line(row: dict[str, JsonValue]) -> bool:
+    outcome = row.get("outcome")
+    return "task_id" in row and "calls" in row and isinstance(outcome, str) and outcome in _OUTCOMES
 
 
 def _reported_job(rows: RowReader, number: int, row: dict[str, JsonValue]) -> Job | BadRow:

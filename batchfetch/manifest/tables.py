@@ -2,108 +2,150 @@
 Reader for CSV and TSV manifests: a header, then one row of cells for each task.
 """
 
-import csv
-from collections.abc import Iterator
-from itertools import chain
+import re
+from collections.abc import Iterable, Iterator
 
 from batchfetch.errors import ManifestError
-from batchfetch.manifest.columns import Columns, is_task_id_label, quote_labels
-from batchfetch.manifest.lines import MAX_ROW, Lines, UnusableLineError
+from batchfetch.manifest.cells import QuotedRows, Row, plain_rows
+from batchfetch.manifest.columns import USUAL_NAMES, ColumnNames, Columns, label_key, quote_labels
+from batchfetch.manifest.lines import MARKS, Lines, is_cut, is_utf8
 from batchfetch.manifest.rows import RowReader
+from batchfetch.manifest.values import shown
 from batchfetch.models import BadRow, Job
 
+# What spreadsheets and PowerShell write above the header, and the characters it begins with.
+_PREAMBLE = re.compile(r'"?(?:sep=(?P<delimiter>.?)|#TYPE\b.*)"?\s*', re.IGNORECASE)
+_PREAMBLE_STARTS = frozenset("sS#")
 
-def read_table(lines: Lines, delimiters: str) -> Iterator[Job | BadRow]:
+
+def read_csv(lines: Lines, names: ColumnNames = USUAL_NAMES) -> Iterator[Job | BadRow]:
     """
-    Return the rows of a table whose header is separated by one of the *delimiters*.
+    Return the rows of CSV whose header is separated by commas, semicolons or tabs.
 
-    The first delimiter that gives the header a column of task ids is used.  Raises `ManifestError`
+    The first of these that gives the header a column of task ids is used.  Raises `ManifestError`
     if there is no header, or no such column.
     """
-    try:
-        first = next((line for line in lines if not line.isspace()), None)
-        if first is None:
-            raise ManifestError(f"{lines.name} is empty; its first line must name the columns")
-        delimiter = _delimiter(first, delimiters)
-        text = _CsvText(chain([first], lines))
-        reader = csv.reader(text, delimiter=delimiter, strict=True)
-        columns = Columns(next(reader))
-    except (csv.Error, UnusableLineError) as exc:
-        raise ManifestError(f"{lines.name}, line {lines.number}: {exc}") from None
-    if not columns.has_task_id:
-        found = quote_labels(columns.labels)
-        raise ManifestError(f"{lines.name} has no column task_id; its columns are {found}")
-    return _csv_rows(lines, text, reader, columns)
+    first, declared = _first_line(lines)
+    delimiter = _delimiter(first, names, declared)
+    rows = QuotedRows(lines, delimiter)
+    rows.push_back(lines.number, first)
+    table = iter(rows)
+    columns = _header(lines, next(table), names)
+    rows.is_row = columns.fits
+    return _rows(lines, table, columns, names)
 
 
-def _delimiter(header: str, delimiters: str) -> str:
+def read_tsv(lines: Lines, names: ColumnNames = USUAL_NAMES) -> Iterator[Job | BadRow]:
+    """
+    Return the rows of TSV, in which a quotation mark is a character like any other.
+
+    Raises `ManifestError` if there is no header, or no column of task ids.
+    """
+    first, _ = _first_line(lines)
+    header = lines.number, first.rstrip("\n").split("\t"), True
+    return _rows(lines, plain_rows(lines, "\t"), _header(lines, header, names), names)
+
+
+def _first_line(lines: Lines) -> tuple[str, str | None]:
+    """
+    Return the first line that is neither blank nor a preamble, and the delimiter that one declares.
+    """
+    declared = None
+    while piece := lines.piece():
+        text = piece.lstrip(MARKS)
+        if is_cut(piece):
+            raise ManifestError(f"{lines.name}, line {lines.number}: the header is too long")
+        if preamble := _PREAMBLE.fullmatch(text):
+            declared = preamble["delimiter"] or declared
+        elif text and not text.isspace():
+            return text, declared
+    raise ManifestError(f"{lines.name} is empty; its first line must name the columns")
+
+
+def _delimiter(header: str, names: ColumnNames, declared: str | None) -> str:
     # Spreadsheets write .csv with the list separator of the user's locale.
+    delimiters = sorted(",;\t", key=lambda delimiter: delimiter != declared)
     for delimiter in delimiters:
-        for cells in csv.reader([header], delimiter=delimiter):
-            if any(is_task_id_label(cell) for cell in cells):
-                return delimiter
+        if any(names.field_of(cell) == "task_id" for cell in header.strip().split(delimiter)):
+            return delimiter
     return delimiters[0]
 
 
-class _CsvText:
-    """
-    Iterator over lines that bounds the length of a row, which may span several lines.
-
-    Without a bound, a quotation mark that is never closed would make the rest of the file one row.
-    Raises `UnusableLineError` if a row has more than `MAX_ROW` characters.
-    """
-
-    def __init__(self, lines: Iterator[str]) -> None:
-        self._lines = lines
-        self._characters_left = MAX_ROW
-
-    def new_row(self) -> None:
-        """
-        Declare that the next line begins a row.
-        """
-        self._characters_left = MAX_ROW
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        line = next(self._lines)
-        self._characters_left -= len(line)
-        if self._characters_left < 0:
-            raise UnusableLineError(f"the row is longer than {MAX_ROW} characters")
-        return line
+def _header(lines: Lines, header: Row, names: ColumnNames) -> Columns:
+    number, cells, _ = header
+    if isinstance(cells, str):
+        raise ManifestError(f"{lines.name}, line {number}: {cells}")
+    if not all(map(is_utf8, cells)):
+        raise ManifestError(
+            f"{lines.name} is not text: its first line is not UTF-8; save the file as UTF-8"
+        )
+    columns = Columns(cells, names)
+    for label, found in ((names.task_id, columns.has_task_id), (names.name, columns.has_name)):
+        if label is not None and not found:
+            raise ManifestError(
+                f"{lines.name} has no column {shown(label)}; its columns are {quote_labels(cells)}"
+            )
+    if not columns.has_task_id:
+        raise ManifestError(
+            f"{lines.name} has no column task_id; its columns are {quote_labels(cells)};"
+            " rename one, or name it with --id-column"
+        )
+    return columns
 
 
-def _csv_rows(
-    lines: Lines, text: _CsvText, reader: Iterator[list[str]], columns: Columns
+def _rows(
+    lines: Lines, table: Iterable[Row], columns: Columns, names: ColumnNames
 ) -> Iterator[Job | BadRow]:
     rows = RowReader(lines.name)
-    width = len(columns.labels)
-    while True:
-        # A quoted cell may contain line breaks; a row is reported by its first line.
-        line = lines.number + 1
-        text.new_row()
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except (csv.Error, UnusableLineError) as exc:
-            yield rows.bad(line, _describe_failure(exc, line, lines.number))
+    width, id_index = len(columns.labels), columns.id_index
+    for line, cells, undecoded in table:
+        if isinstance(cells, str):
+            yield rows.bad(line, cells)
             continue
-        if not any(cells):
+        task_id = cells[id_index] if id_index < len(cells) else ""
+        if len(task_id) <= columns.longest_label:
+            if _is_blank(cells, task_id):
+                continue
+            if (other := _other_header(cells, task_id, columns, names)) is not None:
+                columns = other
+                width, id_index = len(columns.labels), columns.id_index
+                continue
+        if len(cells) != width and (problem := _pad(cells, width)):
+            yield rows.bad(line, problem)
             continue
-        if any(cells[width:]):
-            yield rows.bad(
-                line,
-                f"the row has {len(cells)} cells but the header has {width}; "
-                "quote cells that contain the delimiter",
-            )
-            continue
-        cells += [""] * (width - len(cells))
-        yield columns.job(rows, line, cells)
+        yield columns.job(rows, line, cells, undecoded=undecoded)
+    rows.conclude()
 
 
-def _describe_failure(exc: Exception, first: int, last: int) -> str:
-    if first == last:
-        return f"the row cannot be read: {exc}"
-    return f"lines {first} to {last} do not form a row: {exc}; check for a missing quotation mark"
+def _is_blank(cells: list[str], task_id: str) -> bool:
+    """
+    Whether a row whose id is short or missing is none: spreadsheets write empty ones at the end.
+    """
+    if cells[0][:1] in _PREAMBLE_STARTS and _PREAMBLE.fullmatch(",".join(cells)):
+        return True
+    return (not task_id or task_id.isspace()) and not any(map(str.strip, cells))
+
+
+def _pad(cells: list[str], width: int) -> str | None:
+    """
+    Make *cells* as many as the header's, or return why the row cannot be used.
+    """
+    if any(cells[width:]):
+        return (
+            f"the row has {len(cells)} cells but the header has {width}; "
+            "quote cells that contain the delimiter"
+        )
+    cells += [""] * (width - len(cells))
+    return None
+
+
+def _other_header(
+    cells: list[str], task_id: str, columns: Columns, names: ColumnNames
+) -> Columns | None:
+    """
+    Return the columns of *cells* if they are a header: tables were put together in one file.
+    """
+    if label_key(task_id) not in columns.keys:
+        return None
+    other = Columns(cells, names)
+    return other if other.has_task_id else None

@@ -2,6 +2,7 @@
 Opening of manifest files: formats, compression, standard input, and files that are refused.
 """
 
+import codecs
 import gzip
 import os
 import subprocess
@@ -13,6 +14,7 @@ from command import environment
 
 from batchfetch.errors import ManifestError
 from batchfetch.manifest import Manifest, ManifestFormat
+from batchfetch.models import BadRow
 
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 
@@ -31,14 +33,16 @@ def ids(manifest):
         ("m.csv", "id,x\na,1\nb,2\n"),
         ("M.TSV", "x\tid\n1\ta\n2\tb\n"),
         ("run.2026.jsonl", '{"id":"a"}\n{"id":"b"}\n'),
+        ("m.ndjson", '{"id":"a"}\n{"id":"b"}\n'),
     ],
 )
 @pytest.mark.parametrize("zipped", [False, True])
-def test_the_suffix_says_the_format(tmp_path, name, text, zipped):
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_the_suffix_says_the_format(tmp_path, name, text, zipped, encoding):
     """
-    Every format is recognized by its suffix, compressed or not.
+    Every format is recognized by its suffix, compressed or not, in any of the encodings.
     """
-    data = text.encode()
+    data = text.encode(encoding)
     path = tmp_path / (name + (".GZ" if zipped else ""))
     path.write_bytes(gzip.compress(data) if zipped else data)
     manifest = Manifest(path)
@@ -80,6 +84,46 @@ def test_a_manifest_can_be_read_again(tmp_path):
     assert ids(manifest) == ids(manifest) == ["a"]
 
 
+@pytest.mark.parametrize("mark", [codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE])
+@pytest.mark.parametrize("end", [b"", b"\n", b"\xd8"])
+def test_utf_16_is_read_whatever_its_byte_order(tmp_path, mark, end):
+    """
+    A byte that is left at the end of UTF-16 costs the row it is in and no other.
+    """
+    encoding = "utf-16-le" if mark == codecs.BOM_UTF16_LE else "utf-16-be"
+    path = tmp_path / "m.csv"
+    path.write_bytes(mark + "task_id,name\r\na,Größe\r\nb,x".encode(encoding) + end)
+    first, last = Manifest(path)
+    assert (first.task_id, first.name) == ("a", "Größe")
+    assert isinstance(last, BadRow) == bool(end)
+
+
+@pytest.mark.parametrize("already", ['{"id":"a"}\n', '{"id":"a"}\n{"id":"b"}\n'])
+def test_what_is_appended_while_a_manifest_is_read_is_not_read(tmp_path, already):
+    """
+    A manifest that grows while it is read, such as the run's own report, ends where it was.
+    """
+    path, second = tmp_path / "m.jsonl", tmp_path / "n.jsonl"
+    path.write_text('{"id":"z"}\n')
+    second.write_text(already)
+    rows = iter(Manifest(path, second))
+    read = [next(rows).task_id]
+    for grown in (path, second):
+        with grown.open("a") as file:
+            file.write('{"id":"new"}\n' * 100_000)
+    read += [row.task_id for row in rows]
+    assert read == ["z", *"ab"[: already.count("id")]]
+
+
+def test_a_manifest_without_a_last_line_end_is_read_to_its_end(tmp_path):
+    """
+    The last line does not need a line end.
+    """
+    path = tmp_path / "m.txt"
+    path.write_text("a\nb")
+    assert ids(Manifest(path)) == ["a", "b"]
+
+
 def refused(path):
     """
     Return the message with which *path* is refused before it is read.
@@ -97,14 +141,48 @@ def refused(path):
         ("m.csv", b"name,page\n", "no column task_id; its columns are 'name', 'page'"),
         ("m.jsonl", b'{"page": 1}\n', "line 1 has no key task_id; its keys are 'page'"),
         ("m.txt", PNG, "a PNG image"),
-        ("m.csv", b"PK\x03\x04....", "a spreadsheet"),
+        (
+            "m.csv",
+            b"PK\x03\x04....",
+            "a zip archive or a spreadsheet; unpack it, or save it as CSV",
+        ),
+        ("m.csv", b"PK\x03\x04....xl/workbook.xml", "a spreadsheet; save it as CSV"),
+        ("m.csv", b"\xd0\xcf\x11\xe0....", "a spreadsheet; save it as CSV"),
+        (
+            "m.txt",
+            b"\xef\xbb\xbf\n<!DOCTYPE html><p>Sign in",
+            "a web page or XML; export the tasks",
+        ),
         ("m.txt", gzip.compress(b"a\n", mtime=0), "rename the file so that it ends in .gz"),
-        ("m.txt", "a\n".encode("utf-16"), "save it as UTF-8"),
+        ("m.txt", "a\n".encode("utf-16-le"), "if it is UTF-16, save it as UTF-8"),
         ("m.txt", b"abc\0def", "zero bytes"),
         ("m.csv", b"id,Stra\xdfe\n", "first line is not UTF-8; save the file as UTF-8"),
         ("m.txt.gz", b"a\n", "Not a gzipped file"),
         ("m.txt.gz", gzip.compress(b"a\n" * 99, mtime=0)[:15], "end-of-stream"),
-        ("m.xml", b"", "must end in .txt, .csv, .tsv, .jsonl"),
+        (
+            "m.xlsx",
+            b"PK\x03\x04....xl/workbook.xml",
+            "is no manifest: it is a spreadsheet; save it as CSV",
+        ),
+        ("m.xlsx", b"", "is no manifest: it is a spreadsheet; save it as CSV"),
+        ("m.zip", b"PK\x03\x04", "a zip archive or a spreadsheet; unpack it"),
+        ("m.tar", b"", "an archive; unpack it"),
+        ("m.xml", b"", "a web page or XML"),
+        ("m.json", b"[]", "JSON; write one object a line and call it .jsonl"),
+        ("m", b"%PDF-1.7", "is no manifest: it is a PDF"),
+        ("m.dat", b"", "must end in .txt, .csv, .tsv, .jsonl"),
+        ("m.dat", b"", "or --manifest-format must say what it is"),
+        (
+            "m.txt",
+            b"# list\ntask_id,name\na,b\n",
+            "the header of a table; rename it, or give --manifest-format csv",
+        ),
+        ("m.txt", b"name\tTask ID\n", "give --manifest-format tsv"),
+        (
+            "m.txt",
+            b'{"task_id":"a"}\n',
+            "a JSON object; rename it, or give --manifest-format jsonl",
+        ),
         ("m.cvs", b"", "did you mean .csv?"),
         ("ids", b"", "must end in"),
     ],
@@ -120,9 +198,12 @@ def test_a_file_that_is_not_a_manifest_is_refused(tmp_path, name, data, message)
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     """
-    A path that cannot be opened is refused with the system's reason.
+    A path that cannot be opened is refused with the system's reason, whatever it is called.
     """
     (tmp_path / "folder.txt").mkdir()
+    (tmp_path / "folder").mkdir()
+    assert "is a folder; give a manifest" in refused(tmp_path / "folder")
+    assert "No such file" in refused(tmp_path / "none")
     assert "No such file" in refused(tmp_path / "none.txt")
     assert "directory" in refused(tmp_path / "folder.txt")
 
@@ -198,8 +279,15 @@ except ManifestError as exc:
     [
         ("", b"a\n", "[('-', 1, 'a')]"),
         ("csv", b"id\na\n", "[('-', 2, 'a')]"),
-        ("csv", b"name\na\n", "- has no column task_id; its columns are 'name'"),
-        ("txt", PNG, "- is not text: it is a PNG image"),
+        (
+            "csv",
+            b"name\na\n",
+            (
+                "- has no column task_id; its columns are 'name'; rename one, or name it with"
+                " --id-column"
+            ),
+        ),
+        ("txt", PNG, "- is not text: it is a PNG image; give a list of task ids"),
         ("txt", None, "- cannot be opened: standard input is closed"),
     ],
 )
