@@ -38,6 +38,7 @@ _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:/\s*(s|m|h))?", re.IGNORECASE)
 _INTERNAL = re.compile(r"(, unable to .*| for <class .*)$")
 
 _MAX_SHOWN = 20
+_MAX_DEPTH = 200
 
 UNSHOWN = frozenset({"base_url", "ca_file", "output", "report"})
 """Settings whose value no error shows: a URL may contain a password, and a path is private."""
@@ -238,6 +239,8 @@ class SettingsOptions(TypedDict, total=False):
     overwrite: bool
     replace: bool
     adopt: bool
+    id_column: str | None
+    name_column: str | None
     retry: Iterable[OutcomeStatus] | str
     fail_on: Iterable[OutcomeStatus] | str
 
@@ -339,6 +342,12 @@ class Settings(BaseModel):
     """Count a sound image already at its place as this task's, unless the report gives it to
     another."""
 
+    id_column: str | None = None
+    """The manifest's column of task ids, instead of task_id or id."""
+
+    name_column: str | None = None
+    """The manifest's column of image names, instead of name."""
+
     retry: Outcomes = frozenset(
         {OutcomeStatus.TIMED_OUT, OutcomeStatus.FAILED, OutcomeStatus.INVALID}
     )
@@ -400,6 +409,23 @@ class Settings(BaseModel):
         if self.adopt and self.overwrite:
             raise ValueError("adopt keeps what overwrite fetches again; give one of them")
         return self
+
+    @field_validator("id_column", "name_column")
+    @classmethod
+    def _column_name(cls, name: str | None) -> str | None:
+        if name is not None and not (name := name.strip()):
+            raise ValueError("must not be empty; give the name of a column")
+        return name
+
+    @field_validator("output", "report")
+    @classmethod
+    def _not_too_deep(cls, path: Path | None) -> Path | None:
+        # Folders are made one within the other by calls that are nested as deeply.
+        if path is not None and len(path.parts) > _MAX_DEPTH:
+            raise ValueError(
+                f"has more than {_MAX_DEPTH} folders in each other; use a shorter path"
+            )
+        return path
 
     @model_validator(mode="after")
     def _report_is_not_the_output(self) -> Self:

@@ -244,3 +244,20 @@ def test_values_that_an_error_may_show(value, text):
     Short words and numbers; a list may contain anything.
     """
     assert shown(value) == text
+
+
+@pytest.mark.parametrize("name", ["output", "report"])
+def test_a_path_may_not_be_too_deep_to_be_made(name):
+    """
+    Folders are made within each other, which Python does not do a thousand times.
+    """
+    assert "more than 200 folders in each other" in refusal(**{name: "a/" * 1200 + "b"})
+
+
+@pytest.mark.parametrize("name", ["id_column", "name_column"])
+def test_the_name_of_a_column_is_not_empty(name):
+    """
+    Blanks around a column's name do not matter, and there must be more than blanks.
+    """
+    assert getattr(Settings(**{name: " Page ID "}), name) == "Page ID"
+    assert refusal(**{name: " "}) == "must not be empty; give the name of a column"

@@ -34,6 +34,8 @@ _NAMED = {
     "metrics_file": "FILE",
     "base_url": "URL",
     "endpoint": "NAME",
+    "id_column": "NAME",
+    "name_column": "NAME",
     "retry": "OUTCOME[,…]",
     "fail_on": "OUTCOME[,…]",
     "only": "OUTCOME[,…]",

@@ -149,6 +149,7 @@ async def open_batch(  # noqa: PLR0913 - everything can be handed in
             )
         )
         if isinstance(jobs, Manifest):
+            jobs.name_columns(settings.id_column, settings.name_column)
             await to_thread.run_sync(jobs.check)
         if storage is None:
             storage = await stack.enter_async_context(

@@ -290,7 +290,7 @@ def test_a_wrong_value_is_one_sentence_that_says_where_it_came_from(words, envir
     assert str(caught.value) == sentence
 
 
-TAKES_ANY_TEXT = {"output", "report", "ca_file"}
+TAKES_ANY_TEXT = {"output", "report", "ca_file", "id_column", "name_column"}
 NAMES_WHAT_IS_WRONG = {"endpoint"}
 
 
