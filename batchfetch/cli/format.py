@@ -135,13 +135,18 @@ def summary_text(summary: "Summary", report: Path, price_per_call: float | None 
     lines = [
         f"{number(summary.tasks, 'task')} in {duration(summary.seconds)}: {decided}"
         + (f", {summary.adopted} of them in place already" if summary.adopted else "")
-        + (f", {summary.already} settled by earlier runs" if summary.already else ""),
+        + (f", {summary.already} settled by earlier runs" if summary.already else "")
+        + _repeated(summary.repeated),
         f"{_calls(summary)}, {size(summary.bytes)} of images"
         + (f", {money(summary.calls, price_per_call)}" if price_per_call is not None else ""),
     ]
     if summary.exit_code == ExitCode.COMPLETED:
         lines.append(f"report: {shlex.quote(str(report))}")
     return "\n".join(map(sanitize, lines))
+
+
+def _repeated(rows: int) -> str:
+    return f"; {number(rows, 'row')} with an id that an earlier row has" if rows else ""
 
 
 def _calls(summary: "Summary") -> str:
@@ -166,7 +171,7 @@ def plan_text(plan: "Plan", settings: "Settings") -> str:
         "to fetch": plan.to_fetch,
         "settled by earlier runs": plan.already,
         "in place already": plan.adopted,
-        "unusable": plan.invalid,
+        f"unusable ({counts(plan.reasons)})": plan.invalid,
     }
     least, expected = number(plan.least_calls, "call"), number(plan.expected_calls, "call")
     least_cost, expected_cost = "", ""
@@ -174,7 +179,8 @@ def plan_text(plan: "Plan", settings: "Settings") -> str:
         least_cost = f", {money(plan.least_calls, settings.price_per_call)}"
         expected_cost = f", {money(plan.expected_calls, settings.price_per_call)}"
     lines = (
-        f"{number(plan.tasks, 'task')}: {counts(found) or 'nothing to do'}",
+        f"{number(plan.tasks, 'task')}: {counts(found) or 'nothing to do'}"
+        + _repeated(plan.repeated),
         f"{least} at least, if all is ready{least_cost}",
         f"{expected} expected, if the service still works on them all{expected_cost}",
         f"{duration(plan.expected_seconds)} at least, or until the service is done",

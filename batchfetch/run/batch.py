@@ -198,6 +198,7 @@ class Batch:
             adopted=self._recorder.adopted,
             already=progress.already,
             left=left,
+            repeated=self._intake.repeated,
             calls=progress.calls,
             calls_per_image=round(progress.calls / fetched, 3) if fetched else None,
             asked_too_early=self._workers.too_early,

@@ -2,7 +2,8 @@
 What a run would do, said without doing it.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 from anyio import to_thread
 from pydantic import BaseModel, ConfigDict
@@ -35,6 +36,12 @@ class Plan(BaseModel):
     invalid: int
     """Rows that cannot be used."""
 
+    reasons: Mapping[str, int]
+    """Why they cannot be used."""
+
+    repeated: int
+    """Rows that are not in *tasks*, because an earlier row has the same id."""
+
     to_fetch: int
     least_calls: int
     """If every image is ready when it is asked for."""
@@ -58,6 +65,7 @@ async def plan(jobs: Iterable[Row], settings: Settings | None = None) -> Plan:
     """
     settings = settings or Settings()
     if isinstance(jobs, Manifest):
+        jobs.name_columns(settings.id_column, settings.name_column)
         await to_thread.run_sync(jobs.check)
     ledger = Ledger()
     await to_thread.run_sync(load_report, settings.report_path, ledger)
@@ -70,7 +78,8 @@ async def plan(jobs: Iterable[Row], settings: Settings | None = None) -> Plan:
 
 
 async def _counted(intake: Intake, settings: Settings) -> Plan:
-    to_fetch = adopted = invalid = 0
+    to_fetch = adopted = 0
+    reasons: Counter[str] = Counter()
     while not intake.all_read:
         for decision in await intake.chunk():
             match decision:
@@ -79,13 +88,15 @@ async def _counted(intake: Intake, settings: Settings) -> Plan:
                 case Outcome(status=OutcomeStatus.COMPLETED):
                     adopted += 1
                 case Outcome():
-                    invalid += 1
+                    reasons[decision.reason or decision.status] += 1
     estimated = estimate(to_fetch, settings)
     return Plan(
         tasks=intake.tasks,
         already=intake.already.total(),
         adopted=adopted,
-        invalid=invalid,
+        invalid=reasons.total(),
+        reasons=reasons,
+        repeated=intake.repeated,
         to_fetch=to_fetch,
         least_calls=estimated.least_calls,
         expected_calls=estimated.expected_calls,

@@ -75,6 +75,9 @@ class Summary(BaseModel):
     left: int
     """Undecided: the run stopped before their turn."""
 
+    repeated: int = 0
+    """Rows that are not in *tasks*, because an earlier row has the same id."""
+
     calls: int
     calls_per_image: float | None
     """None if no image was fetched; adopted ones do not count."""

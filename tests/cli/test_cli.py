@@ -429,7 +429,7 @@ def test_json_is_all_there_is_on_stdout(fetch):
     """
     finished = fetch("--json")
     assert set(finished.summary) == {
-        *("tasks", "outcomes", "reasons", "adopted", "already", "left", "calls"),
+        *("tasks", "outcomes", "reasons", "adopted", "already", "left", "repeated", "calls"),
         *("calls_per_image", "asked_too_early", "cost", "token_requests", "bytes", "seconds"),
         *("exit_code", "stopped_by"),
     }

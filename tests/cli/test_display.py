@@ -183,6 +183,14 @@ def test_summary_leaves_the_report_to_the_explanation():
     assert "report" not in text
 
 
+def test_summary_counts_repeated_rows():
+    """
+    Rows that were left out because of an earlier one are said where the tasks are counted.
+    """
+    first = formatting.summary_text(summary(repeated=2), REPORT).splitlines()[0]
+    assert first.endswith("settled by earlier runs; 2 rows with an id that an earlier row has")
+
+
 def test_summary_of_nothing():
     """
     A run that found everything done says so.
@@ -355,11 +363,13 @@ def test_the_plan():
     The plan says what would be done and what it takes at least, with a price also what it costs.
     """
     plan = Plan(
-        tasks=10,
+        tasks=12,
         already=2,
         adopted=1,
         to_fetch=6,
-        invalid=1,
+        invalid=3,
+        reasons={"bad_row": 2, "bad_name": 1},
+        repeated=1,
         least_calls=6,
         expected_calls=9,
         expected_seconds=2.5,
@@ -367,7 +377,8 @@ def test_the_plan():
         expected_cost=0.27,
     )
     assert formatting.plan_text(plan, Settings(price_per_call=0.03)) == (
-        "10 tasks: 6 to fetch, 2 settled by earlier runs, 1 in place already, 1 unusable\n"
+        "12 tasks: 6 to fetch, 2 settled by earlier runs, 1 in place already,"
+        " 3 unusable (2 bad_row, 1 bad_name); 1 row with an id that an earlier row has\n"
         "6 calls at least, if all is ready, 0.18 at 0.03 a call\n"
         "9 calls expected, if the service still works on them all, 0.27 at 0.03 a call\n"
         "2.5 s at least, or until the service is done\n"
@@ -385,6 +396,8 @@ def test_the_plan_of_nothing():
         adopted=0,
         to_fetch=0,
         invalid=0,
+        reasons={},
+        repeated=0,
         least_calls=0,
         expected_calls=0,
         expected_seconds=0,

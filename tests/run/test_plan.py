@@ -61,6 +61,8 @@ async def test_first_run(settings, tmp_path):
         "already": 0,
         "adopted": 0,
         "invalid": 2,
+        "reasons": {"bad_row": 1, "bad_name": 1},
+        "repeated": 1,
         "to_fetch": 2,
         "least_calls": 2,
     }
@@ -96,6 +98,8 @@ async def test_later_run(settings, tmp_path):
         "already": 2,
         "adopted": 1,
         "invalid": 0,
+        "reasons": {},
+        "repeated": 0,
         "to_fetch": 3,
         "least_calls": 3,
     }
