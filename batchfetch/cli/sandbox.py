@@ -49,9 +49,11 @@ class SandboxOptions(BaseModel):
 
 @click.pass_context
 def _sandbox(ctx: click.Context, /, **_: object) -> int:
-    options = resolve(SandboxOptions, ctx)
+    # All of it, before anything is changed: a wrong value leaves the log of the process alone.
+    options, settings = resolve(SandboxOptions, ctx), resolve(SandboxSettings, ctx)
     configure(options.log_format, options.log_level)
-    anyio.run(_serve, _settings(ctx))
+    _warn_of_unknown_variables(ctx)
+    anyio.run(_serve, settings)
     return 0
 
 
@@ -59,13 +61,14 @@ def settings_from_environment() -> SandboxSettings:
     """
     Return the sandbox's settings from its variables and defaults, for `fetch --sandbox`.
     """
-    return _settings(command.make_context("sandbox", []))
+    ctx = command.make_context("sandbox", [])
+    _warn_of_unknown_variables(ctx)
+    return resolve(SandboxSettings, ctx)
 
 
-def _settings(ctx: click.Context) -> SandboxSettings:
+def _warn_of_unknown_variables(ctx: click.Context) -> None:
     for sentence in unknown_variables(ctx.command, os.environ, SANDBOX_PREFIX):
         log.warning("%s", sentence)
-    return resolve(SandboxSettings, ctx)
 
 
 async def _serve(settings: SandboxSettings) -> None:

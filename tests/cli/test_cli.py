@@ -5,6 +5,7 @@ The command from outside: words, exit codes, streams.
 import fcntl
 import gc
 import json
+import logging
 import os
 import pty
 import re
@@ -301,6 +302,17 @@ def test_a_usage_error_in_json(tmp_path, source):
         assert wrong[0] in entry["message"]
     text = run("fetch", *words, "--log-format", "text", "--nothing", cwd=tmp_path)
     assert text.stderr.startswith("batchfetch: No such option")
+
+
+@pytest.mark.parametrize("args", [["sandbox", "--port", "x"], ["fetch", "m.txt", "--rate", "fast"]])
+def test_a_usage_error_leaves_the_log_alone(args):
+    """
+    A program that calls `main` keeps the levels and handlers that it has set.
+    """
+    logger = logging.getLogger("batchfetch")
+    before = (logger.level, logging.getLogger().handlers.copy())
+    assert main(args) == 2
+    assert (logger.level, logging.getLogger().handlers) == before
 
 
 def test_wrong_settings_create_nothing(fetch, tmp_path):
