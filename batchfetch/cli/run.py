@@ -99,7 +99,9 @@ def misspelt_variables(command: click.Command, environment: Mapping[str, str]) -
 
 
 def _metrics_file(settings: Settings, options: RunOptions) -> MetricsFile | None:
-    return MetricsFile(options.metrics_file, settings.output) if options.metrics_file else None
+    if options.metrics_file is None or options.dry_run:
+        return None
+    return MetricsFile(options.metrics_file, settings.output)
 
 
 def _record_failure(settings: Settings, options: RunOptions, code: ExitCode) -> None:

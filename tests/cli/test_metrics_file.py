@@ -144,6 +144,17 @@ def test_a_file_that_cannot_be_written(fetch, tmp_path, path):
     assert not list(tmp_path.glob(".*"))
 
 
+def test_a_plan_leaves_no_file(fetch, tmp_path):
+    """
+    `--dry-run` touches nothing, also if it fails.
+    """
+    with serving(Origin()) as origin:
+        assert fetch(origin, ["a"], "--dry-run").code == 0
+        (tmp_path / "file").touch()
+        assert fetch(origin, ["a"], "--dry-run", "-r", tmp_path / "file" / "x").code != 0
+    assert not (tmp_path / FILE).exists()
+
+
 def test_others_may_read_the_file(fetch, tmp_path):
     """
     The collector is another user: the file has the mode of any new file, and no part stays.
