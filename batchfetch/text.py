@@ -44,4 +44,5 @@ def escape_json(document: str) -> str:
     """
     Return the JSON *document* with the characters that `sanitize` replaces as escapes (`\\u202e`).
     """
-    return document if document.isascii() else document.translate(_ESCAPED)
+    is_plain = document.isascii() and "\x7f" not in document
+    return document if is_plain else document.translate(_ESCAPED)

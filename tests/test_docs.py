@@ -400,8 +400,8 @@ def test_manifest_formats_and_columns():
         f".{known}" for known in ManifestFormat
     ]
     names = first_cells(section("manifest.md", "Columns and keys"))
-    assert names == ["task_id", "id", "taskId", "name", "submitted_at", "endpoint"]
-    assert all(Columns([name]).has_task_id for name in names[:3])
+    assert names == ["task_id", "id", "taskId", "Task ID", "name", "submitted_at", "endpoint"]
+    assert all(Columns([name]).has_task_id for name in names[:4])
 
 
 def test_endpoints():
