@@ -128,7 +128,9 @@ class EndpointQueue:
             return state
         if sweep.is_open:
             return None
-        return sweep.opens_at if survey.is_open else min(sweep.opens_at, survey.due(sweep.ended))
+        if survey.is_open:
+            return sweep.opens_at
+        return min(sweep.opens_at, survey.due(now, sweep.ended))
 
     def answered(
         self, state: JobState, now: float, price: float, *, ready: bool | None

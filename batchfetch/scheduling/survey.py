@@ -71,11 +71,11 @@ class Survey:
         self._credit = self._FIRST_CREDIT * odds * (1 - odds)
         return True
 
-    def due(self, ended: float) -> float:
+    def due(self, now: float, ended: float) -> float:
         """
-        Return when the next survey begins; infinity if not before the end of the next sweep.
+        Return when the next survey may begin; infinity if not before the end of the next sweep.
         """
-        return self._opens_at if self._opens_at <= ended + self._RECENT else math.inf
+        return self._opens_at if now < self._opens_at <= ended + self._RECENT else math.inf
 
     def close(self) -> None:
         """

@@ -53,6 +53,23 @@ def asked(scheduler, now=0.0):
     return found
 
 
+def surveyed(scheduler, now, *, until):
+    """
+    Answer the requests of surveys with unfinished; return them and the time of the next sweep.
+    """
+    found = []
+    while now < until:
+        step = scheduler.next(now)
+        if isinstance(step, JobState):
+            step.calls += 1
+            step.first_asked = now
+            answer(scheduler, [step], BUSY, now)
+            found.append(step)
+        else:
+            now = step
+    return found, now
+
+
 def answer(scheduler, states, received, now):
     """
     Record the answer *received* for each of *states*.
@@ -135,16 +152,75 @@ def test_oldest_first():
 
 def test_unready_head_holds_up_the_rest():
     """
-    If the first tasks are not ready, the others are not polled until the next sweep.
+    If the first tasks are not ready, few of the others are polled before the next sweep.
     """
     tasks = offered(state(i) for i in range(1000))
     first = asked(tasks)
     answer(tasks, first, BUSY, 0.1)
-    later = tasks.next(0.1)
-    assert isinstance(later, float)
-    assert later > 1
+    others, now = surveyed(tasks, 0.1, until=3.0)
     assert len(first) < 10
-    assert asked(tasks, later)[0] is first[0]
+    assert len(others) < 16
+    assert asked(tasks, now)[0] is first[0]
+
+
+def test_time_that_is_returned_is_in_the_future():
+    """
+    The scheduler never asks to be called again at once; the caller would do so without end.
+    """
+    tasks = offered(state(i) for i in range(40))
+    answer(tasks, asked(tasks), BUSY, 0.1)
+    now, steps = 0.1, 0
+    while now < 60:
+        step = tasks.next(now)
+        if isinstance(step, JobState):
+            step.calls += 1
+            step.first_asked = now if step.first_asked is None else step.first_asked
+            answer(tasks, [step], BUSY, now)
+            continue
+        assert step is not None
+        assert step > now
+        now = step
+        steps += 1
+    assert steps > 1
+
+
+def test_ready_tasks_behind_a_stuck_run_are_found():
+    """
+    A survey finds that tasks behind a run of fifty stuck ones are ready, and polls all of them.
+    """
+    tasks = offered(state(i) for i in range(400))
+    now, found, order = 0.0, set(), []
+    while now < 10 and len(found) < 350:
+        step = tasks.next(now)
+        if isinstance(step, JobState):
+            step.calls += 1
+            step.first_asked = now if step.first_asked is None else step.first_asked
+            order.append(step.ordinal)
+            stuck = step.ordinal < 50
+            found |= set() if stuck else {step.ordinal}
+            answer(tasks, [step], BUSY if stuck else DONE, now + 0.01)
+            now += 0.01
+        else:
+            assert step is not None
+            now = step
+    assert len(found) == 350
+    assert all(order.count(i) <= 4 for i in range(50))
+
+
+def test_surveyed_task_returns_to_its_place():
+    """
+    A task that a survey found unfinished, with no ready one behind it, is polled in its turn.
+    """
+    tasks = offered(state(i) for i in range(1000))
+    answer(tasks, asked(tasks), BUSY, 0.1)
+    (early, *_), now = surveyed(tasks, 0.1, until=3.0)
+    order = []
+    while isinstance(step := tasks.next(now), JobState):
+        order.append(step.ordinal)
+        answer(tasks, [step], DONE, now)
+    assert tasks.finished
+    assert order == sorted(order)
+    assert early.ordinal in order
 
 
 def test_overtaken_task_does_not_hold_up():
@@ -237,8 +313,10 @@ def test_expiring_task_is_polled_outside_of_sweeps():
     A task whose result is deleted in a minute is polled even if no sweep is open.
     """
     tasks = offered(state(i, age=100.0 - i) for i in range(100))
-    answer(tasks, asked(tasks), BUSY, 0.1)
-    assert isinstance(tasks.next(0.1), float)
+    first = asked(tasks)
+    answer(tasks, first, BUSY, 0.1)
+    others, _ = surveyed(tasks, 0.1, until=2.0)
+    assert len(first) + len(others) < 20
     tasks = offered(state(i, age=STORED_FOR - 60) for i in range(100))
     assert len(asked(tasks)) == 100
 

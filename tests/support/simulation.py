@@ -363,6 +363,7 @@ def simulate(
         while len(flights) < slots and left:
             step = poller.next(now, None if budget is None else int(left))
             if not isinstance(step, JobState):
+                assert step is None or step > now, "a scheduler that is due in the past never waits"
                 wake = min(wake, NEVER if step is None else step)
                 break
             service.ask(step, now)
