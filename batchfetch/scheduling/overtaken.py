@@ -109,7 +109,7 @@ class OvertakenOdds:
 
     def sampled(self, now: float, *, ready: bool) -> None:
         """
-        Record the first answer to a task of a survey.
+        Record the first answer to a task of a survey, or a task that overtook others in a sweep.
         """
         if self._started is None:
             self._started = now

@@ -146,6 +146,8 @@ class EndpointQueue:
         if sweep is not None:
             self.sweep.answered(sweep, now, price, len(self), ready=ready)
             stragglers = self._answered_in_sweep(state, ready=ready)
+            if ready and stragglers:  # It was ready before the unfinished ones: one more sample.
+                self.survey.odds.sampled(now, ready=True)
             last_ready = self._last_ready
         elif self.survey.answered(state.ordinal, now, ready=ready):
             stragglers = self._answered_in_survey(state, now, ready=ready)

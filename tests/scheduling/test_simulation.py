@@ -7,7 +7,16 @@ from random import Random
 from statistics import fmean
 
 import pytest
-from simulation import NEVER, POLLERS, SITUATIONS, real, simulate
+from simulation import (
+    NEVER,
+    POLLERS,
+    SITUATIONS,
+    STUCK_SHARES,
+    Situation,
+    real,
+    simulate,
+    stuck_in_runs,
+)
 
 from batchfetch.scheduling import estimate
 from batchfetch.settings import Polling, Settings
@@ -108,6 +117,48 @@ def test_stuck_tasks_are_polled_ever_more_rarely():
     run = simulated("thrifty", "1 % stuck")
     assert max(run.calls) <= 12
     assert max(c for c, at in zip(run.calls, run.ready, strict=True) if at < NEVER) == 1
+
+
+@pytest.mark.parametrize("patience", [15.0, 1800.0])
+@pytest.mark.parametrize("run", [1, 50])
+@pytest.mark.parametrize("share", STUCK_SHARES)
+def test_stuck_tasks_do_not_hold_back_ready_ones(share, run, patience):
+    """
+    Wherever stuck tasks are, the last ready image comes 10 s later than the slots allow at most.
+
+    Each ready task takes one call, and a stuck one hardly more than its age demands: at least its
+    first call and the one at the end of its patience.
+    """
+    for seed in range(12):
+        situation = stuck_in_runs(Random(seed), 800, share, run)
+        made = simulate(real(Polling.THRIFTY, patience), situation, patience=patience)
+        assert made.after_slots <= 10
+        assert made.calls_each_ready <= 1.02
+        assert made.calls_each_stuck <= (4 if patience == 15 else 11)
+
+
+@pytest.mark.parametrize("polling", Polling)
+@pytest.mark.parametrize("run", [1, 50])
+@pytest.mark.parametrize("share", [0.05, 0.50])
+def test_stuck_tasks_do_not_hold_back_thousands(share, run, polling):
+    """
+    The same for ten thousand tasks, half of which may be stuck, and with prompt polling.
+    """
+    made = simulate(real(polling), stuck_in_runs(Random(1), TASKS, share, run))
+    assert made.after_slots <= 10
+    assert made.calls_each_ready <= 1.02
+
+
+def test_stuck_tasks_do_not_hide_an_endpoint():
+    """
+    If every task of one endpoint is stuck, those of another are fetched as if it were alone.
+    """
+    situation = Situation(
+        [NEVER if i % 2 else 0.0 for i in range(800)], endpoint=["deskew", "upscale"] * 400
+    )
+    made = simulate(real(Polling.THRIFTY), situation)
+    assert made.after_slots <= 2
+    assert made.calls_each_ready == 1
 
 
 @pytest.mark.parametrize("polling", Polling)

@@ -125,6 +125,16 @@ def stuck(random: Random, tasks: int, share: float = 0.01) -> Situation:
     return Situation([NEVER if random.random() < share else 0.0 for _ in range(tasks)])
 
 
+def stuck_in_runs(random: Random, tasks: int, share: float, run: int) -> Situation:
+    """
+    A *share* of the tasks, in runs of neighbours, is never ready, and the rest is at once.
+    """
+    runs = [0.0] * (tasks // run)
+    for i in random.sample(range(len(runs)), max(round(share * len(runs)), 1)):
+        runs[i] = NEVER
+    return Situation([at for at in runs for _ in range(run)])
+
+
 def fifo_stuck(random: Random, tasks: int, share: float = 0.01) -> Situation:
     ready = fifo(random, tasks).ready
     return Situation([NEVER if random.random() < share else at for at in ready])
@@ -190,6 +200,9 @@ SITUATIONS: dict[str, Callable[[Random, int], Situation]] = {
     "two queues, told": partial(two_queues, told=True),
     "20 workers": workers,
 }
+
+
+STUCK_SHARES = (0.05, 0.10, 0.23, 0.50)
 
 
 # Policies: the real scheduler, and simple ones for comparison.
@@ -315,6 +328,27 @@ class SimulatedRun:
         return max(at for at in self.fetched if at < NEVER) - last
 
     @property
+    def after_slots(self) -> float:
+        """
+        Seconds by which the last result is fetched later than 32 slots of 80 ms a call allow.
+        """
+        return max(at for at in self.fetched if at < NEVER) - math.ceil(len(self.calls) / 32) * 0.08
+
+    @property
+    def calls_each_ready(self) -> float:
+        """
+        The mean number of calls per task that becomes ready.
+        """
+        return fmean(c for c, at in zip(self.calls, self.ready, strict=True) if at < NEVER)
+
+    @property
+    def calls_each_stuck(self) -> float:
+        """
+        The mean number of calls per task that never becomes ready.
+        """
+        return fmean(c for c, at in zip(self.calls, self.ready, strict=True) if at == NEVER)
+
+    @property
     def delays(self) -> list[float]:
         """
         Seconds from the time each result is ready to the time it is fetched, in rising order.
@@ -433,6 +467,19 @@ def main(seeds: int = 3, tasks: int = 10_000) -> None:
                 f" ({max(run.after_last for run in runs):5.1f})"
                 f" {max(run.mean_delay for run in runs):6.1f}"
                 f" {max(run.delay_quantile(0.95) for run in runs):6.1f}\n"
+            )
+    write("\nthrifty: seconds after what the slots allow, calls per ready and per stuck task\n")
+    for share in STUCK_SHARES:
+        for length in (1, 50):
+            runs = [
+                simulate(POLLERS["thrifty"](), stuck_in_runs(Random(seed), tasks, share, length))
+                for seed in range(seeds)
+            ]
+            write(
+                f"  {share:4.0%} in runs of {length:2}"
+                f" {max(run.after_slots for run in runs):6.1f}"
+                f" {max(run.calls_each_ready for run in runs):6.3f}"
+                f" {fmean(run.calls_each_stuck for run in runs):6.2f}\n"
             )
 
 
