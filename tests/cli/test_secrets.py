@@ -81,7 +81,7 @@ def test_debug_log_of_a_troubled_run_holds_no_secret(tmp_path, log_format, crede
             status(400, body=f'{{"detail":"{SECRET}"}}'.encode()), 5, id="400 that echoes"
         ),
         pytest.param(status(401), 5, id="401"),
-        pytest.param(replies.http(f'{{"token":"{TOKEN}"}}'.encode(), 200), 8, id="no token in it"),
+        pytest.param(replies.http(f'{{"token":"{TOKEN}"}}'.encode(), 200), 5, id="no token in it"),
         pytest.param(replies.reset_before_headers, 8, id="reset"),
     ],
 )
