@@ -61,7 +61,7 @@ def meaning_of(status: int) -> StatusMeaning:  # noqa: C901, PLR0911 - one match
             return StatusMeaning.UNAUTHORIZED
         case 404:
             return StatusMeaning.NOT_FOUND
-        case 402 | 403 | 405 | 410 | 501:
+        case 402 | 403 | 405 | 407 | 410 | 501:
             return StatusMeaning.TURNED_AWAY
         case 429:
             return StatusMeaning.THROTTLED

@@ -155,8 +155,6 @@ def refusal(
             f"the service redirects to {target}; redirects are not followed: if that is where it"
             " is, give it as --base-url"
         )
-    if status == 407:
-        return ProxyRefusedError(_PROXY_REFUSED)
     words = sanitize(redact(words_of(page)), 200)
     phrase = sanitize(redact(reason or ""), 100)
     detail = f"the service answered {status} {phrase}".rstrip()

@@ -76,7 +76,7 @@ PASSING = LOST_CONNECTION + OVERLOAD + GARBLED + STALLED
 LASTING = [
     *(
         (f"status {code}", status(code), f"http_{code}")
-        for code in (400, 402, 403, 404, 405, 410, 418, 451, 501)
+        for code in (400, 402, 403, 404, 405, 407, 410, 418, 451, 501)
     ),
     *(
         (f"redirect {code}", replies.redirect("http://127.0.0.1:9/", code), "redirect")
