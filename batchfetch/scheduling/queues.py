@@ -102,7 +102,8 @@ class EndpointQueue:
             return self._in_order.pop()[1]
         if self._out_of_order:
             return self._out_of_order.pop()[1]  # A heap without its last leaf is a heap.
-        return self._unfinished.pop() if self._unfinished else None
+        behind = self._unfinished or self._surveyed
+        return behind.pop() if behind else None
 
     def next(self, now: float, price: float) -> JobState | float | None:
         """

@@ -392,3 +392,48 @@ def test_counts():
     answer(tasks, batch[:1], BUSY, 0.1)
     answer(tasks, batch[1:], DONE, 0.1)
     assert (tasks.waiting, tasks.known_unfinished) == (10 - len(batch), 1)
+
+
+def test_last_hands_out_every_job_that_is_not_in_flight():
+    """
+    Jobs not polled yet, those found unfinished by sweeps and surveys, stragglers and faulted ones,
+    each once; the first is from the end, and of another endpoint than the one to be avoided.
+    """
+    for endpoint in (None, "deskew"):
+        jobs = [state(n, endpoint=endpoint if n < 5 else None) for n in range(60)]
+        made = offered(jobs)
+        now = 0.0
+        for _ in range(40):
+            now += 0.3
+            for each in asked(made, now):
+                each.take_answer(BUSY)
+                made.unfinished(each, now)
+        faulted = made.next(1e6)
+        made.again(faulted, 1e9)
+        left = made.waiting + made.known_unfinished
+        assert left == len(jobs)
+        handed_out = [made.last(but_of=None)]
+        assert handed_out[0].job.endpoint == endpoint
+        while (each := made.last(but_of=None)) is not None:
+            handed_out.append(each)
+        assert sorted(each.ordinal for each in handed_out) == list(range(60))
+        assert made.is_idle
+
+
+def test_job_set_aside_blocks_no_sweep():
+    """
+    A job that is kept undecided is in flight no longer: others are polled.
+    """
+    made = offered([state(n) for n in range(20)])
+    aside = []
+    while len(aside) < 20:
+        some = asked(made)
+        assert some, "a sweep waits for answers that will not come"
+        for each in some:
+            made.set_aside(each, 0.0)
+        aside += some
+    assert made.is_idle
+    assert not made.finished
+    for each in aside:
+        made.settled(each, 1.0)
+    assert made.finished
