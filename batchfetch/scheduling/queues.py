@@ -62,8 +62,8 @@ class EndpointQueue:
         self._found_at = -inf
 
     def __len__(self) -> int:
-        returning = len(self._unfinished) + len(self._surveyed)
-        return len(self._in_order) + len(self._out_of_order) + returning
+        waiting = len(self._in_order) + len(self._out_of_order)
+        return waiting + len(self._unfinished) + len(self._surveyed)
 
     @property
     def head(self) -> Position:
@@ -118,7 +118,7 @@ class EndpointQueue:
         if sweep.admits(now, price):
             state = self.pop()
             self._sweeps[state.ordinal] = sweep.asked(now)
-            if state.ordinal in self._in_turn:
+            if self._in_turn and state.ordinal in self._in_turn:
                 self._in_turn[state.ordinal] = now
             return state
         if not sweep.is_open and survey.opens(now, sweep.ended, length):
@@ -147,7 +147,9 @@ class EndpointQueue:
         if sweep is not None:
             self.sweep.answered(sweep, now, price, len(self), ready=ready)
             stragglers = self._answered_in_sweep(state, ready=ready)
-            if ready and stragglers:  # It was ready before the unfinished ones: one more sample.
+            if not stragglers:
+                return stragglers
+            if ready:  # It was ready before the unfinished ones: one more sample.
                 self.survey.odds.sampled(now, ready=True)
             last_ready = self._last_ready
         elif self.survey.answered(state.ordinal, now, ready=ready):
@@ -210,7 +212,7 @@ class EndpointQueue:
         own = position(state)
         if ready and own > self._last_ready:
             self._last_ready = own
-            return _split(self._unfinished, own)
+            return _split(self._unfinished, own) if self._unfinished else []
         looks = 3 if state.ordinal in self._in_turn else 2
         if ready is False and own > self._last_ready and state.calls <= looks:
             self._unfinished.append(state)
@@ -241,10 +243,9 @@ def _split(states: list[JobState], own: Position) -> list[JobState]:
     """
     Remove from *states* those before the position *own*, and return them.
     """
-    if not states:
-        return []
     before = [each for each in states if position(each) < own]
-    states[:] = [each for each in states if position(each) > own]
+    if before:
+        states[:] = [each for each in states if position(each) > own]
     return before
 
 

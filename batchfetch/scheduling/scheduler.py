@@ -188,7 +188,8 @@ class Scheduler:
         price = self._price()
         for queue in queues:
             step = queue.next(now, price)
-            self._turn = max(self._turn - isinstance(step, JobState), 0)
+            if self._turn and isinstance(step, JobState):
+                self._turn -= 1
             yield step
         if queues_first:
             yield self._next_straggler(now)
@@ -201,9 +202,10 @@ class Scheduler:
 
     def _answered(self, state: JobState, now: float, *, ready: bool | None) -> None:
         queue = self._queue_of(state)
-        last, first = state.unfinished_at, queue.first_in_turn(state)
-        if ready is not None and last is not None and first is not None:
-            if first <= last:
+        last = state.unfinished_at
+        if ready is not None and last is not None:
+            first = queue.first_in_turn(state)
+            if first is not None and first <= last:
                 self._policy.hazards.learn(last - first, now - last, ready=ready)
             queue.polled_again(state, last, now, ready=ready)
         if ready is False:
