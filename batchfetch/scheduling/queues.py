@@ -157,9 +157,10 @@ class EndpointQueue:
             last_ready = self._furthest
         else:
             return [] if ready is not False else [state]
-        for each in stragglers:
-            if each.calls == 1 and position(each) < last_ready:
-                self.survey.odds.watch(each.ordinal)
+        if self.survey.applies(len(self)):
+            for each in stragglers:
+                if each.calls == 1 and position(each) < last_ready:
+                    self.survey.odds.watch(each.ordinal)
         return stragglers
 
     def polled_again(self, state: JobState, last: float, now: float, *, ready: bool) -> None:

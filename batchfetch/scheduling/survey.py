@@ -56,6 +56,12 @@ class Survey:
         """
         return len(self._in_flight)
 
+    def applies(self, length: int) -> bool:
+        """
+        Whether a queue of *length* is worth the calls of a survey.
+        """
+        return length >= self._FEWEST or self._found > 0
+
     def opens(self, now: float, ended: float, length: int) -> bool:
         """
         Begin a survey if one is due, and return whether one began.
@@ -64,7 +70,7 @@ class Survey:
         """
         if self.is_open or now < self._opens_at or now > ended + self._RECENT:
             return False
-        if length < self._FEWEST and not self._found:
+        if not self.applies(length):
             return False
         self.is_open = True
         odds = self.odds.value
