@@ -275,7 +275,7 @@ def test_line_torn_by_a_power_cut_loses_no_named_image(runs, cut):
     """
     Until the report is synced, an image's claim outlives its line: the image is adopted.
     """
-    assert runs.run(after="map(encode, outcomes)", passage=4) == KILLED
+    assert runs.run(after="map(encode, outcomes)", passage=2) == KILLED
     text = runs.report.read_bytes()
     whole = len(read_report(runs.report))
     runs.report.write_bytes(text[:-cut])
