@@ -14,7 +14,7 @@ from batchfetch.report.entries import Entry, decode_entry, seconds_at
 from batchfetch.report.figures import Example, Figures, Groups, RunFigures, Trouble
 from batchfetch.report.lines import AROUND, MAX_LINE
 from batchfetch.report.periods import Period, Periods
-from batchfetch.report.reader import open_to_read, raw_lines
+from batchfetch.report.reader import LineReader, open_to_read
 from batchfetch.report.runs import read_runs
 from batchfetch.report.tasks import Task, Tasks
 
@@ -77,34 +77,16 @@ class Digest:
     def _read(self, number: int, source: Source) -> None:
         periods = Periods(source.name, read_runs(source.path))
         tasks, columns = self._tasks, self.columns
-        for start, entry in self._entries(source):
+        entries = LineReader(source.path, decode_entry, warnings=_WARNINGS)
+        for start, entry in entries:
+            self._lines += 1
             asked, ended = seconds_at(entry.first_call_at), seconds_at(entry.finished_at)
             tasks.add(number, start, entry, asked, ended)
             periods.add(entry, asked, ended)
             if not columns.keys() >= entry.extra.keys():
                 columns.update(dict.fromkeys(entry.extra))
         self._periods.append(periods)
-
-    def _entries(self, source: Source) -> Iterator[tuple[int, Entry]]:
-        unusable = 0
-        for number, start, line in raw_lines(source.path):
-            try:
-                if len(line) == MAX_LINE:
-                    raise ValueError(f"longer than {MAX_LINE} bytes")  # noqa: TRY301 - as any other
-                entry = decode_entry(line)
-            except ValueError as exc:
-                unusable += 1
-                if unusable <= _WARNINGS:
-                    log.warning(
-                        "%s, line %d is no outcome and was skipped: %s", source.name, number, exc
-                    )
-                continue
-            if entry is not None:
-                self._lines += 1
-                yield start, entry
-        if unusable > _WARNINGS:
-            log.warning("%s: %d lines are no outcomes and were skipped", source.name, unusable)
-        self._unusable += unusable
+        self._unusable += entries.unusable
 
     @property
     def logged(self) -> list[Period]:

@@ -4,10 +4,10 @@ Read reports of earlier runs line by line, damaged ones included.
 
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Generic, TypeVar
 
 from pydantic import ValidationError
 
@@ -22,8 +22,7 @@ log = logging.getLogger("batchfetch.report")
 
 _BUFFER = 2**18
 
-# Unusable lines that get a warning each; the others are counted.
-_WARNINGS = 10
+L = TypeVar("L")
 
 
 def require_report(path: Path) -> None:
@@ -93,21 +92,45 @@ def read_lines(path: Path) -> Iterator[tuple[int, ReportLine]]:
     Lines that are no outcome are skipped with a warning.  Raises `ReportError` if the report is
     there and cannot be read.
     """
-    unusable = 0
-    for number, start, line in raw_lines(path):
-        try:
-            if len(line) == MAX_LINE:
-                raise ValueError(f"longer than {MAX_LINE} bytes")  # noqa: TRY301 - as any other
-            outcome = decode(line)
-        except ValueError as exc:
-            unusable += 1
-            if unusable <= _WARNINGS:
-                log.warning("%s, line %d is no outcome and was skipped: %s", path, number, exc)
-            continue
-        if outcome is not None:
-            yield start, outcome
-    if unusable > _WARNINGS:
-        log.warning("%s: %d lines are no outcomes and were skipped", path, unusable)
+    yield from LineReader(path, decode)
+
+
+class LineReader(Generic[L]):
+    """
+    The lines of the report at *path*, each with the byte it begins at, as *decode* reads them: it
+    returns None for a blank line and raises `ValueError` for one that is no outcome.
+
+    Those are skipped, the first *warnings* of them with a warning each; the others are counted.
+    Iteration raises `ReportError` if the report is there and cannot be read.
+    """
+
+    def __init__(
+        self, path: Path, decode: Callable[[bytes], L | None], *, warnings: int = 10
+    ) -> None:
+        self._path = path
+        self._decode = decode
+        self._warnings = warnings
+        self.unusable = 0
+        """Lines skipped so far."""
+
+    def __iter__(self) -> Iterator[tuple[int, L]]:
+        for number, start, line in raw_lines(self._path):
+            try:
+                if len(line) == MAX_LINE:
+                    raise ValueError(f"longer than {MAX_LINE} bytes")  # noqa: TRY301 - as any other
+                decoded = self._decode(line)
+            except ValueError as exc:
+                self._skip(number, exc)
+                continue
+            if decoded is not None:
+                yield start, decoded
+        if self.unusable > self._warnings:
+            log.warning("%s: %d lines are no outcomes and were skipped", self._path, self.unusable)
+
+    def _skip(self, number: int, error: ValueError) -> None:
+        self.unusable += 1
+        if self.unusable <= self._warnings:
+            log.warning("%s, line %d is no outcome and was skipped: %s", self._path, number, error)
 
 
 class LastLines:
