@@ -5,8 +5,7 @@ Every field is an option of `batchfetch fetch`; the command line takes names, de
 from here.
 """
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypedDict, Unpack
@@ -14,7 +13,6 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     PositiveInt,
@@ -22,165 +20,13 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
 from batchfetch.endpoints import endpoint_path
-from batchfetch.errors import SettingsError
 from batchfetch.models import OutcomeStatus
-from batchfetch.paths import expand_home
+from batchfetch.setting_errors import invalid_values
+from batchfetch.setting_values import Duration, Failures, FilePath, Outcomes, Rate, Size
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", re.IGNORECASE)
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b)?", re.IGNORECASE)
-_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:/\s*(s|m|h))?", re.IGNORECASE)
-
-# Ends of pydantic's sentences that are about Python and tell a user nothing.
-_INTERNAL = re.compile(r"(, unable to .*| for <class .*)$")
-
-_MAX_SHOWN = 20
 _MAX_DEPTH = 200
-
-UNSHOWN = frozenset({"base_url", "ca_file", "output", "report"})
-"""Settings whose value no error shows: a URL may contain a password, and a path is private."""
-
-
-def shown(value: object) -> str:
-    """
-    Return *value* as an error may show it, or `the value` if it may be a credential.
-
-    Text of more than 20 characters is not shown: no duration, size, rate, number or name of a
-    choice is that long, and a token or a secret usually is.
-    """
-    if isinstance(value, str | int | float) and len(str(value)) <= _MAX_SHOWN:
-        return repr(value)
-    return "the value"
-
-
-def problems_of(error: ValidationError, values: Mapping[str, object]) -> list[tuple[str, str]]:
-    """
-    Return what is wrong with *values*, by name: a few words each, the value itself among them where
-    it cannot be a credential.  Without a name, two values exclude each other.
-    """
-    problems = error.errors(include_url=False, include_context=False)
-    return [_problem(problem, values) for problem in problems]
-
-
-def _problem(problem: ErrorDetails, values: Mapping[str, object]) -> tuple[str, str]:
-    name = str(problem["loc"][0]) if problem["loc"] else ""
-    words = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] != "value_error":
-        # The value as it was given, unless only an element of it is wrong.
-        given = values.get(name) if len(problem["loc"]) == 1 else problem["input"]
-        value = "the value" if name in UNSHOWN else shown(given)
-        subject = f"{value} is not valid; it" if words.startswith("Input should") else value
-        words = _INTERNAL.sub("", words).replace("a valid boolean", "true or false")
-        words = words.replace("Input", subject, 1)
-    return name, words
-
-
-def invalid_values(error: ValidationError, values: Mapping[str, object]) -> SettingsError:
-    """
-    Return the error that says what is wrong with *values*, one sentence for each.
-    """
-    problems = problems_of(error, values)
-    sentences = dict.fromkeys(f"{name}: {words}" if name else words for name, words in problems)
-    return SettingsError("; ".join(sentences), problems)
-
-
-def parse_duration(text: object) -> object:
-    """
-    Return seconds for `90`, `90s`, `15m`, `2h`; leave alone what is not text.
-    """
-    if not isinstance(text, str):
-        return text
-    if (match := _DURATION.fullmatch(text.strip())) is None:
-        raise ValueError(f"{shown(text)} is not a valid duration; use 90, 90s, 15m or 2h")
-    return float(match[1]) * _SECONDS[(match[2] or "s").lower()]
-
-
-def parse_size(text: object) -> object:
-    """
-    Return bytes for `1000`, `64KiB`, `1GiB`, `5MB`; leave alone what is not text.
-    """
-    if not isinstance(text, str):
-        return text
-    if (match := _SIZE.fullmatch(text.strip())) is None:
-        raise ValueError(f"{shown(text)} is not a valid size; use 1000, 64KiB or 1GiB")
-    step = 1024 if match[3] else 1000
-    power = "kmgt".index(match[2].lower()) + 1 if match[2] else 0
-    return int(float(match[1]) * step**power)
-
-
-def parse_rate(text: object) -> object:
-    """
-    Return requests per second for `20`, `20/s`, `600/m`; leave alone what is not text.
-    """
-    if not isinstance(text, str):
-        return text
-    if (match := _RATE.fullmatch(text.strip())) is None:
-        raise ValueError(f"{shown(text)} is not a valid rate; use 20, 20/s or 600/m")
-    return float(match[1]) / _SECONDS[(match[2] or "s").lower()]
-
-
-def _split_outcomes(text: object) -> object:
-    # Completed is known, and then refused by the setting with a reason.
-    suggested = [status for status in OutcomeStatus if status is not OutcomeStatus.COMPLETED]
-    return _outcomes_in(text, suggested) if isinstance(text, str) else text
-
-
-def _outcomes_in(text: str, suggested: Iterable[OutcomeStatus]) -> frozenset[OutcomeStatus]:
-    known = {status.value.lower(): status for status in OutcomeStatus}
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    for word in words:
-        if word.lower() not in known:
-            names = ", ".join(suggested)
-            raise ValueError(f"{shown(word)} is not a valid outcome; use {names}")
-    return frozenset(known[word.lower()] for word in words)
-
-
-def parse_chosen(text: object) -> object:
-    """
-    Return the outcomes in a text like `Completed,Error`, one at least; leave alone what is not
-    text.
-    """
-    if not isinstance(text, str):
-        return text
-    outcomes = _outcomes_in(text, OutcomeStatus)
-    if not outcomes:
-        raise ValueError("names no outcome; use some, with commas between them")
-    return outcomes
-
-
-def parse_path(path: object) -> object:
-    """
-    Return *path* with its `~` expanded; leave alone what is no path.
-    """
-    return expand_home(path) if isinstance(path, str | Path) else path
-
-
-def parse_failures(text: object) -> object:
-    """
-    Return the outcomes in a text like `Failed,TimedOut`, or nothing for `none`; leave alone what is
-    not text.
-    """
-    if not isinstance(text, str):
-        return text
-    if text.strip().lower() == "none":
-        return frozenset()
-    outcomes = _split_outcomes(text)
-    if not outcomes:
-        raise ValueError("names no outcome; use some, with commas between them, or none")
-    return outcomes
-
-
-# `allow_inf_nan` is off because "never" is written by leaving the option out.
-Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, allow_inf_nan=False)]
-Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
-Rate = Annotated[float, BeforeValidator(parse_rate), Field(gt=0, allow_inf_nan=False)]
-Outcomes = Annotated[frozenset[OutcomeStatus], BeforeValidator(_split_outcomes)]
-ChosenOutcomes = Annotated[frozenset[OutcomeStatus], BeforeValidator(parse_chosen)]
-FilePath = Annotated[Path, BeforeValidator(parse_path)]
-Failures = Annotated[frozenset[OutcomeStatus], BeforeValidator(parse_failures)]
 
 
 class Polling(StrEnum):

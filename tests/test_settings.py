@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from batchfetch.endpoints import ENDPOINTS
 from batchfetch.errors import SettingsError
 from batchfetch.models import OutcomeStatus
-from batchfetch.settings import Settings, is_loopback, shown
+from batchfetch.setting_errors import shown
+from batchfetch.settings import Settings, is_loopback
 
 
 def refusal(**settings):

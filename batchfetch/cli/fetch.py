@@ -9,7 +9,7 @@ import click
 
 from batchfetch.cli.commands import Command
 from batchfetch.cli.imports import kept
-from batchfetch.cli.options import PREFIX, RunOptions, names_of, options_of
+from batchfetch.cli.options import PREFIX, RunOptions, config_option, names_of, options_of
 from batchfetch.errors import SettingsError
 from batchfetch.settings import Settings
 
@@ -113,13 +113,9 @@ command = Command(
         click.Argument(["manifests"], nargs=-1, metavar="MANIFEST...", callback=_require_manifests),
         *options_of(Settings, PREFIX),
         *options_of(RunOptions, PREFIX),
-        click.Option(
-            ["config", "--config"],
-            metavar="FILE",
-            envvar=f"{PREFIX}CONFIG",
-            is_eager=True,  # Before the other options look up their defaults.
-            callback=_load_config,
-            help="A TOML file of options, with the key manifest for MANIFEST; relative paths in it "
+        config_option(
+            _load_config,
+            "A TOML file of options, with the key manifest for MANIFEST; relative paths in it "
             "start at the working directory",
         ),
     ],

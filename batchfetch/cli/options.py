@@ -2,7 +2,7 @@
 Click options generated from the fields of a settings model.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from types import NoneType
@@ -12,7 +12,7 @@ import click
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from batchfetch.settings import parse_duration, parse_rate, parse_size
+from batchfetch.setting_values import parse_duration, parse_rate, parse_size
 
 # The environment variables of `fetch`, of `sandbox` and of `report` begin with these.
 PREFIX = "BATCHFETCH_"
@@ -78,18 +78,22 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+OPTIONS_CONFIG = ConfigDict(
+    frozen=True,
+    extra="forbid",
+    hide_input_in_errors=True,
+    use_attribute_docstrings=True,
+    defer_build=True,
+)
+"""How options that are no settings of the library are validated."""
+
+
 class RunOptions(BaseModel):
     """
     Options of `fetch` that are not settings of the library.
     """
 
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        hide_input_in_errors=True,
-        use_attribute_docstrings=True,
-        defer_build=True,
-    )
+    model_config = OPTIONS_CONFIG
 
     # The values of ManifestFormat, whose module takes too long to import for --help.
     manifest_format: Literal["txt", "csv", "tsv", "jsonl"] | None = None
@@ -204,3 +208,19 @@ def _default_words(value: object, metavar: str) -> str:
             )
         case _:
             return str(value)
+
+
+def config_option(
+    load: Callable[[click.Context, click.Parameter, str | None], str | None], words: str
+) -> click.Option:
+    """
+    Return the option `--config`, whose file *load* reads; *words* are its help.
+    """
+    return click.Option(
+        ["config", "--config"],
+        metavar="FILE",
+        envvar=f"{PREFIX}CONFIG",
+        is_eager=True,  # Before the other options look up their defaults.
+        callback=load,
+        help=words,
+    )

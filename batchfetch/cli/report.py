@@ -5,12 +5,18 @@ The `batchfetch report` command: its arguments, options and help.
 from typing import Annotated
 
 import click
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from batchfetch.cli.commands import Command
 from batchfetch.cli.imports import kept
-from batchfetch.cli.options import PREFIX, REPORT_PREFIX, names_of, options_of
-from batchfetch.settings import ChosenOutcomes, FilePath
+from batchfetch.cli.options import (
+    OPTIONS_CONFIG,
+    REPORT_PREFIX,
+    config_option,
+    names_of,
+    options_of,
+)
+from batchfetch.setting_values import ChosenOutcomes, FilePath
 
 _HELP = """Say what became of it all: on the terminal, as a page, as a table.
 
@@ -38,13 +44,7 @@ class ReportOptions(BaseModel):
     Options of `report`.
     """
 
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        hide_input_in_errors=True,
-        use_attribute_docstrings=True,
-        defer_build=True,
-    )
+    model_config = OPTIONS_CONFIG
 
     output: FilePath | None = Field(default=None, json_schema_extra={"metavar": "FILE"})
     """Write a page or a table: .html, .csv or .jsonl [default: text on stdout]."""
@@ -95,13 +95,9 @@ command = Command(
     params=[
         click.Argument(["paths"], nargs=-1, metavar="[PATH]..."),
         *options_of(ReportOptions, REPORT_PREFIX),
-        click.Option(
-            ["config", "--config"],
-            metavar="FILE",
-            envvar=f"{PREFIX}CONFIG",
-            is_eager=True,  # Before the other options look up their defaults.
-            callback=_load_config,
-            help="A TOML file; its table [report] has these options",
+        config_option(
+            _load_config,
+            "A TOML file; its table [report] has these options",
         ),
     ],
 )

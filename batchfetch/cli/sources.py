@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from batchfetch.cli.options import names_of
 from batchfetch.errors import SettingsError
-from batchfetch.settings import problems_of
+from batchfetch.setting_errors import problems_of
 from batchfetch.text import sanitize
 
 M = TypeVar("M", bound=BaseModel)

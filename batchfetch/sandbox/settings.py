@@ -15,7 +15,9 @@ from pydantic import (
     field_validator,
 )
 
-from batchfetch.settings import Duration, Size, is_loopback, parse_duration, shown
+from batchfetch.setting_errors import shown
+from batchfetch.setting_values import Duration, Size, parse_duration
+from batchfetch.settings import is_loopback
 
 
 class InjectedFault(StrEnum):

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, model_va
 
 from batchfetch.errors import SettingsError
 from batchfetch.paths import expand_home
-from batchfetch.settings import invalid_values
+from batchfetch.setting_errors import invalid_values
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,8 @@ from batchfetch.cli.run import misspelt_variables
 from batchfetch.cli.sources import resolve
 from batchfetch.errors import SettingsError
 from batchfetch.manifest import ManifestFormat
-from batchfetch.settings import UNSHOWN, Durability, Settings
+from batchfetch.setting_errors import UNSHOWN
+from batchfetch.settings import Durability, Settings
 
 NAMES = names_of(Settings)
 SWITCHES = {name for name, field in Settings.model_fields.items() if field.annotation is bool}
