@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 
 import pytest
+from progress_of import progress
 
 from batchfetch.cli import format as formatting
 from batchfetch.cli.display import OutcomeLog, log_progress, open_display
@@ -17,29 +18,10 @@ from batchfetch.cli.run import with_failure
 from batchfetch.errors import StorageError
 from batchfetch.models import Outcome, OutcomeStatus
 from batchfetch.run.plan import Plan
-from batchfetch.run.summary import Progress, Summary
+from batchfetch.run.summary import Summary
 from batchfetch.settings import Settings
 
 REPORT = Path("images/report.jsonl")
-
-
-def progress(**changes):
-    """
-    A run that has seen some of everything.
-    """
-    usual = {
-        "tasks": 2000,
-        "all_read": True,
-        "outcomes": {OutcomeStatus.COMPLETED: 900, OutcomeStatus.ERROR: 3},
-        "already": 97,
-        "waiting": 950,
-        "unfinished": 18,
-        "in_flight": 32,
-        "calls": 1000,
-        "bytes": 5 * 2**20,
-        "seconds": 30.1,
-    }
-    return Progress(**(usual | changes))
 
 
 def summary(**changes):

@@ -8,35 +8,16 @@ import pytest
 import replies
 from command import LIMIT, environment, manifest_of
 from origin import Origin, serving
+from progress_of import progress
 from terminal import Terminal
 
 from batchfetch.cli.panel import panel
 from batchfetch.models import OutcomeStatus
-from batchfetch.run.summary import Progress
 
 WIDTHS = [40, 80, 200]
 COUNTS = {"ready": 156, "error": 2, "silent": 142}
 IDS = [f"{kind}{number}" for kind, count in COUNTS.items() for number in range(count)]
 LEFT = r"(\d+ s|\d+ min \d\d s|\d+ h \d\d min|\d\.\d s) left"
-
-
-def progress(**changes):
-    """
-    A run that has seen some of everything.
-    """
-    usual = {
-        "tasks": 2000,
-        "all_read": True,
-        "outcomes": {OutcomeStatus.COMPLETED: 900, OutcomeStatus.ERROR: 3},
-        "already": 97,
-        "waiting": 950,
-        "unfinished": 18,
-        "in_flight": 32,
-        "calls": 1000,
-        "bytes": 5 * 2**20,
-        "seconds": 30.1,
-    }
-    return Progress(**(usual | changes))
 
 
 # The lines
