@@ -8,7 +8,7 @@ wake others.  Source: Schmidt et al., "Leader/Followers", 2000.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from math import inf
+from math import inf, nextafter
 
 import anyio
 
@@ -56,6 +56,7 @@ class Workers:
         self._room = asyncio.Event()
         self._asking_for_token = anyio.CancelScope()
         pace.listen(self.notify)
+        self._asked_at = -inf
         self.stopped_by: str | None = None
         """Why nothing new is asked; None while all goes on."""
 
@@ -99,7 +100,7 @@ class Workers:
         """
         while (question := await self._next()) is not None:
             state, token = question
-            calls, asked_at = state.calls, self._clock()
+            calls, asked_at = state.calls, self._asked_now()
             self.asked += state.first_asked is None
             try:
                 verdict = await self._poller.ask(state, token)
@@ -114,6 +115,14 @@ class Workers:
             )
             self.notify()
         await self._apply(self._supervisor.give_up())
+
+    def _asked_now(self) -> float:
+        """
+        Return the time, later than at any call before: which request was first decides whom a
+        refused token is to be blamed on, and the loop's clock may stand still for a millisecond.
+        """
+        self._asked_at = max(self._clock(), nextafter(self._asked_at, inf))
+        return self._asked_at
 
     async def _next(self) -> tuple[JobState, str] | None:
         """

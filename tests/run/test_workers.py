@@ -305,6 +305,20 @@ async def test_every_token_is_refused(begin):
     assert run.tokens.requests == 2
 
 
+async def test_which_request_was_first_is_known_while_the_clock_stands_still(begin):
+    """
+    A token that is refused right after it was good is the token's trouble, not the task's, also if
+    all of that happens in one tick of the clock.
+    """
+    script = {f"t{number}": [status(401)] for number in range(3, 9)}
+    run = begin(ScriptedTransport(script, seconds=0.0), slots=1)
+    await run.fetch(*ids(9))
+    assert list(run.outcomes) == ["t0", "t1", "t2"]
+    assert {outcome.status for outcome in run.outcomes.values()} == {"Completed"}
+    (failure,) = run.failures
+    assert isinstance(failure, CredentialsError)
+
+
 async def test_failure_gives_its_slot_back(begin):
     """
     A poller that fails leaves the books right.
