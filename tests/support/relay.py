@@ -76,9 +76,11 @@ class Relay:
         task = asyncio.ensure_future(self._serve(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # Here and not in the task: one that is cancelled before its first step runs no line.
+        task.add_done_callback(lambda _: writer.close())
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.closing(writer), contextlib.suppress(OSError, EOFError):
+        with contextlib.suppress(OSError, EOFError):
             if self._mode is Mode.PASS:
                 await self._pass_on(reader, writer)
             while self._mode is not Mode.PASS:
