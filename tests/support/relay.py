@@ -4,6 +4,7 @@ A relay between the command and a service, which can be cut, or answer in the se
 
 import asyncio
 import contextlib
+import socket
 from enum import Enum, auto
 from typing import Self
 from urllib.parse import urlsplit
@@ -48,7 +49,8 @@ class Relay:
         return f"http://127.0.0.1:{self._port}"
 
     async def __aenter__(self) -> Self:
-        await self._listen()
+        self._loop = asyncio.get_running_loop()
+        self._listen()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -58,29 +60,34 @@ class Relay:
         """
         Drop all connections, and do as *mode* says from now on.
         """
-        self._server.close()
+        if self._mode is not Mode.AWAY:
+            self._loop.remove_reader(self._socket)
+            self._socket.close()
+        await asyncio.sleep(0)  # A task that is cancelled before its first step closes nothing.
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._mode = mode
         if mode is not Mode.AWAY:
-            await self._listen()
+            self._listen()
 
-    async def _listen(self) -> None:
-        self._server = await asyncio.start_server(
-            self._connected, "127.0.0.1", self._port, backlog=1000
-        )
-        self._port = self._server.sockets[0].getsockname()[1]
+    def _listen(self) -> None:
+        # No asyncio server: one that is closed while it accepts leaves a connection open.
+        self._socket = socket.create_server(("127.0.0.1", self._port), backlog=1000)
+        self._socket.settimeout(0)
+        self._port = self._socket.getsockname()[1]
+        self._loop.add_reader(self._socket, self._accept)
 
-    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(self._serve(reader, writer))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        # Here and not in the task: one that is cancelled before its first step runs no line.
-        task.add_done_callback(lambda _: writer.close())
+    def _accept(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            connection, _ = self._socket.accept()
+            task = asyncio.ensure_future(self._serve(connection))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, EOFError):
+    async def _serve(self, connection: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=connection)
+        with contextlib.closing(writer), contextlib.suppress(OSError, EOFError):
             if self._mode is Mode.PASS:
                 await self._pass_on(reader, writer)
             while self._mode is not Mode.PASS:
