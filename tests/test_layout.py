@@ -19,7 +19,7 @@ PACKAGE = Path(batchfetch.__file__).parent
 LAYERS = [
     {
         *("endpoints", "exception_groups", "locks", "paths", "redaction", "statuses", "text"),
-        *("tuning", "version"),
+        *("hash_table", "tuning", "version"),
     },
     {"errors", "models"},
     {"setting_errors"},

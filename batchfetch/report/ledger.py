@@ -7,8 +7,8 @@ import unicodedata
 from enum import Enum, auto
 from typing import NamedTuple
 
+from batchfetch.hash_table import HashTable
 from batchfetch.models import Job, OutcomeStatus
-from batchfetch.report.hash_table import HashTable
 
 _STATUSES = tuple(OutcomeStatus)
 
