@@ -81,13 +81,6 @@ class Job(NamedTuple):
     extra: Mapping[str, JsonValue] = NO_EXTRA
     """The manifest's other columns, copied to the report."""
 
-    @property
-    def is_named_by_id(self) -> bool:
-        """
-        Whether the image's name is the task's id, as it is.
-        """
-        return self.filename == f"{self.task_id}.png"
-
     def is_expired(self, now: datetime) -> bool:
         """
         Whether the result has been deleted by *now*; False if the submission time is not known.

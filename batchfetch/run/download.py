@@ -41,14 +41,13 @@ class Downloader:
         token: str,
         name: str,
         *,
-        is_named_by_id: bool,
         on_sent: Callable[[], None],
         on_image: Callable[[], None],
     ) -> tuple[Answer, Image | None]:
         """
         Ask *endpoint* about *task_id*; put the image, if it is ready, under *name*.
 
-        Unless *name* tells the task, the storage is told whose image it is.
+        The storage is told whose image it is.
 
         *on_sent* is called when the request has left, *on_image* when an image begins to arrive.
 
@@ -57,8 +56,7 @@ class Downloader:
         asking = self._transport.get_result(endpoint.path, task_id, token, on_sent=on_sent)
         try:
             async with asking as body:
-                owner = None if is_named_by_id else task_id
-                target = self._storage.open(name, body.length, owner=owner)
+                target = self._storage.open(name, body.length, owner=task_id)
                 try:
                     return await self._receive(endpoint, task_id, body, target, on_image)
                 finally:
@@ -95,7 +93,7 @@ class Downloader:
         if answer.status is not TaskStatus.COMPLETED or not has_image:
             return answer, None
         measures = image.flush()
-        await target.commit()
+        await target.commit(sha256=measures.sha256)
         return answer, measures
 
 

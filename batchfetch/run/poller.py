@@ -110,7 +110,6 @@ class Poller:
             answer, image = await self._downloader.get(
                 endpoint_of(job.endpoint or self._endpoint),
                 *(job.task_id, token, job.filename),
-                is_named_by_id=job.is_named_by_id,
                 on_sent=state.count_call,
                 on_image=partial(self._found, state),
             )

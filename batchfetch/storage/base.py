@@ -21,14 +21,16 @@ class Target(Protocol):
         """
         Append *chunks*, which are taken one after the other, perhaps in a worker thread.
 
-        Never waits for a network.  Raises `StorageError`, `UnsafeNameError`,
+        Waits for no network but the storage's own.  Raises `StorageError`, `UnsafeNameError`,
         `OutOfDescriptorsError`, and what *chunks* raises.
         """
         ...
 
-    async def commit(self) -> None:
+    async def commit(self, *, sha256: str | None = None) -> None:
         """
         Put the file, which is whole, under its name.  Raises as `write` does.
+
+        *sha256* is its digest, if it was computed; a storage may note it beside the file.
         """
         ...
 
@@ -58,7 +60,7 @@ class Storage(Protocol):
         Begin the file *name*, of about *size_hint* bytes if that is known.
 
         With *owner*, the storage remembers from `commit` to `release` whose the file is, also if
-        the process dies.
+        the process dies.  It need not where the name says so: where it is *owner* and a suffix.
         """
         ...
 

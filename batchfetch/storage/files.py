@@ -74,7 +74,7 @@ class Files:
         """
         if self._durability is not Durability.NONE:
             os.fsync(part.file)
-        if owner is None:
+        if owner is None or name.rpartition(".")[0] == owner:
             part.publish()
         else:
             self.claims.release(

@@ -79,7 +79,7 @@ class LocalTarget:
             with self._files.errors(self._name):
                 await self._stream(chunks)
 
-    async def commit(self) -> None:
+    async def commit(self, *, sha256: str | None = None) -> None:  # noqa: ARG002 - no place for it
         """
         See `Target.commit`.
         """

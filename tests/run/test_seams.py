@@ -3,6 +3,7 @@ The seams: other storages, paces, transports and listeners run a whole batch.
 """
 
 from contextlib import asynccontextmanager
+from hashlib import sha256
 
 import anyio
 import anyio.lowlevel
@@ -43,6 +44,7 @@ class MemoryStorage:
         self.full = False
         self.aborted = 0
         self.owners = {}
+        self.digests = {}
         self.released = []
         self._is_held = False
 
@@ -96,7 +98,8 @@ class MemoryTarget:
     async def write(self, chunks):
         self._chunks.extend(chunks)
 
-    async def commit(self):
+    async def commit(self, *, sha256=None):
+        self._storage.digests[self._name] = sha256
         if self._storage.full:
             raise StorageError("the memory is full")
         await anyio.lowlevel.checkpoint()
@@ -208,8 +211,13 @@ async def test_another_storage(settings):
                 batch.stop("enough")  # t2 stays Pending.
     images = {f"{task_id}.png": png_of(task_id) for task_id in ids(20) if task_id != "t2"}
     assert memory.files == {**images, "named/y.png": png_of("y")}
-    assert {name: owner for name, owner in memory.owners.items() if owner} == {"named/y.png": "y"}
-    assert memory.released == ["named/y.png"]
+    assert memory.owners == {
+        f"{name}.png": name.rpartition("/")[2] for name in [*ids(20)[1:], "named/y"]
+    }
+    assert all(
+        sha256(memory.files[name]).hexdigest() == memory.digests[name] for name in memory.digests
+    )
+    assert memory.released.count("named/y.png") == 1
     assert outcomes["t0"].calls == 0
     assert outcomes["t1"].calls == 1
     assert (outcomes["x"].status, outcomes["x"].reason) == (OutcomeStatus.INVALID, "bad_name")
