@@ -18,6 +18,14 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b)?", re.IGNORECASE)
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:/\s*(s|m|h))?", re.IGNORECASE)
 
+STORES = frozenset({"s3", "az", "gs"})
+"""Schemes of the URLs that an output may have."""
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+# What `Path` makes of a URL.
+_URL_AS_PATH = re.compile(rf"(?:{'|'.join(sorted(STORES))}):/")
+
 
 def parse_duration(text: object) -> object:
     """
@@ -90,6 +98,31 @@ def parse_path(path: object) -> object:
     return expand_home(path) if isinstance(path, str | Path) else path
 
 
+def parse_output(output: object) -> object:
+    """
+    Return *output* with its `~` expanded, or the URL of a store without slashes at its end; leave
+    alone what is neither.
+    """
+    if isinstance(output, Path) and (found := _URL_AS_PATH.match(str(output))):
+        raise ValueError(f"{found[0]}/… was given as a path; give a URL as text")
+    if not isinstance(output, str) or not (found := _URL.match(output)):
+        folder = parse_path(output)
+        return Path(folder) if isinstance(folder, str) else folder
+    if found[1].lower() not in STORES:
+        raise ValueError(
+            f"{shown(found[0])} is not the beginning of a store's URL; use s3://, az:// or gs://,"
+            " or ./ before a folder of that name"
+        )
+    bucket, slash, prefix = output[found.end() :].rstrip("/").partition("/")
+    if "@" in bucket:
+        raise ValueError("holds credentials; give them in the store's own variables instead")
+    if not bucket:
+        raise ValueError("names no bucket; use s3://BUCKET/PREFIX")
+    if slash and any(part in {"", ".", ".."} for part in prefix.split("/")):
+        raise ValueError("has an empty, a . or a .. part, which a key of a store cannot have")
+    return f"{found[0].lower()}{bucket}{slash}{prefix}"
+
+
 def parse_failures(text: object) -> object:
     """
     Return the outcomes in a text like `Failed,TimedOut`, or nothing for `none`; leave alone what is
@@ -112,4 +145,5 @@ Rate = Annotated[float, BeforeValidator(parse_rate), Field(gt=0, allow_inf_nan=F
 Outcomes = Annotated[frozenset[OutcomeStatus], BeforeValidator(_split_outcomes)]
 ChosenOutcomes = Annotated[frozenset[OutcomeStatus], BeforeValidator(parse_chosen)]
 FilePath = Annotated[Path, BeforeValidator(parse_path)]
+Output = Annotated[Path | str, BeforeValidator(parse_output)]
 Failures = Annotated[frozenset[OutcomeStatus], BeforeValidator(parse_failures)]

@@ -24,7 +24,7 @@ from pydantic import (
 from batchfetch.endpoints import endpoint_path
 from batchfetch.models import OutcomeStatus
 from batchfetch.setting_errors import invalid_values
-from batchfetch.setting_values import Duration, Failures, FilePath, Outcomes, Rate, Size
+from batchfetch.setting_values import Duration, Failures, FilePath, Outcomes, Output, Rate, Size
 
 _MAX_DEPTH = 200
 
@@ -117,11 +117,11 @@ class Settings(BaseModel):
         except ValidationError as exc:
             raise invalid_values(exc, values) from None
 
-    output: FilePath = Path("images")
-    """Where images go; made if missing."""
+    output: Output = Path("images")
+    """Where images go: a folder, made if missing, or s3://, az:// or gs://BUCKET/PREFIX."""
 
     report: FilePath | None = None
-    """The report and ledger [default: OUTPUT/report.jsonl]."""
+    """The report and ledger [default: OUTPUT/report.jsonl, or PREFIX.report.jsonl here]."""
 
     base_url: str = "https://api.aspose.cloud"
     """The service's root; plain http only for loopback addresses."""
@@ -208,7 +208,11 @@ class Settings(BaseModel):
         """
         Where the report is, given or not.
         """
-        return self.report or self.output / "report.jsonl"
+        if self.report is not None:
+            return self.report
+        if isinstance(self.output, Path):
+            return self.output / "report.jsonl"
+        return Path(f"{self.output.rpartition('/')[2]}.report.jsonl")
 
     @field_validator("base_url")
     @classmethod
@@ -272,6 +276,15 @@ class Settings(BaseModel):
                 f"has more than {_MAX_DEPTH} folders in each other; use a shorter path"
             )
         return path
+
+    @model_validator(mode="after")
+    def _stores_are_durable(self) -> Self:
+        if isinstance(self.output, str) and self.durability is not Durability.FILE:
+            raise ValueError(
+                f"durability {self.durability} is for folders: what a store has accepted is"
+                " durable; leave it out, or give a folder as output"
+            )
+        return self
 
     @model_validator(mode="after")
     def _report_is_not_the_output(self) -> Self:

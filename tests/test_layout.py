@@ -40,6 +40,7 @@ SEAMS = {
     "click": {"cli"},
     "isal": {"decoding"},
     "multidict": {"sandbox"},
+    "obstore": {"storage"},
     "PIL": {"sandbox"},
     "pybase64": {"decoding", "sandbox"},
     "rich": {"cli"},
@@ -52,6 +53,7 @@ DOCUMENTED = {
     "aiofiles": {"aiofiles", "aiofiles.os"},
     "aiohttp": {"aiohttp", "aiohttp.web"},
     "anyio": {"anyio", "anyio.abc", "anyio.lowlevel", "anyio.to_thread"},
+    "obstore": {"obstore", "obstore.exceptions", "obstore.store"},
 }
 
 PATHS = sorted(PACKAGE.rglob("*.py"))

@@ -28,7 +28,7 @@ _PARSED: Mapping[object, str] = {
     parse_rate: "RATE",
 }
 _NAMED = {
-    "output": "DIR",
+    "output": "DIR|URL",
     "report": "FILE",
     "ca_file": "FILE",
     "metrics_file": "FILE",

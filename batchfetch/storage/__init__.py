@@ -1,9 +1,18 @@
 """
-Results → files: the interface, and folders of this machine.
+Results → files: the interface, folders of this machine, and object stores.
 """
 
-from batchfetch.storage.base import Found, Storage, Target
+from batchfetch.storage.base import Found, ReportKeeper, Storage, Target
 from batchfetch.storage.executor import FileExecutor
-from batchfetch.storage.local import LocalStorage, open_storage
+from batchfetch.storage.local import LocalStorage
+from batchfetch.storage.opening import open_storage
 
-__all__ = ["FileExecutor", "Found", "LocalStorage", "Storage", "Target", "open_storage"]
+__all__ = [
+    "FileExecutor",
+    "Found",
+    "LocalStorage",
+    "ReportKeeper",
+    "Storage",
+    "Target",
+    "open_storage",
+]

@@ -4,7 +4,7 @@ The interface to where images go: bytes in, a whole file under a name, or none.
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from batchfetch.errors import JobError
 
@@ -94,5 +94,30 @@ class Storage(Protocol):
         Yield the file *name* in pieces; the caller closes the generator.
 
         Raises `StorageError` and `UnsafeNameError`.
+        """
+        ...
+
+
+@runtime_checkable
+class ReportKeeper(Protocol):
+    """
+    A storage that can also keep copies of the report, for a machine that is lost.
+    """
+
+    async def segments(self) -> list[str]:
+        """
+        Return the names of the segments that are kept, in their order.  Raises `StorageError`.
+        """
+        ...
+
+    async def read_segment(self, name: str) -> bytes:
+        """
+        Return the segment *name*.  Raises `StorageError`.
+        """
+        ...
+
+    async def write_segment(self, name: str, data: bytes) -> None:
+        """
+        Keep *data* as the segment *name*.  Raises `StorageError`.
         """
         ...

@@ -133,7 +133,7 @@ def _size(folder: Folder, name: str) -> int | JobError | None:
 
 
 @asynccontextmanager
-async def open_storage(
+async def open_folder(
     root: Path, durability: Durability, executor: FileExecutor, *, make: bool = True
 ) -> AsyncIterator[LocalStorage]:
     """

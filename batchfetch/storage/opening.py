@@ -1,0 +1,40 @@
+"""
+Choose the storage for an output: a folder of this machine, or a store by the scheme of its URL.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from batchfetch.errors import SettingsError
+from batchfetch.settings import Durability
+from batchfetch.storage.base import Storage
+from batchfetch.storage.executor import FileExecutor
+from batchfetch.storage.local import open_folder
+
+
+@asynccontextmanager
+async def open_storage(
+    output: Path | str, durability: Durability, executor: FileExecutor, *, make: bool = True
+) -> AsyncIterator[Storage]:
+    """
+    Open *output*, a folder or the URL of a prefix in a store; with *make*, make the folder if
+    missing.
+
+    Raises `StorageError` if it cannot be used, `SettingsError` if what a store needs is missing.
+    """
+    if isinstance(output, Path):
+        async with open_folder(output, durability, executor, make=make) as folder:
+            yield folder
+        return
+    try:
+        from batchfetch.storage.store import Bucket, StoreStorage  # noqa: PLC0415 - an extra
+    except ImportError as exc:
+        if exc.name != "obstore":
+            raise
+        raise SettingsError(
+            f"{output} needs the extra store; install it with pip install 'batchfetch[store]'"
+        ) from None
+    bucket = Bucket(output)
+    await bucket.require_access()
+    yield StoreStorage(bucket, executor)

@@ -1,0 +1,98 @@
+"""
+Sentences for what an object store answers, and for what it does not.
+"""
+
+import re
+
+from obstore import exceptions
+
+from batchfetch.errors import StorageError
+from batchfetch.text import sanitize
+
+_STATUS = re.compile(r"status code: (\d{3})")
+_CODE = re.compile(r"<Code>(\w+)</Code>")
+_MISSING = re.compile(r"NoSuchBucket|ContainerNotFound|The specified bucket does not exist")
+_UNAUTHORIZED = exceptions.PermissionDeniedError, exceptions.UnauthenticatedError
+
+# Where clouds hand credentials to their own machines: asked only if there are no others.
+_METADATA = re.compile(r"169\.254\.169\.254|169\.254\.170\.2|metadata\.google\.internal")
+
+# Of a URL only the beginning is shown: the rest may hold a signature.
+_QUERY = re.compile(r"\?[^\s:]*")
+
+_MAX_SHOWN = 300
+
+CREDENTIALS = {
+    "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; profiles and SSO are not read, so run"
+    ' eval "$(aws configure export-credentials --format env)" for those',
+    "az": "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+    "gs": "set GOOGLE_APPLICATION_CREDENTIALS",
+}
+"""Where each store's credentials come from."""
+
+_ENDPOINT = {
+    "s3": "AWS_ENDPOINT_URL",
+    "az": "AZURE_STORAGE_ENDPOINT",
+    "gs": "GOOGLE_BASE_URL",
+}
+
+
+class ConditionFailedError(StorageError):
+    """
+    An object was there already, or is another one by now.
+    """
+
+
+class MissingObjectError(StorageError):
+    """
+    There is no such object.
+    """
+
+
+def store_error(error: Exception, url: str) -> StorageError:
+    """
+    Return what *error*, raised by obstore about an object of the store at *url*, means to a user.
+    """
+    text = str(error).split("\n\nDebug source", 1)[0]
+    conditions = exceptions.AlreadyExistsError, exceptions.PreconditionError
+    if isinstance(error, conditions) and "409" not in text:
+        return ConditionFailedError(f"an object in {url} is not as it was expected to be")
+    if isinstance(error, FileNotFoundError) and not _MISSING.search(text):
+        return MissingObjectError(f"an object in {url} is no longer there")
+    return StorageError(_sentence(error, text, url))
+
+
+def _sentence(error: Exception, text: str, url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    status, code = _STATUS.search(text), _CODE.search(text)
+    answer = " ".join(found[1] for found in (status, code) if found)
+    if _MISSING.search(text):
+        return f"there is no bucket {rest.split('/', 1)[0]} for {url}; make it, or correct --output"
+    if _METADATA.search(text):
+        return f"there are no credentials for {url}; {CREDENTIALS[scheme]}"
+    if "configured region" in text:
+        return f"the bucket of {url} is in another region; set AWS_REGION"
+    if status is None and "HTTP error" in text:
+        where = f"the network and {_ENDPOINT[scheme]}"
+        return f"the store of {url} cannot be reached; check {where}, and run again"
+    if isinstance(error, _UNAUTHORIZED) or status is not None:
+        return _refusal(answer, url)
+    return f"the store of {url} cannot be used: {sanitize(_QUERY.sub('', text), _MAX_SHOWN)}"
+
+
+def _refusal(answer: str, url: str) -> str:
+    match answer[:3]:
+        case "401" | "403":
+            return (
+                f"the store refuses access to {url} ({answer}); check that the credentials are"
+                " right and may list, get, put and delete there"
+            )
+        case "429" | "503":
+            return (
+                f"the store of {url} asks to slow down and does not stop doing so ({answer}); run"
+                " again later, or with a lower --concurrency"
+            )
+        case _ if answer[:1] == "5":
+            return f"the store of {url} fails ({answer}); run again later"
+        case _:
+            return f"the store refuses a request to {url} ({answer}); check --output"

@@ -1,0 +1,60 @@
+"""
+Keys of a store: which names can be one, and what is written beside an object.
+"""
+
+import mimetypes
+from urllib.parse import quote
+
+from batchfetch.errors import UnsafeNameError
+from batchfetch.storage.claims import digest
+
+OWN = ".batchfetch"
+"""The folder below the prefix that is not for images."""
+
+_OWNER = "taskid"  # No dash and no underscore: Azure refuses the one, some proxies drop the other.
+_SHA256 = "sha256"
+
+# Bytes of a key that stores allow, prefix included, and of a label that is surely allowed.
+_MAX_KEY = 1024
+_MAX_LABEL = 1000
+
+
+def labels_of(name: str, owner: str | None, sha256: str | None = None) -> dict[str, str]:
+    """
+    Return what to note with the object *name*: its type, whose it is, and its digest.
+    """
+    kind, _ = mimetypes.guess_type(name)
+    labels = {"Content-Type": kind or "application/octet-stream"}
+    if owner is not None:
+        labels[_OWNER] = _owner_label(owner)
+    if sha256 is not None:
+        labels[_SHA256] = sha256
+    return labels
+
+
+def is_label_of(labels: "dict[str, str] | object", owner: str) -> bool | None:
+    """
+    Whether *labels* say that an object is *owner*'s; None if they do not say whose it is.
+    """
+    assert isinstance(labels, dict)  # noqa: S101 - what obstore returns
+    label = labels.get(_OWNER)
+    return None if label is None else label == _owner_label(owner)
+
+
+def require_possible(name: str, prefix: str) -> None:
+    """
+    Raise `UnsafeNameError` if nothing can be put at *name* below *prefix*.
+    """
+    parts = name.split("/")
+    if any(part in {"", ".", ".."} for part in parts) or not name.isprintable():
+        raise UnsafeNameError(f"{name!a} cannot be a key of a store; use another name")
+    if parts[0].lower() == OWN:
+        raise UnsafeNameError(f"{name} is below {OWN}, where runs keep their own; use another name")
+    if len(prefix.encode()) + 1 + len(name.encode()) > _MAX_KEY:
+        raise UnsafeNameError(f"{name} is longer than a key may be; use a shorter name")
+
+
+def _owner_label(owner: str) -> str:
+    # ASCII and no blanks at the ends, whatever an id is made of.
+    label = quote(owner, safe="", errors="surrogatepass")
+    return label if len(label) <= _MAX_LABEL else f"digest:{digest(owner)}"
