@@ -7,19 +7,23 @@ from batchfetch.report.lines import ReportLine
 from batchfetch.report.reader import LastLines, load_report, read_lines, read_owner, read_report
 from batchfetch.report.recorder import Recorder
 from batchfetch.report.runs import RunLog
+from batchfetch.report.segments import Newest, SegmentLog, load_segment
 from batchfetch.report.writer import ReportWriter, open_report
 
 __all__ = [
     "LastLines",
     "Ledger",
+    "Newest",
     "Owner",
     "Recorder",
     "ReportLine",
     "ReportWriter",
     "RunLog",
+    "SegmentLog",
     "Settled",
     "Standing",
     "load_report",
+    "load_segment",
     "open_report",
     "read_lines",
     "read_owner",

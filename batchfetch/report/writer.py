@@ -54,7 +54,9 @@ class ReportWriter:
     ) -> None:
         self._file = file
         self._path = path
-        self._is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+        self.is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+        """Whether it is a file, and no pipe or device."""
+
         self._syncs = durability is Durability.FULL
         self._inline = inline
         # The beginning of a line that stands at the report's end and could not be cut off.
@@ -76,7 +78,7 @@ class ReportWriter:
         file = self._file.fileno()
         try:
             with _mapped(self._path, "written"):
-                if self._is_regular:
+                if self.is_regular:
                     await self._inline(partial(append.to_file, file, sync=self._syncs))
                 else:
                     await append.to_pipe(self._file)
@@ -84,16 +86,24 @@ class ReportWriter:
             exc.written, self._torn = append.whole_lines, append.torn
             raise
         self._torn = b""
-        if not self._is_regular:
+        if not self.is_regular:
             return ()
         starts = accumulate(map(len, lines[:-1]), initial=append.end - len(append.data))
         return list(starts)
+
+    async def append(self, lines: bytes) -> None:
+        """
+        Append whole *lines* of another report.  Raises `ReportError`.
+        """
+        append = _Append(lines, 0)
+        with _mapped(self._path, "written"):
+            await self._inline(partial(append.to_file, self._file.fileno(), sync=self._syncs))
 
     async def sync(self) -> None:
         """
         Have the disk store what was written.  Raises `ReportError`.
         """
-        if self._is_regular:
+        if self.is_regular:
             with _mapped(self._path, "synced"), CancelScope(shield=True):
                 await to_thread.run_sync(os.fsync, self._file.fileno())
 

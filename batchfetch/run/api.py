@@ -27,6 +27,7 @@ from batchfetch.run.batch import Batch
 from batchfetch.run.download import Downloader
 from batchfetch.run.intake import Intake, Row
 from batchfetch.run.release import ReleasingWriter
+from batchfetch.run.segments import kept_report
 from batchfetch.run.summary import Summary
 from batchfetch.scheduling import LocalPace, Pace, RetryPolicy
 from batchfetch.service import (
@@ -38,7 +39,7 @@ from batchfetch.service import (
     open_transport,
 )
 from batchfetch.settings import Durability, Settings, SettingsOptions
-from batchfetch.storage import FileExecutor, Storage, open_storage
+from batchfetch.storage import FileExecutor, ReportKeeper, Storage, open_storage
 from batchfetch.text import sanitize
 
 log = logging.getLogger(__name__)
@@ -121,7 +122,7 @@ async def open_batch(  # noqa: PLR0913 - everything can be handed in
     *jobs* is a `Manifest`, or any iterable of `Job`s or bare task ids; it is read in a thread, no
     faster than needed, and may be endless.  Without *credentials* those of the environment are
     used (see `find_credentials`).  *transport*, *storage*, *pace* and *retries* stand in for the
-    service over HTTP, the folder `settings.output`, the limits of *settings*, and the pauses
+    service over HTTP, the output of *settings*, their limits, and the pauses
     between the tries of a request.  *hooks* are told what goes on.  With *include_settled* tasks
     that earlier runs have settled are handed out, too, as their last line in the report has them.
     *attended* says that a person watches: a service that cannot be reached from the start is waited
@@ -221,6 +222,9 @@ async def _open_report(
             inline=files.run if settings.durability is Durability.FULL else files.inline,
         )
     )
+    if isinstance(storage, ReportKeeper):
+        kept = kept_report(storage, report, settings.report_path)
+        await stack.enter_async_context(kept)
     writer = ReleasingWriter(report, storage, settings.durability)
     stack.push_async_callback(writer.close)
     return writer

@@ -12,9 +12,10 @@ from batchfetch.manifest import Manifest
 from batchfetch.models import JobState, Outcome, OutcomeStatus
 from batchfetch.report import Ledger, load_report
 from batchfetch.run.intake import Intake, Row
+from batchfetch.run.segments import note_kept
 from batchfetch.scheduling import estimate
 from batchfetch.settings import Settings
-from batchfetch.storage import FileExecutor, open_storage
+from batchfetch.storage import FileExecutor, ReportKeeper, open_storage
 
 
 class Plan(BaseModel):
@@ -68,10 +69,12 @@ async def plan(jobs: Iterable[Row], settings: Settings | None = None) -> Plan:
         jobs.name_columns(settings.id_column, settings.name_column)
         await to_thread.run_sync(jobs.check)
     ledger = Ledger()
-    await to_thread.run_sync(load_report, settings.report_path, ledger)
     with FileExecutor() as files:
         opened = open_storage(settings.output, settings.durability, files, make=False)
         async with opened as storage:
+            if isinstance(storage, ReportKeeper):
+                await note_kept(storage, settings.report_path, ledger)
+            await to_thread.run_sync(load_report, settings.report_path, ledger)
             return await _counted(
                 Intake(jobs, ledger, storage, settings, inline=files.inline), settings
             )

@@ -1,0 +1,116 @@
+"""
+Keep copies of the report with the images, and bring in what other machines have left there.
+"""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+from anyio import CancelScope, create_task_group, to_thread
+
+from batchfetch.errors import StorageError
+from batchfetch.exception_groups import unwrapped
+from batchfetch.report import Ledger, Newest, ReportWriter, SegmentLog, load_segment
+from batchfetch.storage import ReportKeeper
+
+log = logging.getLogger(__name__)
+
+# Seconds between two segments: what a machine loses that is lost itself.
+_EVERY = 30.0
+
+
+@asynccontextmanager
+async def kept_report(
+    keeper: ReportKeeper, report: ReportWriter, path: Path, *, every: float = _EVERY
+) -> AsyncIterator[None]:
+    """
+    Add to the *report* at *path* what *keeper* has beyond it, and keep there what is new during
+    the block, *every* so many seconds and at its end.
+
+    Raises `StorageError` if it cannot be done at first.  Later a warning says so: the next run
+    sends what is left.
+    """
+    if not report.is_regular:
+        yield
+        return
+    copies = _Copies(keeper, report, path)
+    await copies.open()
+    with unwrapped():
+        async with create_task_group() as tasks:
+            tasks.start_soon(copies.send_from_time_to_time, every)
+            try:
+                yield
+            finally:
+                tasks.cancel_scope.cancel()
+                with CancelScope(shield=True):
+                    await copies.send()
+
+
+async def note_kept(keeper: ReportKeeper, path: Path, ledger: Ledger) -> None:
+    """
+    Note in *ledger* what *keeper* has beyond the report at *path*, and write nothing.
+
+    To be called before the report itself is noted, which knows better.  Raises `StorageError`.
+    """
+    known = await to_thread.run_sync(lambda: SegmentLog(path, read_only=True).known)
+    for name in await keeper.segments():
+        if name not in known:
+            load_segment(await keeper.read_segment(name), ledger)
+
+
+class _Copies:
+    def __init__(self, keeper: ReportKeeper, report: ReportWriter, path: Path) -> None:
+        self._keeper = keeper
+        self._report = report
+        self._path = path
+        self._is_sending = anyio.Lock()
+
+    async def open(self) -> None:
+        self._log = await to_thread.run_sync(SegmentLog, self._path)
+        # What a run that died had not sent comes before anything that is added behind it.
+        await self._send()
+        kept = await self._keeper.segments()
+        if missing := [name for name in kept if name not in self._log.known]:
+            await self._merge(missing)
+
+    async def send_from_time_to_time(self, every: float) -> None:
+        while True:
+            await anyio.sleep(every)
+            await self.send()
+
+    async def send(self) -> None:
+        """
+        Keep what is new; what cannot be kept now is kept next time.
+        """
+        try:
+            await self._send()
+        except StorageError as exc:
+            log.warning("new lines of %s are not kept with the images yet: %s", self._path, exc)
+
+    async def _send(self) -> None:
+        async with self._is_sending:
+            segments = self._log.unsent()
+            while (segment := await to_thread.run_sync(next, segments, None)) is not None:
+                name, data, end = segment
+                await self._keeper.write_segment(name, data)
+                # The log is written before a cancellation is heard: else it would be sent again.
+                with CancelScope(shield=True):
+                    await to_thread.run_sync(self._log.note, name, end)
+
+    async def _merge(self, missing: list[str]) -> None:
+        newest = await to_thread.run_sync(Newest, self._path)
+        added = 0
+        for name in missing:
+            segment = await self._keeper.read_segment(name)
+            lines = await to_thread.run_sync(newest.newer, segment)
+            await self._report.append(lines)
+            added += lines.count(b"\n")
+            end = self._log.sent + len(lines)
+            await to_thread.run_sync(self._log.note, name, end)
+        if added:
+            log.info(
+                "%s: added %d lines of runs elsewhere, which were kept with the images",
+                *(self._path, added),
+            )
