@@ -71,7 +71,7 @@ class LocalTarget:
         """
         if not self._is_long:
             for chunk in chunks:
-                self._held.append(chunk)
+                self._held.append(bytes(chunk))  # No copy, unless it may be filled again.
                 self._size += len(chunk)
             self._is_long = self._size > SHORT_BODY
             chunks, self._held = (self._held, []) if self._is_long else ((), self._held)

@@ -12,6 +12,7 @@ from batchfetch.text import sanitize
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _MISSING = re.compile(r"NoSuchBucket|ContainerNotFound|The specified bucket does not exist")
+_CONDITIONS = exceptions.AlreadyExistsError, exceptions.PreconditionError
 _UNAUTHORIZED = exceptions.PermissionDeniedError, exceptions.UnauthenticatedError
 
 # Where clouds hand credentials to their own machines: asked only if there are no others.
@@ -54,8 +55,10 @@ def store_error(error: Exception, url: str) -> StorageError:
     Return what *error*, raised by obstore about an object of the store at *url*, means to a user.
     """
     text = str(error).split("\n\nDebug source", 1)[0]
-    conditions = exceptions.AlreadyExistsError, exceptions.PreconditionError
-    if isinstance(error, conditions) and "409" not in text:
+    status = _STATUS.search(text)
+    # 409 is about two writes at the same moment, and not about a condition.
+    is_conflict = status is not None and status[1] == "409"
+    if isinstance(error, _CONDITIONS) and not is_conflict:
         return ConditionFailedError(f"an object in {url} is not as it was expected to be")
     if isinstance(error, FileNotFoundError) and not _MISSING.search(text):
         return MissingObjectError(f"an object in {url} is no longer there")

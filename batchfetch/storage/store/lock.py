@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 LOCK_KEY = f"{OWN}/lock"
 
 # Seconds after which a lock that was not renewed is no more, and how often it is renewed.
-EXPIRY = 120.0
+_EXPIRY = 120.0
 _RENEWAL = 30.0
 
 # Seconds that giving a lock back may take.
@@ -35,9 +35,11 @@ _RELEASE = 10.0
 
 
 @asynccontextmanager
-async def held(bucket: Bucket) -> AsyncIterator[None]:
+async def held(
+    bucket: Bucket, *, renewal: float = _RENEWAL, expiry: float = _EXPIRY
+) -> AsyncIterator[None]:
     """
-    Hold *bucket* for one run during the block.
+    Hold *bucket* for one run during the block; a lock not renewed in *expiry* seconds is no more.
 
     A store that does not keep two from making one object cannot be locked; this is said in a
     warning.  Raises `OutputLockedError` if another run holds it, `StorageError` if it cannot be
@@ -52,7 +54,7 @@ async def held(bucket: Bucket) -> AsyncIterator[None]:
         )
         yield
         return
-    lock = _Lock(bucket)
+    lock = _Lock(bucket, renewal, expiry)
     await lock.acquire(now)
     try:
         with unwrapped():
@@ -70,7 +72,9 @@ async def _probed(bucket: Bucket) -> datetime | None:
     Return the time by the store's clock; None if a second object can be made where there is one.
     """
     key = f"{OWN}/probe-{token_hex(8)}"
-    await bucket.put(key, b"", create=True)
+    # An answer that was lost, and a request sent again: then the first meets itself.
+    with suppress(ConditionFailedError):
+        await bucket.put(key, b"", create=True)
     try:
         await bucket.put(key, b"again", create=True)
     except ConditionFailedError:
@@ -84,8 +88,10 @@ async def _probed(bucket: Bucket) -> datetime | None:
 
 
 class _Lock:
-    def __init__(self, bucket: Bucket) -> None:
+    def __init__(self, bucket: Bucket, renewal: float, expiry: float) -> None:
         self._bucket = bucket
+        self._renewal = renewal
+        self._expiry = expiry
         self._run = token_hex(8)
         self._version: Version = {}
         self._renewed_at = 0.0
@@ -106,7 +112,7 @@ class _Lock:
         Renew the lock until cancelled.  Raises `StorageError` once it is lost.
         """
         while True:
-            await anyio.sleep(_RENEWAL)
+            await anyio.sleep(self._renewal)
             began = anyio.current_time()
             try:
                 self._version = await self._bucket.put(
@@ -122,7 +128,7 @@ class _Lock:
                     " not renew it in time; see that only one runs there"
                 ) from None
             except StorageError as exc:
-                if anyio.current_time() - self._renewed_at > EXPIRY:
+                if anyio.current_time() - self._renewed_at > self._expiry:
                     raise
                 log.warning("the lock on %s could not be renewed: %s", self._bucket.url, exc)
             else:
@@ -146,7 +152,7 @@ class _Lock:
             return
         left = 0.0
         if found is not None and not _is_dead(holder):
-            left = EXPIRY - (now - found.modified).total_seconds()
+            left = self._expiry - (now - found.modified).total_seconds()
         if left > 0:
             raise OutputLockedError(
                 f"another run holds {self._bucket.url} (on {holder.get('host', 'some machine')});"
