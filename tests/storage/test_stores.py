@@ -466,6 +466,19 @@ async def test_trouble_that_passes_is_sat_out(prefix, moto_store, monkeypatch, c
     assert moto_store.pending() == []
 
 
+async def test_two_writes_at_the_same_moment(prefix, moto_store, monkeypatch):
+    """
+    A write that is refused because it met another is tried again.
+    """
+    with proxied(moto_store.url) as proxy:
+        url = use(moto_store, prefix, monkeypatch)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        async with opened(url) as storage:
+            proxy.hinder_first(2, Refuse(409, "OperationAborted"), "PUT")
+            await put(storage, "a.png", SHORT)
+            assert await fresh(storage, "a.png") == b"".join(SHORT)
+
+
 async def test_cancelled_while_a_part_is_under_way(prefix, moto_store, monkeypatch):
     """
     A run that stops at once leaves no upload pending, also if the store is slow just then.

@@ -9,7 +9,8 @@ output.  An order is a JSON object with `argv` and one of
 * `after` and `passage`: kill it after a line of these modules that contains the text `after` was
   executed for the `passage`-th time;
 
-or none of them, to run it to its end.  Nothing is patched: `sys.settrace` reports the lines.
+or none of them, to run it to its end; and perhaps `environment`, more variables for the command.
+Nothing is patched: `sys.settrace` reports the lines.
 """
 
 import itertools
@@ -35,7 +36,7 @@ PACKAGE = Path(batchfetch.__file__).parent
 WRITERS = {
     str(path)
     for folder in ("storage", "report")
-    for path in (PACKAGE / folder).glob("*.py")
+    for path in (PACKAGE / folder).rglob("*.py")
     if path.name not in {"ledger.py", "hash_table.py"}
 }
 
@@ -103,6 +104,7 @@ def obey(order: dict[str, Any]) -> int:
         trap = Trap(order.get("before_line"), order.get("after"), order.get("passage", 1))
     child = os.fork()
     if child == 0:
+        os.environ.update(order.get("environment", {}))
         try:
             run(order["argv"], trap)
         finally:

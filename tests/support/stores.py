@@ -54,7 +54,7 @@ class Store:
         """
         Return the environment of a command that uses the store.
         """
-        return environment(**self.variables, **more)
+        return environment(**{**self.variables, **more})
 
     def keys(self, prefix: str = "") -> list[str]:
         """

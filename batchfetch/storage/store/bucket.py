@@ -8,12 +8,13 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+import anyio
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, S3Store
 
 from batchfetch.errors import SettingsError
-from batchfetch.storage.store.errors import CREDENTIALS, store_error
+from batchfetch.storage.store.errors import CREDENTIALS, ConditionFailedError, store_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +56,9 @@ _S3_CREDENTIALS = (
 # Bytes of a part of a long upload, and how many of one upload are under way at once.
 _PART = 8 * 1024 * 1024
 _PARTS_AT_ONCE = 2
+
+# Seconds before a write that met another one is tried again.
+_CONFLICT_DELAYS = 0.2, 1.0, 3.0
 
 # Objects in an answer to a listing.
 _PAGE = 1000
@@ -115,6 +119,19 @@ class Bucket:
         mode: Any = "create" if create else "overwrite"
         if replaces is not None:
             mode = cast("UpdateVersion", replaces)
+        for delay in (*_CONFLICT_DELAYS, None):
+            try:
+                return await self._put(key, data, labels, mode)
+            except ConditionFailedError:
+                # Without a condition: S3 refuses one of two writes at the same moment.
+                if mode != "overwrite" or delay is None:
+                    raise
+                await anyio.sleep(delay)
+        raise AssertionError
+
+    async def _put(
+        self, key: str, data: bytes, labels: Mapping[str, str] | None, mode: Any
+    ) -> Version:
         with self.errors():
             result = await obstore.put_async(
                 self._store,

@@ -55,10 +55,7 @@ def store_error(error: Exception, url: str) -> StorageError:
     Return what *error*, raised by obstore about an object of the store at *url*, means to a user.
     """
     text = str(error).split("\n\nDebug source", 1)[0]
-    status = _STATUS.search(text)
-    # 409 is about two writes at the same moment, and not about a condition.
-    is_conflict = status is not None and status[1] == "409"
-    if isinstance(error, _CONDITIONS) and not is_conflict:
+    if isinstance(error, _CONDITIONS):
         return ConditionFailedError(f"an object in {url} is not as it was expected to be")
     if isinstance(error, FileNotFoundError) and not _MISSING.search(text):
         return MissingObjectError(f"an object in {url} is no longer there")
