@@ -5,6 +5,7 @@ The command with an output in a store: the promises of a folder, and a lost mach
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,12 +20,13 @@ from command import (
     last_lines,
     read_report,
     run,
+    run_measured,
     start,
     wait_until,
 )
 from origin import Origin, serving
 from proxy import Refuse, proxied
-from replies import large, pending, png_of, status
+from replies import large, pending, png_of, shared, status
 from stores import BUCKET, moto, rclone
 
 KILLS = int(os.environ.get("BATCHFETCH_TEST_KILLS", "40"))
@@ -443,6 +445,37 @@ def test_a_store_that_begins_to_refuse_ends_the_run(machine):
     assert "the store refuses access to" in finished.stderr
     assert machine.images() == {}
     assert machine.run(NAMED).code == 0
+
+
+# Memory
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("count", "padding"), [(40, 100_000_000), (100, 7_000_000)])
+def test_large_images_in_bounded_memory(tmp_path, prefix, count, padding):
+    """
+    Images of 100 MB, and those that just go in one request, take less than 200 MB all together.
+    """
+    (tmp_path / "rclone").mkdir()
+    (tmp_path / "ids.txt").write_text("".join(f"t{number}\n" for number in range(count)))
+    image = png_of("x", padding)
+    with (
+        rclone(tmp_path / "rclone") as store,
+        serving(Origin(default=shared(image))) as origin,
+    ):
+        code, memory = run_measured(
+            *("fetch", tmp_path / "ids.txt", "-o", f"s3://{BUCKET}/x", "--concurrency", "32"),
+            *("--report", tmp_path / "report.jsonl", "--base-url", origin.base_url),
+            env=store.environment(),
+            limit=500,
+        )
+        assert code == 0
+        assert len(store.keys("x/")) == count
+        assert {store.head(f"x/{key}")["ContentLength"] for key in store.keys("x/")} == {len(image)}
+        assert store.get("x/t0.png") == image
+    shutil.rmtree(tmp_path / "rclone")  # Gigabytes, which pytest would keep for three runs.
+    assert memory < 200_000_000
 
 
 # Killed

@@ -139,17 +139,19 @@ sys.exit(code)
 """
 
 
-def run_measured(*args: object) -> tuple[int, int]:
+def run_measured(
+    *args: object, env: Mapping[str, str] | None = None, limit: float = LIMIT
+) -> tuple[int, int]:
     """
     Run the command with *args*; return its exit code and its peak memory in bytes.
     """
     finished = subprocess.run(
         [sys.executable, "-c", _MEASURED, *map(str, args)],
-        env=environment(),
+        env=environment() if env is None else env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        timeout=LIMIT,
+        timeout=limit,
         check=False,
     )
     return finished.returncode, int(finished.stdout) * 1024

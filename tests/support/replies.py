@@ -148,6 +148,20 @@ def large(padding: int) -> Callable[[str], Reply]:
     return lambda task_id: _json(body_of(png_of(task_id, padding), task_id))
 
 
+def shared(image: bytes) -> Callable[[str], Reply]:
+    """
+    Return a step that replies Completed, with *image* for every task; it is held once only.
+    """
+    data = text_of(image).encode()
+
+    def step(task_id: str) -> Reply:
+        before, after = result(task_id, data="@").split(b"@")
+        length = len(before) + len(data) + len(after)
+        return Reply(lambda: (head(length=length) + before, data, after))
+
+    return step
+
+
 def says(task_status: object, code: object = "Ok", **fields: object) -> Callable[[str], Reply]:
     """
     Return a step that replies with *task_status* and without an image.
