@@ -100,7 +100,7 @@ def test_help_shows_defaults_as_they_would_be_typed():
 @pytest.mark.parametrize(
     ("name", "metavar"),
     [
-        ("output", "DIR"),
+        ("output", "DIR|URL"),
         ("base_url", "URL"),
         ("concurrency", "N"),
         ("rate", "RATE"),
