@@ -121,7 +121,7 @@ class Settings(BaseModel):
     """Where images go: a folder, made if missing, or s3://, az:// or gs://BUCKET/PREFIX."""
 
     report: FilePath | None = None
-    """The report and ledger; PREFIX.report.jsonl here for a store [default: OUTPUT/report.jsonl]."""
+    """The report and ledger; PREFIX.report.jsonl for a store [default: OUTPUT/report.jsonl]."""
 
     base_url: str = "https://api.aspose.cloud"
     """The service's root; plain http only for loopback addresses."""

@@ -1,7 +1,8 @@
 """
 Folders and stores keep the same promises: an object is there whole, or nothing is.
 
-Real servers on loopback: moto, which obeys conditional writes, and rclone, which does not.
+Real servers on loopback: moto, which obeys conditional writes, rclone, which does not, and Azure's
+own stand-in where it is installed.
 """
 
 import json
@@ -13,7 +14,7 @@ from hashlib import sha256
 import anyio
 import pytest
 from proxy import Cut, Refuse, Stall, proxied
-from stores import BUCKET, moto, rclone
+from stores import AZURITE, BUCKET, azurite, moto, rclone
 from wiring import local_storage
 
 from batchfetch.errors import OutputLockedError, SettingsError, StorageError, UnsafeNameError
@@ -47,6 +48,17 @@ def rclone_store(tmp_path_factory):
         yield store
 
 
+@pytest.fixture(scope="module")
+def azure_store(tmp_path_factory):
+    """
+    Azure's stand-in.
+    """
+    if AZURITE is None:
+        pytest.skip("Azure's stand-in is not installed: npm install -g azurite")
+    with azurite(tmp_path_factory.mktemp("azurite")) as store:
+        yield store
+
+
 @pytest.fixture
 def prefix(tmp_path):
     """
@@ -69,7 +81,7 @@ def use(store, prefix, monkeypatch):
     """
     for name, text in store.variables.items():
         monkeypatch.setenv(name, text)
-    return f"s3://{BUCKET}/{prefix}"
+    return f"{store.scheme}://{BUCKET}/{prefix}"
 
 
 @asynccontextmanager
@@ -82,7 +94,7 @@ async def opened(url):
             yield storage
 
 
-@pytest.fixture(params=["folder", "moto", "rclone"])
+@pytest.fixture(params=["folder", "moto", "rclone", "azure"])
 async def storage(request, tmp_path, prefix, monkeypatch):
     """
     A storage of each kind, empty.
@@ -237,6 +249,29 @@ async def test_owners_are_told_apart(storage):
     assert await storage.is_owned_by("named.png", "t 1ü") is True
     assert await storage.is_owned_by("named.png", "t2") is False
     assert await storage.is_owned_by("missing.png", "t2") is None
+
+
+async def test_what_was_put_since_is_known(storage):
+    """
+    What is there is known from the beginning of a run on, and what it puts there is known, too.
+    """
+    assert await storage.stat(["a.png", "b.png"]) == [None, None]
+    await put(storage, "a.png", SHORT)
+    await put(storage, "b.png", LONG)
+    assert await storage.stat(["a.png", "b.png"]) == [2002, 20_000_000]
+
+
+@pytest.mark.parametrize("storage", ["moto", "azure"], indirect=True)
+async def test_a_lock_in_each_store_that_has_one(storage):
+    """
+    While one run holds the store a second one cannot.
+    """
+    async with storage.lock():
+        with pytest.raises(OutputLockedError):
+            async with storage.lock():
+                pass
+    async with storage.lock():
+        pass
 
 
 async def test_many_long_ones_at_once(storage):

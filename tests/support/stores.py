@@ -1,15 +1,22 @@
 """
-Object stores on loopback: moto, which knows conditional writes, and rclone, which does not.
+Object stores on loopback: moto, which knows conditional writes, and rclone, which does not; and
+Azure's own stand-in, where it is installed.
 """
 
+import base64
+import hmac
+import shutil
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import boto3
@@ -27,10 +34,19 @@ KEYS = {
 }
 
 
+# Of Azure's stand-in: published with it.
+_AZURE_ACCOUNT = "devstoreaccount1"
+_AZURE_KEY = (
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+)
+
+
 class Store:
     """
     A store at *url* with one bucket, and a client that shows what is in it.
     """
+
+    scheme = "s3"
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -106,23 +122,55 @@ class Store:
         return [each["Key"] for each in found.get("Uploads", ())]
 
 
+class AzureStore:
+    """
+    Azure's stand-in at *url*.
+    """
+
+    scheme = "az"
+
+    def __init__(self, url: str) -> None:
+        self.variables = {
+            "AZURE_STORAGE_ACCOUNT_NAME": _AZURE_ACCOUNT,
+            "AZURE_STORAGE_ACCOUNT_KEY": _AZURE_KEY,
+            "AZURE_STORAGE_ENDPOINT": f"{url}/{_AZURE_ACCOUNT}",
+            "AZURE_ALLOW_HTTP": "true",
+        }
+
+    def pending(self) -> list[str]:
+        """
+        Return nothing: blocks that are not committed are no upload that could be listed.
+        """
+        return []
+
+
 @contextmanager
-def _server(*command: str) -> Iterator[Store]:
+def _server(*command: str) -> Iterator[str]:
+    """
+    Run *command*, with a free port in place of `{port}`, until the block ends; yield its URL.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with subprocess.Popen(
-        [*command, str(port)] if command[-1] == "-p" else [*command, f"--addr=127.0.0.1:{port}"],
+        [part.format(port=port) for part in command],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as server:
         try:
-            store = Store(f"http://127.0.0.1:{port}")
-            wait_until(lambda: _answers(store.url))
+            url = f"http://127.0.0.1:{port}"
+            wait_until(lambda: _answers(url))
+            yield url
+        finally:
+            server.terminate()
+
+
+@contextmanager
+def _s3(*command: str) -> Iterator[Store]:
+    with _server(*command) as url:
+        store = Store(url)
+        with closing(store.client):
             store.client.create_bucket(Bucket=BUCKET)
             yield store
-        finally:
-            store.client.close()
-            server.terminate()
 
 
 def _answers(url: str) -> bool:
@@ -141,7 +189,7 @@ def moto() -> Iterator[Store]:
     Serve S3 out of memory; conditional writes are obeyed.
     """
     script = Path(sys.executable).with_name("moto_server")
-    with _server(str(script), "-H", "127.0.0.1", "-p") as store:
+    with _s3(str(script), "-H", "127.0.0.1", "-p", "{port}") as store:
         yield store
 
 
@@ -152,6 +200,39 @@ def rclone(folder: Path) -> Iterator[Store]:
     """
     script = Path(sys.executable).with_name("rclone")
     keys = f"{KEYS['AWS_ACCESS_KEY_ID']},{KEYS['AWS_SECRET_ACCESS_KEY']}"
-    command = (str(script), "serve", "s3", str(folder), f"--auth-key={keys}", "--config=")
-    with _server(*command) as store:
+    options = ("--addr=127.0.0.1:{port}", f"--auth-key={keys}", "--config=")
+    with _s3(str(script), "serve", "s3", str(folder), *options) as store:
         yield store
+
+
+AZURITE = shutil.which("azurite-blob")
+"""Azure's stand-in, if Node and it are installed: `npm install -g azurite`."""
+
+
+@contextmanager
+def azurite(folder: Path) -> Iterator[AzureStore]:
+    """
+    Serve Azure Blob Storage out of *folder*.
+    """
+    assert AZURITE is not None
+    options = ("--blobHost", "127.0.0.1", "--blobPort", "{port}", "--location", str(folder))
+    with _server(AZURITE, *options, "--silent", "--disableTelemetry") as url:
+        _make_container(url)
+        yield AzureStore(url)
+
+
+def _make_container(url: str) -> None:
+    """
+    Make the bucket: a request signed as "Authorize with Shared Key" of Azure's documentation says.
+    """
+    date = datetime.now(UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    headers = {"x-ms-date": date, "x-ms-version": "2021-08-06"}
+    canonical = "".join(f"{name}:{value}\n" for name, value in headers.items())
+    resource = f"/{_AZURE_ACCOUNT}/{_AZURE_ACCOUNT}/{BUCKET}\nrestype:container"
+    text = "PUT" + "\n" * 12 + canonical + resource
+    signed = hmac.digest(base64.b64decode(_AZURE_KEY), text.encode(), "sha256")
+    headers["Authorization"] = f"SharedKey {_AZURE_ACCOUNT}:{base64.b64encode(signed).decode()}"
+    with closing(HTTPConnection(urlsplit(url).netloc)) as connection:
+        path = f"/{_AZURE_ACCOUNT}/{BUCKET}?restype=container"
+        connection.request("PUT", path, headers={**headers, "Content-Length": "0"})
+        assert connection.getresponse().status == 201

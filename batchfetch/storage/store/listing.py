@@ -22,7 +22,7 @@ _THERE = 1
 
 class Listing:
     """
-    The sizes of objects in *bucket*, as they were when the run began.
+    The sizes of objects in *bucket*, as they were when the run began and as it has put them since.
 
     One page of the prefix is asked for first: it is all there is if the prefix is new.  Of a long
     one a few names are asked about one by one, and for many it is listed once as a whole.
@@ -51,6 +51,12 @@ class Listing:
             await self._list()
         return [self._listed(name) for name in names]
 
+    def note(self, name: str, size: int) -> None:
+        """
+        Note that this run has put an object of *size* bytes at *name*.
+        """
+        self._sizes.mark(name, _THERE, number=size)
+
     def _listed(self, name: str) -> int | None:
         there, size = self._sizes.get(name)
         return size if there else None
@@ -59,7 +65,6 @@ class Listing:
         """
         Note all that is there; at most *pages* pages, if that is given.
         """
-        self._sizes = HashTable("Q")
         async with aclosing(self._bucket.list()) as listed:
             async for page in listed:
                 if pages == 0:

@@ -40,7 +40,10 @@ class StoreStorage:
         """
         See `Storage.open`.
         """
-        return StoreTarget(self._bucket, self._executor, self._gates, name, size_hint, owner)
+        return StoreTarget(
+            *(self._bucket, self._executor, self._gates, name, size_hint, owner),
+            on_commit=self._listing.note,
+        )
 
     def is_claimed(self, name: str) -> bool:  # noqa: ARG002 - the interface's
         """

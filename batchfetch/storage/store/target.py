@@ -4,7 +4,7 @@ One object under construction: in memory while it is short, else on its way in p
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING
 
@@ -50,7 +50,7 @@ class StoreTarget:
     An object under construction at *name* in *bucket*.
 
     Nothing is at *name* before `commit`: what is long is on its way in parts until then, and the
-    store shows none of them.
+    store shows none of them.  *on_commit* is told the name and the size.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class StoreTarget:
         name: str,
         size_hint: int | None,
         owner: str | None,
+        on_commit: Callable[[str, int], None],
     ) -> None:
         self._bucket = bucket
         self._executor = executor
@@ -68,6 +69,7 @@ class StoreTarget:
         self._name = name
         self._expected = size_hint or 0
         self._owner = owner
+        self._on_commit = on_commit
         self._held: list[bytes] = []
         self._size = 0
         self._writer: AsyncWritableFile | None = None
@@ -109,6 +111,7 @@ class StoreTarget:
             with CancelScope(shield=True), self._bucket.errors():
                 await self._writer.close()
             self._writer = None
+        self._on_commit(self._name, self._size)
         await self.abort()
 
     async def abort(self) -> None:
