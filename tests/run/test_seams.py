@@ -28,6 +28,7 @@ from batchfetch import (
     open_client,
     read_report,
 )
+from batchfetch.exception_groups import unwrapped
 
 pytestmark = pytest.mark.anyio
 
@@ -238,6 +239,41 @@ async def test_a_storage_that_is_full_ends_the_run(settings):
             await drained(batch)
     assert batch.summary.exit_code == 6
     assert memory.files == {}
+
+
+class LosingStorage(MemoryStorage):
+    """
+    Files in memory that another run takes away after a moment.
+    """
+
+    @asynccontextmanager
+    async def lock(self):
+        async def lose():
+            await anyio.sleep(0.2)
+            raise StorageError("another run has taken the memory")
+
+        with unwrapped():
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(lose)
+                yield
+                tasks.cancel_scope.cancel()
+
+
+async def test_a_storage_whose_lock_is_lost_ends_the_run(settings):
+    """
+    A run that finds its storage taken stops, also if all that it does is to wait; what was decided
+    is in the report.
+    """
+    transport = ScriptedTransport({"t1": [pending]})
+    outcomes = []
+    with pytest.raises(StorageError, match="another run has taken the memory"):
+        async with open_batch(
+            ids(2), settings, credentials=TOKEN, transport=transport, storage=LosingStorage()
+        ) as batch:
+            async for outcome in batch:
+                outcomes.append(outcome.task_id)  # noqa: PERF401 - the iteration ends in an error
+    assert outcomes == ["t0"]
+    assert [outcome.task_id for outcome in read_report(settings.report)] == ["t0"]
 
 
 @pytest.mark.parametrize(("budget", "exit_code"), [(30, 0), (12, 4)])
