@@ -230,7 +230,7 @@ async def test_a_cancelled_file_leaves_nothing(storage, chunks):
 
 
 @pytest.mark.parametrize(
-    "name", ["ü/é ß.png", "a%2Fb.png", "a+b&c=d?#.png", "~x/(1).png", "日本.png"]
+    "name", ["ü/é ß.png", "a%2Fb.png", "a+b&c=d?#.png", "~x/(1).png", "日本.png", "a\xa0b.png"]
 )
 async def test_names_are_kept_as_they_are(storage, name):
     """
@@ -315,7 +315,16 @@ async def test_any_id_can_be_noted(url, owner, other):
 
 
 @pytest.mark.parametrize(
-    "name", ["../a.png", "a//b.png", "a/./b.png", "a\x01b.png", ".batchfetch/lock", "x" * 1025]
+    "name",
+    [
+        "../a.png",
+        "a//b.png",
+        "a/./b.png",
+        "a\x01b.png",
+        "\ud800.png",
+        ".batchfetch/lock",
+        "x" * 1025,
+    ],
 )
 async def test_names_that_no_key_can_have(url, name):
     """
@@ -597,4 +606,17 @@ async def test_settings_of_a_store_that_are_missing(monkeypatch, url, variables,
         monkeypatch.setenv(name, text)
     with pytest.raises(SettingsError, match=sentence):
         async with opened(url):
+            pass
+
+
+async def test_no_credentials_at_all(monkeypatch):
+    """
+    Where there are none, and no cloud that hands some out, the sentence says what to set.
+    """
+    for name in [*os.environ]:
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(StorageError, match="there are no credentials for s3://scans/x; set AWS_"):
+        async with opened("s3://scans/x"):
             pass

@@ -29,8 +29,6 @@ KEYS = {
     "AWS_SECRET_ACCESS_KEY": "a-secret-of-the-store",
     "AWS_REGION": "us-east-1",
     "AWS_ALLOW_HTTP": "true",
-    # A test does not talk to the cloud's own address for credentials.
-    "AWS_EC2_METADATA_DISABLED": "true",
 }
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import anyio
 import obstore
@@ -19,7 +19,7 @@ from batchfetch.storage.store.errors import CREDENTIALS, ConditionFailedError, s
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from obstore import AsyncWritableFile, Attributes, UpdateVersion
+    from obstore import AsyncWritableFile, Attributes, ObjectMeta, PutMode, PutResult, UpdateVersion
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
 Version = Mapping[str, str]
@@ -116,21 +116,21 @@ class Bucket:
         With *create* only if nothing is there, with *replaces* only if that still is; else raises
         `ConditionFailedError`.
         """
-        mode: Any = "create" if create else "overwrite"
+        mode: PutMode = "create" if create else "overwrite"
         if replaces is not None:
             mode = cast("UpdateVersion", replaces)
-        for delay in (*_CONFLICT_DELAYS, None):
+        for delay in _CONFLICT_DELAYS:
             try:
                 return await self._put(key, data, labels, mode)
             except ConditionFailedError:
                 # Without a condition: S3 refuses one of two writes at the same moment.
-                if mode != "overwrite" or delay is None:
+                if mode != "overwrite":
                     raise
                 await anyio.sleep(delay)
-        raise AssertionError
+        return await self._put(key, data, labels, mode)
 
     async def _put(
-        self, key: str, data: bytes, labels: Mapping[str, str] | None, mode: Any
+        self, key: str, data: bytes, labels: Mapping[str, str] | None, mode: "PutMode"
     ) -> Version:
         with self.errors():
             result = await obstore.put_async(
@@ -257,5 +257,6 @@ def _require_credentials(url: str) -> None:
         )
 
 
-def _version(result: Mapping[str, Any]) -> Version:
-    return {name: result[name] for name in ("e_tag", "version") if result.get(name) is not None}
+def _version(result: "PutResult | ObjectMeta") -> Version:
+    known = {"e_tag": result["e_tag"], "version": result["version"]}
+    return {name: text for name, text in known.items() if text is not None}

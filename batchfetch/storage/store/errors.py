@@ -16,7 +16,9 @@ _CONDITIONS = exceptions.AlreadyExistsError, exceptions.PreconditionError
 _UNAUTHORIZED = exceptions.PermissionDeniedError, exceptions.UnauthenticatedError
 
 # Where clouds hand credentials to their own machines: asked only if there are no others.
-_METADATA = re.compile(r"169\.254\.169\.254|169\.254\.170\.2|metadata\.google\.internal")
+_METADATA = re.compile(
+    r"169\.254\.(169\.254|170\.2)|/latest/(api/token|meta-data)|metadata\.google\.internal"
+)
 
 # Of a URL only the beginning is shown: the rest may hold a signature.
 _QUERY = re.compile(r"\?[^\s:]*")

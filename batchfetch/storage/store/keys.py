@@ -3,6 +3,8 @@ Keys of a store: which names can be one, and what is written beside an object.
 """
 
 import mimetypes
+import re
+from collections.abc import Mapping
 from urllib.parse import quote
 
 from batchfetch.errors import UnsafeNameError
@@ -13,6 +15,9 @@ OWN = ".batchfetch"
 
 _OWNER = "taskid"  # No dash and no underscore: Azure refuses the one, some proxies drop the other.
 _SHA256 = "sha256"
+
+# Control characters, and halves of pairs, which have no UTF-8.
+_IMPOSSIBLE = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 # Bytes of a key that stores allow, prefix included, and of a label that is surely allowed.
 _MAX_KEY = 1024
@@ -32,11 +37,10 @@ def labels_of(name: str, owner: str | None, sha256: str | None = None) -> dict[s
     return labels
 
 
-def is_label_of(labels: "dict[str, str] | object", owner: str) -> bool | None:
+def is_label_of(labels: Mapping[str, str], owner: str) -> bool | None:
     """
     Whether *labels* say that an object is *owner*'s; None if they do not say whose it is.
     """
-    assert isinstance(labels, dict)  # noqa: S101 - what obstore returns
     label = labels.get(_OWNER)
     return None if label is None else label == _owner_label(owner)
 
@@ -46,7 +50,7 @@ def require_possible(name: str, prefix: str) -> None:
     Raise `UnsafeNameError` if nothing can be put at *name* below *prefix*.
     """
     parts = name.split("/")
-    if any(part in {"", ".", ".."} for part in parts) or not name.isprintable():
+    if any(part in {"", ".", ".."} for part in parts) or _IMPOSSIBLE.search(name):
         raise UnsafeNameError(f"{name!a} cannot be a key of a store; use another name")
     if parts[0].lower() == OWN:
         raise UnsafeNameError(f"{name} is below {OWN}, where runs keep their own; use another name")
