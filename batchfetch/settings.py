@@ -269,9 +269,9 @@ class Settings(BaseModel):
 
     @field_validator("output", "report")
     @classmethod
-    def _not_too_deep(cls, path: Path | None) -> Path | None:
+    def _not_too_deep(cls, path: Path | str | None) -> Path | str | None:
         # Folders are made one within the other by calls that are nested as deeply.
-        if path is not None and len(path.parts) > _MAX_DEPTH:
+        if isinstance(path, Path) and len(path.parts) > _MAX_DEPTH:
             raise ValueError(
                 f"has more than {_MAX_DEPTH} folders in each other; use a shorter path"
             )

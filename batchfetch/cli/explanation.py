@@ -4,6 +4,7 @@ Explanation of an exit code other than 0: what stopped the run, what is left, wh
 
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 
 from batchfetch.cli.format import counts, number
 from batchfetch.exit_codes import ExitCode
@@ -54,7 +55,8 @@ def explanation(
     report = shlex.quote(str(settings.report_path))
     lines.append(f"report: {report}")
     if now or before:
-        shown = shlex.quote(str(settings.report or settings.output))
+        is_folder = settings.report is None and isinstance(settings.output, Path)
+        shown = shlex.quote(str(settings.output)) if is_folder else report
         lines.append(f"what went wrong, and what to do: batchfetch report {shown}")
     return "\n".join(map(sanitize, lines))
 

@@ -184,6 +184,8 @@ def test_another_machine_goes_on(machine, other):
     names = {**NAMED, **ids("gone", "late")}
     first = machine.run(names, "--max-runtime", "1s", "--patience", "200ms")
     assert first.code == 3
+    assert f"what to do: batchfetch report {REPORT}\n" in first.stderr
+    assert run("report", REPORT, env=machine.variables, cwd=machine.folder).code == 0
     machine.origin.forget()
     planned = other.run(names, "--dry-run", "--json", "--retry", "Failed")
     assert planned.summary["already"] == 7
