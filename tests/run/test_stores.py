@@ -258,7 +258,7 @@ def test_what_a_dead_run_did_not_send_is_sent(machine, other):
 
 def test_an_object_says_whose_it_is(machine, tmp_path, store, origin, prefix):
     """
-    Without any report, an object that notes its task is adopted for it and for nobody else.
+    Without any report, an object that notes its task is adopted for it and for no other task.
     """
     assert machine.run({"a": "page 1", "b": "page 2"}).code == 0
     elsewhere = Machine(store, tmp_path / "elsewhere", origin, prefix)
@@ -279,7 +279,7 @@ def test_an_object_says_whose_it_is(machine, tmp_path, store, origin, prefix):
 
 def test_an_object_without_notes(machine):
     """
-    An object that notes nothing is a task's by its name, or anybody's; a broken one is replaced.
+    An object that notes nothing is a task's by its name, else by --adopt; a broken one is replaced.
     """
     for name in ("a", "named"):
         machine.store.put(f"{machine.prefix}{name}.png", png_of("other"))
