@@ -26,7 +26,7 @@ LAYERS = [
     {"setting_values"},
     {"exit_codes", "settings"},
     {"decoding", "hooks", "manifest", "report", "sandbox", "scheduling", "storage"},
-    {"service"},
+    {"service", "sources"},
     {"run"},
     {"cli"},
     {"__init__", "__main__"},
