@@ -12,17 +12,11 @@ import anyio
 
 from batchfetch.decoding import RESPONSE_STATUS_CODES, RESULT_DATA_LOST, endpoint_of
 from batchfetch.errors import (
-    BlockedError,
     JobError,
-    OutOfDescriptorsError,
-    StaleConnectionError,
-    StatusError,
-    StorageError,
-    TransportError,
     UnsafeNameError,
     WrongTaskError,
 )
-from batchfetch.hooks import Answered, Asked, Hook, Paused
+from batchfetch.hooks import Answered, Asked, Hook
 from batchfetch.models import (
     UNKNOWN_FOR,
     Answer,
@@ -33,8 +27,8 @@ from batchfetch.models import (
     TaskStatus,
 )
 from batchfetch.run.download import Downloader
+from batchfetch.run.setbacks import Retry, Setbacks
 from batchfetch.scheduling import Pace, RetryPolicy
-from batchfetch.statuses import StatusMeaning
 from batchfetch.text import sanitize
 
 log = logging.getLogger(__name__)
@@ -45,18 +39,6 @@ class Unfinished:
     """
     The service has not finished the task yet, or has not met it yet.
     """
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """
-    No usable answer came back, and asking again may help.
-    """
-
-    error: JobError
-
-    delay: float
-    """Seconds to wait before the next try."""
 
 
 Verdict = Outcome | Unfinished | Retry
@@ -86,7 +68,7 @@ class Poller:
     ) -> None:
         self._downloader = downloader
         self._pace = pace
-        self._retries = retries
+        self._setbacks = Setbacks(pace, retries, tell=tell, clock=clock)
         self._endpoint = endpoint
         self._epoch = epoch
         self._redact = redact
@@ -122,7 +104,7 @@ class Poller:
         log.debug("task %s: %s", job.task_id, detail)
         if self._tell is not None:
             self._tell(Answered(job, error.reason, self._clock() - asked_at))
-        self._slow_down(error, asked_at, detail)
+        self._setbacks.slow_down(error, asked_at, detail)
         return self._after_error(state, error, detail, was_sent=state.calls > calls)
 
     def _answered(
@@ -162,74 +144,17 @@ class Poller:
             return False
         return asked_at < min(submitted_at.timestamp() - self._epoch, first_asked) + UNKNOWN_FOR
 
-    def _slow_down(self, error: JobError, asked_at: float, detail: str) -> None:
-        now = self._clock()
-        match error:
-            case OutOfDescriptorsError():
-                self._pace.overloaded(asked_at, now)
-            case StatusError(meaning=StatusMeaning.OVERLOADED, retry_after=None):
-                self._pace.overloaded(asked_at, now)  # One server's trouble.
-            case StatusError(meaning=StatusMeaning.THROTTLED | StatusMeaning.OVERLOADED):
-                self._pace.overloaded(asked_at, now)
-                before = max(self._pace.cooling_until, now)
-                self._pace.cool_down(now, error.retry_after)
-                self._say_pause(now, before, detail)
-            case _:
-                pass
-
-    def _say_pause(self, now: float, before: float, reason: str) -> None:
-        """
-        Say that a pause began, or that one that was to end at *before* lasts twice as long now.
-
-        The other requests in flight are mostly told the same, which is the same pause.
-        """
-        seconds = self._pace.cooling_until - now
-        if seconds <= 2 * (before - now):
-            return
-        log.warning("pausing for %g s: %s", round(seconds, 1), reason)
-        if self._tell is not None:
-            self._tell(Paused(seconds, reason))
-
     def _after_error(
         self, state: JobState, error: JobError, detail: str, *, was_sent: bool
     ) -> Verdict:
-        match error:
-            case StatusError(meaning=StatusMeaning.UNAUTHORIZED):
-                state.count_refusal()
-                return Retry(error, 0.0)
-            case OutOfDescriptorsError():
-                return self._after_shortage(state, error)
-            case WrongTaskError() if state.count_wrong_answer() == 1:
-                return Retry(error, 0.0)
-        if (delay := self._delay_without_attempt(error, was_sent=was_sent)) is not None:
-            return Retry(error, delay)
-        faults = state.count_fault()
-        if error.transient and not self._retries.gives_up(faults):
-            return Retry(error, self._retries.delay(faults))
+        if isinstance(error, WrongTaskError) and state.count_wrong_answer() == 1:
+            return Retry(error, 0.0)
+        retry = self._setbacks.retry(state, error, was_sent=was_sent)
+        if retry is not None:
+            return retry
         unusable = isinstance(error, UnsafeNameError)  # The row's fault, known too late.
         status = OutcomeStatus.INVALID if unusable else OutcomeStatus.FAILED
         return Outcome.of(state, status, reason=error.reason, detail=detail)
-
-    def _delay_without_attempt(self, error: JobError, *, was_sent: bool) -> float | None:
-        """
-        Return the seconds to wait after an *error* that is no fault of the task and costs it no
-        attempt; None if it is not of that kind.
-        """
-        match error:
-            case StaleConnectionError() | BlockedError():
-                return 0.0
-            case TransportError(transient=True) if not was_sent:
-                return self._retries.delay(1)
-            case _:
-                return None
-
-    def _after_shortage(self, state: JobState, error: OutOfDescriptorsError) -> Retry:
-        """
-        Try again with fewer in flight: it is this machine's fault, and no task fails of it.
-        """
-        if self._pace.limit == 1 and self._retries.gives_up(state.count_fault()):
-            raise StorageError(f"{error}; allow more open files (ulimit -n) and run again")
-        return Retry(error, self._retries.delay(max(1, state.faults)))
 
 
 def _after_answer(state: JobState, answer: Answer, image: Image | None) -> Outcome | Unfinished:

@@ -15,7 +15,8 @@ from batchfetch.errors import (
     TransportError,
 )
 from batchfetch.models import JobState, Outcome, OutcomeStatus
-from batchfetch.run.poller import Retry, Unfinished, Verdict
+from batchfetch.run.poller import Unfinished, Verdict
+from batchfetch.run.setbacks import Retry
 from batchfetch.statuses import StatusMeaning, meaning_of
 from batchfetch.text import sanitize
 

@@ -14,10 +14,12 @@ import anyio
 
 from batchfetch.errors import JobError
 from batchfetch.models import JobState, Outcome
-from batchfetch.run.poller import Poller, Retry, Unfinished, timed_out
+from batchfetch.run.agenda import Agenda, Asker
+from batchfetch.run.poller import Unfinished, timed_out
 from batchfetch.run.rulings import Again, Aside, Ruled
+from batchfetch.run.setbacks import Retry
 from batchfetch.run.supervisor import Supervisor
-from batchfetch.scheduling import Pace, Scheduler
+from batchfetch.scheduling import Pace
 from batchfetch.service import TokenSource
 
 
@@ -30,8 +32,8 @@ class Workers:
 
     def __init__(  # noqa: PLR0913 - the parts of a run
         self,
-        scheduler: Scheduler,
-        poller: Poller,
+        scheduler: Agenda,
+        poller: Asker,
         tokens: TokenSource,
         pace: Pace,
         supervisor: Supervisor,

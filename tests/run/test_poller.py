@@ -24,7 +24,8 @@ from batchfetch.errors import (
 )
 from batchfetch.hooks import Paused
 from batchfetch.models import Job, JobState, Outcome, OutcomeStatus
-from batchfetch.run.poller import Retry, Unfinished, timed_out
+from batchfetch.run.poller import Unfinished, timed_out
+from batchfetch.run.setbacks import Retry
 from batchfetch.scheduling import LocalPace
 from batchfetch.scheduling.retry import RetryPolicy
 from batchfetch.settings import Durability, Settings
