@@ -2,7 +2,7 @@
 The service over HTTP: questions and answers, credentials and tokens.
 """
 
-from batchfetch.service.base import Body, Transport
+from batchfetch.service.base import Body, RequestBody, Submitter, Transport
 from batchfetch.service.connection import open_transport
 from batchfetch.service.credentials import Credentials, find_credentials
 from batchfetch.service.session import SessionTransport
@@ -11,7 +11,9 @@ from batchfetch.service.tokens import TokenEndpoint, TokenSource
 __all__ = [
     "Body",
     "Credentials",
+    "RequestBody",
     "SessionTransport",
+    "Submitter",
     "TokenEndpoint",
     "TokenSource",
     "Transport",

@@ -15,11 +15,13 @@ from yarl import URL
 
 from batchfetch.endpoints import TOKEN_PATH
 from batchfetch.redaction import Redactor
+from batchfetch.service.base import RequestBody
 from batchfetch.service.exchange import Exchange, Generation
 from batchfetch.service.faults import FOREIGN, refusal, translated
 from batchfetch.service.grants import refuses
 from batchfetch.service.pages import read_beginning, read_page
 from batchfetch.service.stall import StallWatch
+from batchfetch.service.upload import Upload
 from batchfetch.statuses import StatusMeaning, meaning_of
 from batchfetch.tuning import ALL_LAST_BODIES
 
@@ -68,6 +70,9 @@ class SessionTransport:
         self._open_session = open_session
         self._current = Generation(open_session(keeps=True))
         self._retired: set[Generation] = set()
+        # Every submission has a connection of its own: one that is kept may be closed at the other
+        # end by the time the image is on its way, and whether it arrived could not be told.
+        self._submitting: Generation | None = None
         self._stale = 0
         self.ahead = 0
         """Bytes that may be received ahead of bodies that end with their connection."""
@@ -90,8 +95,9 @@ class SessionTransport:
         """
         self.watch.close()
         with CancelScope(shield=True):
-            for generation in (*self._retired, self._current):
-                await generation.session.close()
+            for generation in (*self._retired, self._current, self._submitting):
+                if generation is not None:
+                    await generation.session.close()
 
     def get_result(
         self, path: str, task_id: str, token: str, *, on_sent: Callable[[], None]
@@ -103,6 +109,28 @@ class SessionTransport:
         value = task_id if _PLAIN(task_id) else quote(task_id, safe="")
         url = URL(self._url_of(path) + value, encoded=True)
         return Exchange(self, url, self._headers_of(token), on_sent)
+
+    async def submit(
+        self,
+        path: str,
+        token: str,
+        body: RequestBody,
+        *,
+        on_sent: Callable[[], None],
+        on_body_sent: Callable[[], None],
+    ) -> bytes:
+        """
+        See `Submitter.submit`.
+        """
+        if self._submitting is None:
+            self._submitting = Generation(self._open_session(keeps=False))
+        url = URL(f"{self._root.origin()}{self._path}{path}", encoded=True)
+        upload = Upload(
+            *(self, self._submitting.session, url, self._headers_of(token), body),
+            on_sent=on_sent,
+            on_body_sent=on_body_sent,
+        )
+        return await upload.send()
 
     def enter(self) -> Generation:
         """

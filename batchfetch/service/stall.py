@@ -46,6 +46,12 @@ class StallDetector:
             self._waited += now - self._began_at
             self._began_at = None
 
+    def progress(self, now: float) -> None:
+        """
+        Note that more of the request was sent: the wait for its answer begins anew.
+        """
+        self._asked_at = now
+
     def begin_body(self, now: float) -> None:
         """
         Note that the head of the answer has arrived: from here on its bytes are counted.
