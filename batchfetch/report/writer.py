@@ -73,13 +73,18 @@ class ReportWriter:
         same.  The next write has to begin with the first that is not: where the beginning of its
         line cannot be cut off, only the rest is written.
         """
-        lines = list(map(encode, outcomes))
+        return await self.write_lines(list(map(encode, outcomes)), sync=self._syncs)
+
+    async def write_lines(self, lines: Sequence[bytes], *, sync: bool) -> Sequence[int]:
+        """
+        Do the same with *lines* as they are; *sync* says whether the disk is to store them.
+        """
         append = _Append(b"".join(lines), len(self._torn))
         file = self._file.fileno()
         try:
             with _mapped(self._path, "written"):
                 if self.is_regular:
-                    await self._inline(partial(append.to_file, file, sync=self._syncs))
+                    await self._inline(partial(append.to_file, file, sync=sync))
                 else:
                     await append.to_pipe(self._file)
         except ReportError as exc:
@@ -192,20 +197,22 @@ async def open_report(
     *,
     follow_link: bool = True,
     inline: Inline = _in_thread,
+    require: Callable[[Path], None] = require_report,
 ) -> AsyncIterator[ReportWriter]:
     """
     Open the report at *path* for appending, with its folder if missing, and repair its end.
 
     It is locked until the block is left or the process ends.  A pipe or a device is written to as
     it is.  With *durability* `full` every write is synced.  Without *follow_link* a symbolic link
-    at *path* is refused: it may have been planted.  *inline* does the writing.
+    at *path* is refused: it may have been planted.  *inline* does the writing.  *require* raises
+    what is to be raised if the file that is there is no report of its kind.
 
     Raises `OutputLockedError` if another run has it, `SettingsError` if what is there is no report,
     `ReportError` if it cannot be opened.
     """
     with CancelScope(shield=True), _mapped(path, "opened"):
         file = await aiofiles.open(
-            await in_thread(_open)(path, durability, follow_link), "ab", buffering=0
+            await in_thread(_open)(path, durability, follow_link, require), "ab", buffering=0
         )
     try:
         yield ReportWriter(file, path, durability, inline)
@@ -214,7 +221,12 @@ async def open_report(
             await file.close()
 
 
-def _open(path: Path, durability: Durability, follow_link: bool) -> int:  # noqa: FBT001 - one call
+def _open(
+    path: Path,
+    durability: Durability,
+    follow_link: bool,  # noqa: FBT001 - one call
+    require: Callable[[Path], None],
+) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     is_new = not path.exists()
     is_regular = is_new or path.is_file()
@@ -226,7 +238,7 @@ def _open(path: Path, durability: Durability, follow_link: bool) -> int:  # noqa
         os.set_blocking(file, True)
         if is_regular:
             _lock(file, path)
-            require_report(path)
+            require(path)
             repair(file, path)
         if is_new and durability is Durability.FULL:
             _sync_folder(path.parent)
