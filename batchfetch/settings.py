@@ -217,20 +217,7 @@ class Settings(BaseModel):
     @field_validator("base_url")
     @classmethod
     def _safe_root(cls, url: str) -> str:
-        try:
-            parts = urlsplit(url)
-            _ = parts.port
-        except ValueError:
-            raise ValueError("is not a valid URL; use https://host[:port]") from None
-        if parts.scheme not in {"https", "http"} or not parts.hostname:
-            raise ValueError("is not a valid URL; use https://host[:port]")
-        if parts.username is not None or parts.password is not None:
-            raise ValueError("holds credentials; give them in the environment instead")
-        if parts.query or parts.fragment:
-            raise ValueError("must not have a query or a fragment")
-        if parts.scheme == "http" and not is_loopback(parts.hostname):
-            raise ValueError("must be https: plain http would show the token to the network")
-        return url.rstrip("/")
+        return checked_base_url(url)
 
     @field_validator("endpoint")
     @classmethod
@@ -291,6 +278,28 @@ class Settings(BaseModel):
         if self.report is not None and self.report == self.output:
             raise ValueError("report and output are the same path")
         return self
+
+
+def checked_base_url(url: str) -> str:
+    """
+    Return *url*, a service's root, without a slash at its end.
+
+    Raises `ValueError` with a few words if it is none that a token could be sent to.
+    """
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("is not a valid URL; use https://host[:port]") from None
+    if parts.scheme not in {"https", "http"} or not parts.hostname:
+        raise ValueError("is not a valid URL; use https://host[:port]")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("holds credentials; give them in the environment instead")
+    if parts.query or parts.fragment:
+        raise ValueError("must not have a query or a fragment")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ValueError("must be https: plain http would show the token to the network")
+    return url.rstrip("/")
 
 
 def is_loopback(host: str) -> bool:

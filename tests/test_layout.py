@@ -25,9 +25,11 @@ LAYERS = [
     {"setting_errors"},
     {"setting_values"},
     {"exit_codes", "settings"},
+    {"submit_settings"},
     {"decoding", "hooks", "manifest", "report", "sandbox", "scheduling", "storage"},
     {"service", "sources"},
     {"run"},
+    {"submission"},
     {"cli"},
     {"__init__", "__main__"},
 ]
@@ -42,7 +44,7 @@ SEAMS = {
     "multidict": {"sandbox"},
     "obstore": {"storage"},
     "PIL": {"sandbox"},
-    "pybase64": {"decoding", "sandbox"},
+    "pybase64": {"decoding", "sandbox", "submission"},
     "rich": {"cli"},
     "yarl": {"service"},
 }

@@ -4,7 +4,14 @@ The report: one line of JSON for every outcome, and the memory of every later ru
 
 from batchfetch.report.ledger import Ledger, Owner, Settled, Standing
 from batchfetch.report.lines import ReportLine
-from batchfetch.report.reader import LastLines, load_report, read_lines, read_owner, read_report
+from batchfetch.report.reader import (
+    LastLines,
+    load_report,
+    read_lines,
+    read_owner,
+    read_report,
+    require_report,
+)
 from batchfetch.report.recorder import Recorder
 from batchfetch.report.runs import RunLog
 from batchfetch.report.segments import Newest, SegmentLog, load_segment
@@ -28,4 +35,5 @@ __all__ = [
     "read_lines",
     "read_owner",
     "read_report",
+    "require_report",
 ]

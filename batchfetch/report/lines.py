@@ -8,7 +8,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 from pydantic_core import PydanticSerializationError, from_json
 
-from batchfetch.models import Outcome, OutcomeStatus
+from batchfetch.models import OutcomeStatus
 from batchfetch.text import escape_json
 
 MAX_LINE = 2**23
@@ -39,13 +39,13 @@ class ReportLine(BaseModel):
     bytes: NonNegativeInt | None = None
 
 
-L = TypeVar("L", bound=ReportLine)
+L = TypeVar("L", bound=BaseModel)
 
 
-def encode(outcome: Outcome) -> bytes:
+def encode(outcome: BaseModel) -> bytes:
     """
-    Return *outcome* as one line: UTF-8, with its line end and none that other programs take for
-    one, and without characters that a terminal obeys.
+    Return *outcome*, an `Outcome` mostly, as one line: UTF-8, with its line end and none that other
+    programs take for one, and without characters that a terminal obeys.
     """
     try:
         text = outcome.model_dump_json(by_alias=True)

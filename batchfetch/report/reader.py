@@ -25,9 +25,10 @@ _BUFFER = 2**18
 L = TypeVar("L")
 
 
-def require_report(path: Path) -> None:
+def require_report(path: Path, decode: Callable[[bytes], object] = decode) -> None:
     """
-    Raise `SettingsError` if there are lines at *path* and none of them is a report's.
+    Raise `SettingsError` if there are lines at *path* and none of them is a report's: one that
+    *decode* reads.
 
     The torn beginning of a first line is no whole line: a run died there.  Raises `ReportError` if
     the file is there and cannot be read.

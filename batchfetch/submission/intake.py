@@ -1,0 +1,195 @@
+"""
+Decide what is to be done about each source: send it, or not, and why.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+
+from anyio import to_thread
+
+from batchfetch.models import Job
+from batchfetch.sources import Refusal, RefusedSource, SourceImage
+from batchfetch.submission.image import Digest, Image, Sending, digest_of
+from batchfetch.submission.ledger import Standing, SubmitLedger, content_key, task_key
+from batchfetch.submission.lines import Intent, Result
+from batchfetch.submission.sender import LOST
+from batchfetch.submit_settings import SubmitSettings, SubmitStatus
+
+Decision = Sending | Result
+"""Send it; or its result is known already."""
+
+_EARLIER = (
+    "it may have been accepted: its answer was lost in an earlier run; --retry Uncertain submits it"
+    " again"
+)
+
+
+class SubmitIntake:
+    """
+    Decides source by source, and counts.
+
+    Of images with one key only one is on its way at a time: the others wait for what becomes of it.
+    """
+
+    def __init__(
+        self,
+        sources: Iterable[SourceImage | RefusedSource],
+        ledger: SubmitLedger,
+        settings: SubmitSettings,
+    ) -> None:
+        self._sources = iter(sources)
+        self._ledger = ledger
+        self._endpoint = settings.endpoint
+        self._again = settings.again
+        self._retries = SubmitStatus.UNCERTAIN in settings.retry
+        self._ordinal = 0
+        self._held_back: dict[str, list[Image]] = {}
+        self._reported: set[str] = set()
+        self.images = 0
+        """Sources met, each counted once."""
+
+        self.already = 0
+        """Those that were accepted before."""
+
+        self.all_read = False
+
+    def begin(self, unfinished: Iterable[Intent]) -> list[Result]:
+        """
+        Return the results of the images that were in flight when a run died.
+
+        They count in this run, unless it may send them again.
+        """
+        results = [_lost(intent) for intent in unfinished]
+        for result in results:
+            keys = list(_keys_of(result))
+            for key in keys:
+                self._ledger.note_outcome(key, SubmitStatus.UNCERTAIN)
+            if not self._retries:
+                self._reported.update(keys[-1:])
+        if not self._retries:
+            self.images += len(results)
+        return results
+
+    @property
+    def counts_unfinished(self) -> bool:
+        """
+        Whether the results that `begin` returns are of this run.
+        """
+        return not self._retries
+
+    async def next(self) -> list[Decision]:
+        """
+        Return what is to be done about the next source; `all_read` says whether it was the last.
+
+        Raises `ManifestError` or `ReportError` if a table cannot be read further.
+        """
+        found = await to_thread.run_sync(self._read, abandon_on_cancel=True)
+        if found is None:
+            self.all_read = True
+            return []
+        if isinstance(found, Image):
+            return list(self._admit(found))
+        self.images += 1
+        return [found]
+
+    async def count(self) -> None:
+        """
+        Count the sources that are left, without reading the images.
+        """
+        while await to_thread.run_sync(self._skip, abandon_on_cancel=True):
+            self.images += 1
+        self.all_read = True
+
+    def decided(self, image: Image, status: SubmitStatus) -> list[Decision]:
+        """
+        Note what became of *image*; return what follows for another one with its key.
+        """
+        for key in {image.key, image.content_key}:
+            self._ledger.note_outcome(key, status)
+        waiting = self._held_back.pop(image.key, [])
+        decisions: list[Decision] = []
+        for other in waiting:
+            decisions += self._judge(other)
+        return decisions
+
+    def _read(self) -> Image | Result | None:
+        source = next(self._sources, None)
+        if source is None:
+            return None
+        if isinstance(source, RefusedSource):
+            return _refused(source)
+        try:
+            digest = digest_of(source.path)
+        except OSError as exc:
+            words = f"{source.path} cannot be read: {exc.strerror or exc}"
+            return self._unusable(source, Refusal.UNREADABLE, words)
+        if not digest.size:
+            return self._unusable(source, Refusal.EMPTY, f"{source.path} is empty")
+        return Image(source, source.endpoint or self._endpoint, digest)
+
+    def _skip(self) -> bool:
+        return next(self._sources, None) is not None
+
+    def _admit(self, image: Image) -> Iterator[Decision]:
+        if image.key in self._reported and not self._again:
+            self._reported.discard(image.key)
+            return
+        self.images += 1
+        yield from self._judge(image)
+
+    def _judge(self, image: Image) -> Iterator[Decision]:
+        if not self._again and image.key in self._held_back:
+            self._held_back[image.key].append(image)
+            return
+        standing = self._ledger.standing(image.key, again=self._again)
+        if standing is Standing.ACCEPTED:
+            self.already += 1
+        elif standing is Standing.UNCERTAIN and not self._retries:
+            yield image.result(
+                SubmitStatus.UNCERTAIN, reason=LOST, detail=_EARLIER, finished_at=datetime.now(UTC)
+            )
+        else:
+            self._ordinal += 1
+            self._held_back.setdefault(image.key, [])
+            job = Job(str(self._ordinal), endpoint=image.endpoint)
+            yield Sending(job=job, ordinal=self._ordinal, image=image)
+
+    def _unusable(self, source: SourceImage, reason: Refusal, detail: str) -> Result:
+        image = Image(source, source.endpoint or self._endpoint, Digest(0, ""))
+        result = image.result(
+            SubmitStatus.INVALID, reason=reason, detail=detail, finished_at=datetime.now(UTC)
+        )
+        return result.model_copy(update={"source_bytes": None, "source_sha256": None})
+
+
+def _refused(source: RefusedSource) -> Result:
+    return Result(
+        outcome=SubmitStatus.INVALID,
+        reason=source.reason,
+        detail=source.detail,
+        name=source.name,
+        endpoint=source.endpoint,
+        source=source.source,
+        manifest=source.manifest,
+        line=source.line,
+        extra=source.extra,
+    )
+
+
+def _lost(intent: Intent) -> Result:
+    return Result(
+        **intent.model_dump(),
+        outcome=SubmitStatus.UNCERTAIN,
+        reason=LOST,
+        detail="it may have been accepted: the run that sent it ended before its answer came",
+    )
+
+
+def _keys_of(result: Result) -> Iterator[str]:
+    """
+    Yield the keys that *result* is about, the image's own last.
+    """
+    if result.source_sha256 is not None and result.endpoint is not None:
+        yield content_key(result.source_sha256, result.endpoint)
+    if result.resubmits is not None:
+        yield task_key(result.resubmits)

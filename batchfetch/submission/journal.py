@@ -1,0 +1,60 @@
+"""
+Write the report of a submission: intents before anything is sent, results before all else.
+"""
+
+import asyncio
+import secrets
+
+from anyio import CancelScope
+from pydantic import BaseModel
+
+from batchfetch.errors import ReportError
+from batchfetch.report import ReportWriter
+from batchfetch.report.lines import encode
+from batchfetch.settings import Durability
+
+
+class Journal:
+    """
+    Appends lines to the report; those that come together are written, and synced, in one go.
+    """
+
+    def __init__(self, report: ReportWriter, durability: Durability) -> None:
+        self._report = report
+        self._syncs = durability is not Durability.NONE
+        # asyncio's, as everything here that is used for each image.
+        self._turn = asyncio.Lock()
+        self._waiting: list[bytes] = []
+        self._written = 0
+        self._handed_over = 0
+
+    async def write(self, *lines: BaseModel) -> None:
+        """
+        Write *lines*, to the end even if cancelled; they are with the system on return.
+
+        Raises `ReportError`.  Lines that could not be written are tried again with the next.
+        """
+        self._waiting += map(encode, lines)
+        self._handed_over += len(lines)
+        mine = self._handed_over
+        with CancelScope(shield=True):
+            async with self._turn:
+                if self._written < mine:  # Else the one before has taken ours along.
+                    await self._write()
+
+    async def _write(self) -> None:
+        lines, self._waiting = self._waiting, []
+        try:
+            await self._report.write_lines(lines, sync=self._syncs)
+        except ReportError as exc:
+            self._written += exc.written
+            self._waiting = [*lines[exc.written :], *self._waiting]
+            raise
+        self._written += len(lines)
+
+
+def new_intent() -> str:
+    """
+    Return what tells one POST from all others in the report.
+    """
+    return secrets.token_hex(8)

@@ -1,0 +1,232 @@
+"""
+The manifest that comes out of a submission: a file that is appended to, or standard output.
+"""
+
+import asyncio
+import os
+import stat
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from anyio import CancelScope, to_thread
+from pydantic_core import from_json
+
+from batchfetch.errors import OutputLockedError, SettingsError, StorageError
+from batchfetch.locks import lock, sync_folder
+from batchfetch.report.lines import MAX_LINE, is_torn
+from batchfetch.report.repair import repair
+from batchfetch.settings import Durability
+from batchfetch.submission.lines import Result, manifest_line
+
+
+class ManifestWriter(Protocol):
+    """
+    Takes a line for each image that was accepted.
+    """
+
+    name: str
+    """What a checkpoint calls it."""
+
+    async def write(self, results: Iterable[Result]) -> None:
+        """
+        Write a line for each of *results*; they are with the system on return.
+
+        Raises `StorageError`.
+        """
+        ...
+
+    async def complete(self, results: Iterable[Result]) -> int:
+        """
+        Write a line for each of *results*, of earlier runs, that has none yet; return how many.
+
+        Raises `StorageError`.
+        """
+        ...
+
+
+class FileManifest:
+    """
+    Appends to the open *file* at *path*.  Made by `open_manifest`.
+    """
+
+    def __init__(self, file: int, path: Path, *, is_regular: bool, syncs: bool) -> None:
+        self._file = file
+        self._path = path
+        self._is_regular = is_regular
+        self._syncs = syncs and is_regular
+        self._turn = asyncio.Lock()
+        self.name = str(path.absolute())
+
+    async def write(self, results: Iterable[Result]) -> None:
+        """
+        See `ManifestWriter.write`.
+        """
+        data = b"".join(map(manifest_line, results))
+        async with self._turn:
+            if not data:
+                return
+            if not self._is_regular:
+                # A pipe's reader may take hours, and a thread that writes cannot be interrupted.
+                work = partial(_write_all, self._file, self._path, data)
+                await to_thread.run_sync(work, abandon_on_cancel=True)
+                return
+            with CancelScope(shield=True):
+                await to_thread.run_sync(self._append, data)
+
+    def _append(self, data: bytes) -> None:
+        with _errors(self._path):
+            size = os.fstat(self._file).st_size
+            try:
+                _write_whole(self._file, data)
+            except OSError:
+                with suppress(OSError):  # An append-only file, for instance.
+                    os.ftruncate(self._file, size)
+                raise
+            if self._syncs:
+                os.fsync(self._file)
+
+    async def complete(self, results: Iterable[Result]) -> int:
+        """
+        See `ManifestWriter.complete`.
+        """
+        missing = await to_thread.run_sync(self._without_line, list(results))
+        await self.write(missing)
+        return len(missing)
+
+    def _without_line(self, results: list[Result]) -> list[Result]:
+        if not results or not self._is_regular:
+            return results
+        wanted = {str(result.task_id).casefold() for result in results}
+        with _errors(self._path), self._path.open("rb") as file:
+            while line := file.readline(MAX_LINE):
+                if (task_id := _task_id_of(line)) is not None:
+                    wanted.discard(task_id.casefold())
+        return [result for result in results if str(result.task_id).casefold() in wanted]
+
+
+@asynccontextmanager
+async def open_manifest(
+    path: Path, durability: Durability, *, to_stdout: bool
+) -> AsyncIterator[FileManifest]:
+    """
+    Open the manifest at *path* for appending, with its folder if missing, or standard output.
+
+    A file is locked until the block is left, and its torn last line is cut off.  With *durability*
+    `full` every line is synced.
+
+    Raises `OutputLockedError` if another run has it, `SettingsError` if what is there is no
+    manifest in JSON Lines, `StorageError` if it cannot be opened.
+    """
+    if to_stdout:
+        # A file that stdout was redirected to is the shell's: it is not locked, and not read.
+        manifest = FileManifest(1, Path("standard output"), is_regular=False, syncs=False)
+        manifest.name = "-"
+        yield manifest
+        return
+    with CancelScope(shield=True):
+        file = await to_thread.run_sync(_open, path, durability)
+    try:
+        is_regular = stat.S_ISREG(os.fstat(file).st_mode)
+        syncs = durability is Durability.FULL
+        yield FileManifest(file, path, is_regular=is_regular, syncs=syncs)
+    finally:
+        with CancelScope(shield=True):
+            await to_thread.run_sync(os.close, file)
+
+
+def require_manifest(path: Path) -> None:
+    """
+    Raise `SettingsError` if the file at *path* has lines and the first is none of a manifest's.
+
+    Raises `StorageError` if it is there and cannot be read.
+    """
+    with _errors(path):
+        if not path.is_file():
+            return
+        with path.open("rb") as file:
+            first = b""
+            while not first.strip():
+                if not (first := file.readline(MAX_LINE)):
+                    return
+    if _task_id_of(first) is None and not is_torn(first):
+        raise SettingsError(
+            f"{path} has lines and the first is none of a manifest in JSON Lines, so it stays as it"
+            " is; choose another --output"
+        )
+
+
+def _open(path: Path, durability: Durability) -> int:
+    with _errors(path):
+        require_manifest(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        is_new = not path.exists()
+        is_regular = is_new or path.is_file()
+        # Without O_NONBLOCK a pipe without a reader would block here for ever.
+        flags = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        file = os.open(path, flags | (os.O_RDWR if is_regular else os.O_WRONLY), 0o666)
+        try:
+            os.set_blocking(file, True)
+            if is_regular:
+                _lock(file, path)
+                repair(file, path)
+            if is_new and durability is Durability.FULL:
+                _sync_folder(path.parent)
+        except BaseException:
+            os.close(file)
+            raise
+    return file
+
+
+def _lock(file: int, path: Path) -> None:
+    try:
+        lock(file, path)
+    except BlockingIOError:
+        raise OutputLockedError(
+            f"another run is writing the manifest {path}; wait for it or choose another --output"
+        ) from None
+
+
+def _sync_folder(folder: Path) -> None:
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        sync_folder(file, folder)
+    finally:
+        os.close(file)
+
+
+def _task_id_of(line: bytes) -> str | None:
+    try:
+        row = from_json(line)
+    except ValueError:
+        return None
+    task_id = row.get("task_id") if isinstance(row, dict) else None
+    return task_id if isinstance(task_id, str) else None
+
+
+def _write_all(file: int, path: Path, data: bytes) -> None:
+    with _errors(path):
+        _write_whole(file, data)
+
+
+def _write_whole(file: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(file, rest) :]
+
+
+@contextmanager
+def _errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise StorageError(
+            f"{path}: the program that read the manifest has ended; run again with one that goes on"
+        ) from None
+    except OSError as exc:
+        raise StorageError(
+            f"the manifest {path} cannot be used: {exc.strerror or exc}; see to the disk, or choose"
+            " another --output, and run again"
+        ) from exc
