@@ -3,13 +3,11 @@ Data types of what is to be submitted: an image, or a source that cannot be.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 from pydantic import JsonValue
-
-from batchfetch.models import NO_EXTRA
 
 
 class Refusal(StrEnum):
@@ -52,7 +50,7 @@ class SourceImage:
     """The id of the task that this submission repeats, for a row of a fetch report: each id is
     submitted again once.  None if the image's bytes and the endpoint are the key."""
 
-    extra: Mapping[str, JsonValue] = NO_EXTRA
+    extra: Mapping[str, JsonValue] = field(default_factory=dict)
     """The table's own columns, and `resubmits` with the task id that the row had, if it had one."""
 
     manifest: str | None = None
@@ -76,6 +74,6 @@ class RefusedSource:
 
     name: str | None = None
     endpoint: str | None = None
-    extra: Mapping[str, JsonValue] = NO_EXTRA
+    extra: Mapping[str, JsonValue] = field(default_factory=dict)
     manifest: str | None = None
     line: int | None = None
