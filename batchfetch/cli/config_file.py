@@ -16,22 +16,31 @@ TABLES = ("report", "submit")
 """Commands whose settings are in a table of their own; all other keys are those of `fetch`."""
 
 
-def read_config(path: str, known: Sequence[str], *, table: str | None = None) -> dict[str, object]:
+def read_config(
+    path: str, known: Sequence[str], *, table: str | None = None, shared: Sequence[str] = ()
+) -> dict[str, object]:
     """
     Return the settings in the file at *path*; its keys are option names with dashes or underscores.
 
-    They are those of *table*, one of `TABLES`, or without it those of no table.  Relative paths are
+    They are those of *table*, one of `TABLES`, or without it those of no table; those of no table
+    that are *shared* count for the table, too, unless it has its own.  Relative paths are
     returned unchanged, so they start at the working directory, as they do on the command line.
     Raises `SettingsError` if the file cannot be read, is not TOML, or has a key that is not one of
     *known*.
     """
     values: dict[str, object] = {}
-    for key, value in _keys_of(_read_toml(path), table).items():
+    file = _read_toml(path)
+    if table is not None:
+        names = {key.replace("-", "_").lower(): key for key in file}
+        values.update({name: file[names[name]] for name in shared if name in names})
+    inherited = set(values)
+    for key, value in _keys_of(file, table).items():
         name = key.replace("-", "_").lower()
         _require_known(path, key, name, known)
-        if name in values:
+        if name in values and name not in inherited:
             raise SettingsError(f"{path}: {key} is set twice")
         values[name] = value
+        inherited.discard(name)
     return values
 
 

@@ -7,14 +7,19 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from typing import Generic, TypeVar
 
 import anyio
 
 from batchfetch.cli.format import outcome_line, progress_line
 from batchfetch.cli.options import LogFormat, ProgressMode
+from batchfetch.cli.panel import panel
 from batchfetch.cli.streams import is_terminal
 from batchfetch.models import Outcome, OutcomeStatus
 from batchfetch.run.summary import Progress
+from batchfetch.submission.summary import SubmitProgress
+
+P = TypeVar("P", Progress, SubmitProgress)
 
 log = logging.getLogger(__name__)
 
@@ -46,20 +51,45 @@ class OutcomeLog:
         self._left -= 1
 
 
+def log_progress(progress: Progress) -> None:
+    """
+    Log the progress of a run on one line.
+    """
+    log.info("%s", progress_line(progress), extra={"fields": {"progress": asdict(progress)}})
+
+
 @dataclass(frozen=True, slots=True)
-class Display:
+class Words(Generic[P]):
+    """
+    How a kind of run puts its progress into words.
+    """
+
+    log: Callable[[P], None]
+    """Logs one line."""
+
+    panel: Callable[[P, int, bool], list[str]]
+    """Returns lines for a terminal with so many columns, and Unicode or not."""
+
+
+FETCH_WORDS: Words[Progress] = Words(
+    log_progress, lambda progress, columns, unicode: panel(progress, columns, unicode=unicode)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Display(Generic[P]):
     """
     A function that shows the progress, called periodically.
 
     *first* is the delay before the first call and *every* the interval after that, in seconds.
     """
 
-    show: Callable[[Progress], None]
+    show: Callable[[P], None]
     first: float
     every: float
     close: Callable[[], None] = lambda: None
 
-    async def follow(self, read: Callable[[], Progress]) -> None:
+    async def follow(self, read: Callable[[], P]) -> None:
         """
         Show what *read* returns until cancelled.
 
@@ -72,34 +102,29 @@ class Display:
 
 
 @contextmanager
-def open_display(mode: ProgressMode, log_format: LogFormat) -> Iterator[Display]:
+def open_display(
+    mode: ProgressMode, log_format: LogFormat, words: Words[P]
+) -> Iterator[Display[P]]:
     """
     Open the display for *mode* and the kind of stderr, and restore the terminal afterwards.
     """
-    display = _choose(mode, log_format)
+    display = _choose(mode, log_format, words)
     try:
         yield display
     finally:
         display.close()
 
 
-def _choose(mode: ProgressMode, log_format: LogFormat) -> Display:
+def _choose(mode: ProgressMode, log_format: LogFormat, words: Words[P]) -> Display[P]:
     if mode is ProgressMode.NEVER:
         return Display(lambda _: None, first=3600, every=3600)
     if log_format is LogFormat.TEXT and is_terminal(sys.stderr):
         # This import takes half as long as all other imports of a run.
         from batchfetch.cli.live import LiveDisplay  # noqa: PLC0415
 
-        live = LiveDisplay()
+        live: LiveDisplay[P] = LiveDisplay(words.panel)
         return Display(live.show, first=0, every=0.2, close=live.close)
     if mode is ProgressMode.ALWAYS:
-        return Display(log_progress, first=5, every=5)
+        return Display(words.log, first=5, every=5)
     # A short run logs only its summary, and a long one stays readable in a mail from cron.
-    return Display(log_progress, first=10, every=60)
-
-
-def log_progress(progress: Progress) -> None:
-    """
-    Log the progress of a run on one line.
-    """
-    log.info("%s", progress_line(progress), extra={"fields": {"progress": asdict(progress)}})
+    return Display(words.log, first=10, every=60)

@@ -2,25 +2,28 @@
 Live display at the bottom of a terminal, below the log lines.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Generic, TypeVar
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from batchfetch.cli.panel import panel
-from batchfetch.run.summary import Progress
+P = TypeVar("P")
 
 _BARS = "━─"
 _STYLES = {r"[━#]{3,}": "green", r"[─-]{3,}": "dim", r"^[1-9]\d* failed": "red"}
 
 
-class LiveDisplay:
+class LiveDisplay(Generic[P]):
     """
-    Three lines on stderr: how far the run is, what came of it, what goes on.  `close` removes them.
+    Three lines on stderr: how far the run is, what came of it, what goes on.  *panel* makes
+    them for a width, `close` removes them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, panel: Callable[[P, int, bool], list[str]]) -> None:
+        self._panel = panel
         # Log lines are wrapped by the terminal, which keeps a path in one piece for copying.
         self._console = Console(stderr=True, soft_wrap=True)
         self._unicode = _has(self._console.encoding, _BARS)
@@ -33,11 +36,11 @@ class LiveDisplay:
         with suppress(OSError):
             self._live.start()
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: P) -> None:
         """
         Draw *progress*.  A terminal that is gone does not stop the run.
         """
-        text = Text("\n".join(panel(progress, self._console.width, unicode=self._unicode)))
+        text = Text("\n".join(self._panel(progress, self._console.width, self._unicode)))
         for pattern, style in _STYLES.items():
             text.highlight_regex(f"(?m){pattern}", style)
         with suppress(OSError):

@@ -23,6 +23,7 @@ from batchfetch.version import __version__
 
 COMMANDS = {
     "fetch": "Fetch every task of the manifests.",
+    "submit": "Submit images; a manifest of their task ids comes out.",
     "report": "Say what became of it all.",
     "sandbox": "Serve a local stand-in for the service.",
     "help": "Show a page of the manual, or list the pages.",

@@ -14,10 +14,14 @@ from pydantic.fields import FieldInfo
 
 from batchfetch.setting_values import parse_duration, parse_rate, parse_size
 
-# The environment variables of `fetch`, of `sandbox` and of `report` begin with these.
+# The environment variables of `fetch`, `sandbox`, `report` and `submit` begin with these.
 PREFIX = "BATCHFETCH_"
 SANDBOX_PREFIX = f"{PREFIX}SANDBOX_"
 REPORT_PREFIX = f"{PREFIX}REPORT_"
+SUBMIT_PREFIX = f"{PREFIX}SUBMIT_"
+
+SHARED = ("base_url", "ca_file")
+"""Settings that `fetch` and `submit` have in common: one variable, one key of the settings file."""
 
 _SHORT = {"output": "-o", "report": "-r"}
 
@@ -88,16 +92,12 @@ OPTIONS_CONFIG = ConfigDict(
 """How options that are no settings of the library are validated."""
 
 
-class RunOptions(BaseModel):
+class OutputOptions(BaseModel):
     """
-    Options of `fetch` that are not settings of the library.
+    Options about what a run tells, and against which service it is.
     """
 
     model_config = OPTIONS_CONFIG
-
-    # The values of ManifestFormat, whose module takes too long to import for --help.
-    manifest_format: Literal["txt", "csv", "tsv", "jsonl"] | None = None
-    """How manifests are written [default: by suffix; txt for standard input]."""
 
     sandbox: bool = False
     """Run against the built-in stand-in, started for this run: no network, no credentials."""
@@ -117,6 +117,16 @@ class RunOptions(BaseModel):
 
     log_level: LogLevel = LogLevel.INFO
     """What is worth a log line."""
+
+
+class RunOptions(OutputOptions):
+    """
+    Options of `fetch` that are not settings of the library.
+    """
+
+    # The values of ManifestFormat, whose module takes too long to import for --help.
+    manifest_format: Literal["txt", "csv", "tsv", "jsonl"] | None = None
+    """How manifests are written [default: by suffix; txt for standard input]."""
 
     metrics_file: Path | None = None
     """Prometheus text, replaced every 15 s and at the end."""
@@ -143,10 +153,12 @@ class ModelOption(click.Option):
 
 def options_of(model: type[BaseModel], prefix: str) -> list[click.Parameter]:
     """
-    Return one option for each field of *model*, with a variable that begins with *prefix*.
+    Return one option for each field of *model*, with a variable that begins with *prefix*, or only
+    with `PREFIX` if commands share it.
     """
     return [
-        _option(field.alias or name, field, prefix) for name, field in model.model_fields.items()
+        _option(field.alias or name, field, PREFIX if name in SHARED else prefix)
+        for name, field in model.model_fields.items()
     ]
 
 

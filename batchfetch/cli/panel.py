@@ -15,7 +15,7 @@ NARROWEST = 40
 
 # A terminal shows `^C` behind the last line.  If the line wrapped, the display would be a row
 # higher than it was drawn, and one row would stay.
-_MARGIN = 3
+MARGIN = 3
 
 _LONGEST_BAR = 60
 _SHORTEST_BAR = 8
@@ -28,11 +28,11 @@ def panel(progress: "Progress", columns: int, *, unicode: bool = True) -> list[s
     """
     Return *progress* as lines for a terminal of *columns*; without *unicode* they are ASCII.
     """
-    width = max(columns, NARROWEST) - _MARGIN
+    width = max(columns, NARROWEST) - MARGIN
     lines = [
         _how_far(progress, width),
-        _fitting(_result(progress, width), "; ", width),
-        _fitting(_activity(progress), ", ", width),
+        fitting(_result(progress, width), "; ", width),
+        fitting(_activity(progress), ", ", width),
     ]
     return [line if unicode else line.translate(_ASCII) for line in lines]
 
@@ -80,7 +80,7 @@ def _activity(progress: "Progress") -> Sequence[str]:
     ]
 
 
-def _fitting(parts: Sequence[str], separator: str, width: int) -> str:
+def fitting(parts: Sequence[str], separator: str, width: int) -> str:
     """
     Join as many of *parts* as fit *width*; the first one always does.
     """

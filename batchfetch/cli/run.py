@@ -4,22 +4,27 @@ Run `batchfetch fetch`, from its settings to its exit code.
 
 import logging
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from importlib.util import find_spec
-from typing import Any
 
 import anyio
 import click
 from click.core import ParameterSource
 
-from batchfetch.cli.display import OutcomeLog, open_display
+from batchfetch.cli.display import FETCH_WORDS, OutcomeLog, open_display
 from batchfetch.cli.explanation import explanation
 from batchfetch.cli.format import plan_text, summary_text
 from batchfetch.cli.logs import configure, hide
 from batchfetch.cli.metrics import MetricsFile
-from batchfetch.cli.options import PREFIX, REPORT_PREFIX, SANDBOX_PREFIX, RunOptions
+from batchfetch.cli.options import (
+    PREFIX,
+    REPORT_PREFIX,
+    SANDBOX_PREFIX,
+    SUBMIT_PREFIX,
+    RunOptions,
+)
+from batchfetch.cli.running import beside, service
 from batchfetch.cli.signals import stop_on_signal
 from batchfetch.cli.sources import resolve, unknown_variables
 from batchfetch.cli.streams import is_terminal, print_stdout
@@ -31,13 +36,12 @@ from batchfetch.errors import (
     StorageError,
     UnavailableError,
 )
-from batchfetch.exception_groups import unwrapped
 from batchfetch.exit_codes import ExitCode, code_of_failure
 from batchfetch.manifest import Manifest, ManifestFormat
 from batchfetch.run.api import open_batch
 from batchfetch.run.batch import Batch
 from batchfetch.run.summary import Summary
-from batchfetch.service import Credentials, credentials, find_credentials
+from batchfetch.service import credentials
 from batchfetch.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -92,7 +96,7 @@ def misspelt_variables(command: click.Command, environment: Mapping[str, str]) -
     The other commands check their own variables.
     """
     secrets = [credentials.variable(name) for name in credentials.NAMES]
-    others = (REPORT_PREFIX, SANDBOX_PREFIX)
+    others = (REPORT_PREFIX, SANDBOX_PREFIX, SUBMIT_PREFIX)
     ours = {name: text for name, text in environment.items() if not name.startswith(others)}
     files = [f"{secret}_FILE" for secret in secrets]
     return unknown_variables(command, ours, PREFIX, [*secrets, *files])
@@ -126,7 +130,7 @@ async def _fetch(
     failure: BatchFetchError | None = None
     metrics = _metrics_file(settings, options)
     hooks = [metrics.hook] if metrics else []
-    async with _service(settings, options, environment) as (chosen, credentials):
+    async with service(settings, environment, sandbox=options.sandbox) as (chosen, credentials):
         try:
             async with open_batch(
                 manifest,
@@ -149,51 +153,18 @@ async def _fetch(
     return summary.exit_code
 
 
-@asynccontextmanager
-async def _service(
-    settings: Settings, options: RunOptions, environment: Mapping[str, str]
-) -> AsyncIterator[tuple[Settings, Credentials]]:
-    """
-    Provide the service's URL and credentials, or those of a sandbox open during the block.
-    """
-    if not options.sandbox:
-        yield settings, find_credentials(environment)
-        return
-    # Importing the server takes a tenth of a second, and only this kind of run needs it.
-    from batchfetch.cli.sandbox import open_sandbox, settings_from_environment  # noqa: PLC0415
-
-    async with open_sandbox(settings_from_environment()) as sandbox:
-        yield (
-            settings.model_copy(update={"base_url": sandbox.url}),
-            Credentials.model_validate({"client_id": "anybody", "client_secret": "anything"}),
-        )
-
-
 async def _follow(batch: Batch, options: RunOptions, metrics: MetricsFile | None) -> None:
     outcomes = OutcomeLog()
-    with open_display(options.progress, options.log_format) as display:
+    with open_display(options.progress, options.log_format, FETCH_WORDS) as display:
         work = [
             partial(stop_on_signal, batch, display.close),
             partial(display.follow, lambda: batch.progress),
         ]
         if metrics:
             work.append(partial(metrics.follow, lambda: (batch.progress, batch.summary)))
-        async with _beside(*work):
+        async with beside(*work):
             async for outcome in batch:
                 outcomes.add(outcome)
-
-
-@asynccontextmanager
-async def _beside(*work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
-    """
-    Run *work* in tasks until the block ends.  The block's exceptions are not grouped.
-    """
-    with unwrapped():
-        async with anyio.create_task_group() as tasks:
-            for each in work:
-                tasks.start_soon(each)
-            yield
-            tasks.cancel_scope.cancel()
 
 
 def with_failure(summary: Summary, failure: BatchFetchError | None) -> Summary:

@@ -21,49 +21,55 @@ from batchfetch.text import escape_json
 _CONFIG = ConfigDict(frozen=True, populate_by_name=True, extra="ignore", defer_build=True)
 
 
-class _Image(BaseModel):
+class Intent(BaseModel):
     """
-    What every line about an image has.
+    An image is about to be sent.
     """
 
     model_config = _CONFIG
 
     # First: the torn beginning of a report's line is known by it.
-    task_id: str | None = None
-    intent: str | None = None
+    task_id: None = None
+    intent: str
     name: str | None = None
     endpoint: str | None = None
     source: str | None = None
     source_bytes: int | None = None
     source_sha256: str | None = None
-    resubmits: str | None = None
     started_at: AwareDatetime | None = None
+    resubmits: str | None = None
     manifest: str | None = None
     line: int | None = None
     extra: Mapping[str, JsonValue] = NO_EXTRA
 
 
-class Intent(_Image):
-    """
-    An image is about to be sent.
-    """
-
-    intent: str
-
-
-class Result(_Image):
+class Result(BaseModel):
     """
     What became of an image in a run.
     """
 
+    model_config = _CONFIG
+
+    task_id: str | None = None
     status: SubmitStatus = Field(alias="outcome")
     reason: str | None = None
     detail: str | None = None
+    name: str | None = None
+    endpoint: str | None = None
+    source: str | None = None
+    source_bytes: int | None = None
+    source_sha256: str | None = None
     calls: int = 0
+    started_at: AwareDatetime | None = None
     submitted_at: AwareDatetime | None = None
     """When it was accepted."""
 
     finished_at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
+    resubmits: str | None = None
+    intent: str | None = None
+    manifest: str | None = None
+    line: int | None = None
+    extra: Mapping[str, JsonValue] = NO_EXTRA
 
 
 class Ending(BaseModel):

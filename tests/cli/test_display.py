@@ -10,7 +10,7 @@ import pytest
 from progress_of import progress
 
 from batchfetch.cli import format as formatting
-from batchfetch.cli.display import OutcomeLog, log_progress, open_display
+from batchfetch.cli.display import FETCH_WORDS, OutcomeLog, log_progress, open_display
 from batchfetch.cli.explanation import explanation
 from batchfetch.cli.logs import JsonFormatter, StderrHandler, TextFormatter, redacted
 from batchfetch.cli.options import LogFormat, ProgressMode
@@ -518,7 +518,7 @@ def test_plain_lines_come_at_intervals(mode, log_format, first, every):
     """
     Without a terminal a short run says nothing, and a long one does not fill a mail.
     """
-    with open_display(mode, log_format) as display:
+    with open_display(mode, log_format, FETCH_WORDS) as display:
         assert (display.show, display.first, display.every) == (log_progress, first, every)
 
 
@@ -528,7 +528,7 @@ def test_never_is_never(caplog):
     """
     with (
         caplog.at_level(logging.DEBUG),
-        open_display(ProgressMode.NEVER, LogFormat.TEXT) as display,
+        open_display(ProgressMode.NEVER, LogFormat.TEXT, FETCH_WORDS) as display,
     ):
         display.show(progress())
     assert caplog.messages == []
@@ -541,7 +541,7 @@ async def test_a_display_reads_the_progress_each_time():
     """
     seen = []
     snapshots = [progress(tasks=1), progress(tasks=2)]
-    with open_display(ProgressMode.NEVER, LogFormat.TEXT) as never:
+    with open_display(ProgressMode.NEVER, LogFormat.TEXT, FETCH_WORDS) as never:
         display = type(never)(seen.append, first=0, every=0)
     with pytest.raises(IndexError):
         await display.follow(lambda: snapshots.pop(0))

@@ -1,0 +1,94 @@
+"""
+What a submission would do, said without doing it.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from anyio import to_thread
+from pydantic import BaseModel, ConfigDict
+
+from batchfetch.sources import Sources, read_sources
+from batchfetch.submission.image import Sending
+from batchfetch.submission.intake import SubmitIntake
+from batchfetch.submission.ledger import load_submit_report
+from batchfetch.submit_settings import SubmitSettings, SubmitStatus
+
+
+class SubmitPlan(BaseModel):
+    """
+    What a submission would do.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    images: int
+    already: int
+    """Accepted before, by the report."""
+
+    uncertain: int
+    """May have been accepted before, and would not be sent."""
+
+    invalid: int
+    """Named, and cannot be submitted."""
+
+    reasons: Mapping[str, int]
+    """Why they cannot be."""
+
+    skipped: int
+    """Found in folders, and no images."""
+
+    to_submit: int
+    bytes: int
+    """Of the images to submit."""
+
+    least_calls: int
+    """If every image is accepted at its first try."""
+
+    least_cost: float | None
+    """In the currency of `price_per_call`; None without one."""
+
+
+async def plan_submission(
+    sources: Iterable[str | Path] | Sources, settings: SubmitSettings
+) -> SubmitPlan:
+    """
+    Say what submitting the images of *sources* would come to.  Sends nothing and touches nothing.
+
+    Raises `ManifestError`, `SettingsError` and `StorageError` as `open_submission` does.
+    """
+    if not isinstance(sources, Sources):
+        sources = read_sources(list(sources), only=settings.only)
+    await to_thread.run_sync(sources.check)
+    path = settings.report_path
+    ledger = await to_thread.run_sync(load_submit_report, path)
+    intake = SubmitIntake(sources, ledger, settings)
+    uncertain = len(intake.begin(await to_thread.run_sync(ledger.unfinished, path)))
+    uncertain *= intake.counts_unfinished
+    reasons: Counter[str] = Counter()
+    to_submit = size = 0
+    while not intake.all_read:
+        for decision in await intake.next():
+            if isinstance(decision, Sending):
+                to_submit += 1
+                size += decision.image.digest.size
+            elif decision.status is SubmitStatus.UNCERTAIN:
+                uncertain += 1
+            else:
+                reasons[decision.reason or ""] += 1
+    # Of images with the same bytes only the first would be sent.
+    already = intake.images - to_submit - uncertain - reasons.total()
+    price = settings.price_per_call
+    return SubmitPlan(
+        images=intake.images,
+        already=already,
+        uncertain=uncertain,
+        invalid=reasons.total(),
+        reasons=reasons,
+        skipped=sources.skipped,
+        to_submit=to_submit,
+        bytes=size,
+        least_calls=to_submit,
+        least_cost=None if price is None else round(to_submit * price, 6),
+    )
