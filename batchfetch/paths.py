@@ -1,8 +1,9 @@
 """
-Paths as users write them: `~` is the home folder.
+Paths as users write them (`~` is the home folder), and names as file systems compare them.
 """
 
 import os
+import unicodedata
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,3 +29,13 @@ def expand_home(path: str | Path) -> str:
         f"there is no user {user!r} on this machine for ~{user}; "
         f"write ./~{user} for a file of that name"
     )
+
+
+def fold_name(name: str) -> str:
+    """
+    Return the same for all names that are one file on some systems: those that differ only in case
+    or in how an accent is written.
+    """
+    if name.isascii():
+        return name.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

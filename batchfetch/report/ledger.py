@@ -3,12 +3,12 @@ Compact record of settled tasks, used file names and whose images they are: 13 b
 more for an image that is not named by its task's id.
 """
 
-import unicodedata
 from enum import Enum, auto
 from typing import NamedTuple
 
 from batchfetch.hash_table import HashTable
 from batchfetch.models import Job, OutcomeStatus
+from batchfetch.paths import fold_name
 
 _STATUSES = tuple(OutcomeStatus)
 
@@ -122,7 +122,7 @@ class Ledger:
         is_default = _is_default(task_id, path)
         flags |= _HAS_IMAGE if is_default else 0
         self._ids.mark(key, flags, clear=_STATUS, number=size & _SIZE)
-        name = _folded(path)
+        name = fold_name(path)
         # An entry among the names says more than that of the id: it may be of another task.
         if not is_default or (self._names.used and self._names.get(name)[0] & _REPORTED):
             self._names.mark(name, _REPORTED, number=_owner_key(key) << _OWNER_BITS | _block(start))
@@ -152,7 +152,7 @@ class Ledger:
         Return the task to which the report gives the image at *filename*: that of the last line
         with this path; None if there is none.
         """
-        name = _folded(filename)
+        name = fold_name(filename)
         if self._names.used:
             flags, number = self._names.get(name)
             if flags & _REPORTED:
@@ -171,7 +171,7 @@ class Ledger:
             self._ids.mark(task_id, _NAMED)
             return False
         self._ids.mark(task_id, _NAMED)
-        filename = _folded(job.filename)
+        filename = fold_name(job.filename)
         namesake, _ = self._ids.get(filename.removesuffix(".png"))
         if namesake & (_SEEN | _NAMED) == _SEEN:
             return False
@@ -201,9 +201,3 @@ def _owner_key(folded_id: str) -> int:
 
 def _block(start: int) -> int:
     return start >> _BLOCK_BITS & _SIZE
-
-
-def _folded(name: str) -> str:
-    if name.isascii():
-        return name.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
