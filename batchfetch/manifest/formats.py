@@ -8,6 +8,7 @@ from enum import StrEnum
 from batchfetch.manifest.columns import USUAL_NAMES, ColumnNames
 from batchfetch.manifest.lines import Lines
 from batchfetch.manifest.objects import read_objects
+from batchfetch.manifest.rows import RowReader
 from batchfetch.manifest.tables import read_csv, read_tsv
 from batchfetch.manifest.words import read_words
 from batchfetch.models import BadRow, Job
@@ -25,10 +26,14 @@ class ManifestFormat(StrEnum):
 
 
 def read_rows(
-    lines: Lines, manifest_format: ManifestFormat, names: ColumnNames = USUAL_NAMES
+    lines: Lines,
+    manifest_format: ManifestFormat,
+    names: ColumnNames = USUAL_NAMES,
+    rows: RowReader | None = None,
 ) -> Iterator[Job | BadRow]:
     """
-    Return the rows of *lines* in order: jobs, and bad rows for those that cannot be used.
+    Return the rows of *lines* in order: jobs, and bad rows for those that cannot be used; *rows*
+    makes them, one with the usual rules if it is None.
 
     The header of a table, the first JSON object or the first id is read by this call; the rest
     while iterating.  Raises `ManifestError` if they have no task id, or if the source cannot be
@@ -38,8 +43,8 @@ def read_rows(
         case ManifestFormat.TXT:
             return read_words(lines)
         case ManifestFormat.CSV:
-            return read_csv(lines, names)
+            return read_csv(lines, names, rows)
         case ManifestFormat.TSV:
-            return read_tsv(lines, names)
+            return read_tsv(lines, names, rows)
         case ManifestFormat.JSONL:
-            return read_objects(lines, names)
+            return read_objects(lines, names, rows)

@@ -4,7 +4,6 @@ Reader for JSON Lines manifests, including reports of earlier runs.
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from itertools import chain
 
 from pydantic import JsonValue
@@ -13,7 +12,6 @@ from pydantic_core import from_json
 from batchfetch.errors import ManifestError
 from batchfetch.manifest.columns import USUAL_NAMES, ColumnNames, Columns, quote_labels
 from batchfetch.manifest.lines import MARKS, Lines, UnusableLineError
-from batchfetch.manifest.names import default_filename
 from batchfetch.manifest.rows import RowReader
 from batchfetch.manifest.values import shown, without_nan
 from batchfetch.models import BadRow, Job, OutcomeStatus
@@ -29,7 +27,9 @@ _Object = tuple[int, dict[str, JsonValue] | str, bool]
 in it that could not be decoded."""
 
 
-def read_objects(lines: Lines, names: ColumnNames = USUAL_NAMES) -> Iterator[Job | BadRow]:
+def read_objects(
+    lines: Lines, names: ColumnNames = USUAL_NAMES, rows: RowReader | None = None
+) -> Iterator[Job | BadRow]:
     """
     Return the rows of JSON Lines: objects with a task id, or lines of an earlier run's report.
 
@@ -46,12 +46,16 @@ def read_objects(lines: Lines, names: ColumnNames = USUAL_NAMES) -> Iterator[Job
         )
     if not (_is_report_line(row) or Columns(list(row), names).has_task_id):
         found = quote_labels(list(row))
-        key = "task_id" if names.task_id is None else shown(names.task_id)
+        if names.task_id is not None:
+            key = shown(names.task_id)
+            raise ManifestError(
+                f"{lines.name}, line {number} has no key {key}; its keys are {found}"
+            )
         raise ManifestError(
-            f"{lines.name}, line {number} has no key {key}; its keys are"
-            f" {found}; rename one, or name it with --id-column"
+            f"{lines.name}, line {number} has no key task_id; its keys are {found}; rename one, or"
+            " name it with --id-column"
         )
-    return _rows(RowReader(lines.name), chain([first], objects), names)
+    return _rows(rows or RowReader(lines.name), chain([first], objects), names)
 
 
 def _objects(lines: Lines) -> Iterator[_Object]:
@@ -116,7 +120,7 @@ def _rows(
             yield rows.bad(number, row)
         elif "outcome" in row and _is_report_line(row):
             if row["task_id"] is not None:  # Otherwise it is about a row that was none.
-                yield _reported_job(rows, number, row)
+                yield rows.reported_job(number, row)
         else:
             labels = list(row)
             # Most files have the same keys in every line.
@@ -129,23 +133,3 @@ def _rows(
 def _is_report_line(row: dict[str, JsonValue]) -> bool:
     outcome = row.get("outcome")
     return "task_id" in row and "calls" in row and isinstance(outcome, str) and outcome in _OUTCOMES
-
-
-def _reported_job(rows: RowReader, number: int, row: dict[str, JsonValue]) -> Job | BadRow:
-    """
-    Return the job of a line of an earlier run's report.
-    """
-    task_id, extra = row.get("task_id"), row.get("extra")
-    name = row.get("name") or row.get("path")
-    # An id without a valid file name fails again in `rows.job`, which reports it.
-    with suppress(ValueError):
-        if isinstance(task_id, str) and name == default_filename(task_id):
-            name = None
-    return rows.job(
-        number,
-        task_id,
-        name,
-        row.get("submitted_at"),
-        row.get("endpoint"),
-        extra if isinstance(extra, dict) else {},
-    )

@@ -4,6 +4,7 @@ Validation of manifest rows, independent of the format: a row becomes a job or a
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 
 from pydantic import JsonValue
@@ -74,6 +75,25 @@ class RowReader:
             )
         return Job(
             known_id, filename, image_name, instant, endpoint_name, self._manifest, line, extra
+        )
+
+    def reported_job(self, line: int, row: Mapping[str, JsonValue]) -> Job | BadRow:
+        """
+        Return the job of *row*, which is a line of an earlier run's report.
+        """
+        task_id, extra = row.get("task_id"), row.get("extra")
+        name = row.get("name") or row.get("path")
+        # An id without a valid file name fails again in `job`, which reports it.
+        with suppress(ValueError):
+            if isinstance(task_id, str) and name == default_filename(task_id):
+                name = None
+        return self.job(
+            line,
+            task_id,
+            name,
+            row.get("submitted_at"),
+            row.get("endpoint"),
+            extra if isinstance(extra, dict) else {},
         )
 
     def bad(self, line: int | None, detail: str) -> BadRow:

@@ -18,7 +18,9 @@ _PREAMBLE = re.compile(r'"?(?:sep=(?P<delimiter>.?)|#TYPE\b.*)"?\s*', re.IGNOREC
 _PREAMBLE_STARTS = frozenset("sS#")
 
 
-def read_csv(lines: Lines, names: ColumnNames = USUAL_NAMES) -> Iterator[Job | BadRow]:
+def read_csv(
+    lines: Lines, names: ColumnNames = USUAL_NAMES, rows: RowReader | None = None
+) -> Iterator[Job | BadRow]:
     """
     Return the rows of CSV whose header is separated by commas, semicolons or tabs.
 
@@ -27,15 +29,17 @@ def read_csv(lines: Lines, names: ColumnNames = USUAL_NAMES) -> Iterator[Job | B
     """
     first, declared = _first_line(lines)
     delimiter = _delimiter(first, names, declared)
-    rows = QuotedRows(lines, delimiter)
-    rows.push_back(lines.number, first)
-    table = iter(rows)
+    quoted = QuotedRows(lines, delimiter)
+    quoted.push_back(lines.number, first)
+    table = iter(quoted)
     columns = _header(lines, next(table), names)
-    rows.is_row = columns.fits
-    return _rows(lines, table, columns, names)
+    quoted.is_row = columns.fits
+    return _rows(rows or RowReader(lines.name), table, columns, names)
 
 
-def read_tsv(lines: Lines, names: ColumnNames = USUAL_NAMES) -> Iterator[Job | BadRow]:
+def read_tsv(
+    lines: Lines, names: ColumnNames = USUAL_NAMES, rows: RowReader | None = None
+) -> Iterator[Job | BadRow]:
     """
     Return the rows of TSV, in which a quotation mark is a character like any other.
 
@@ -43,7 +47,8 @@ def read_tsv(lines: Lines, names: ColumnNames = USUAL_NAMES) -> Iterator[Job | B
     """
     first, _ = _first_line(lines)
     header = lines.number, first.rstrip("\n").split("\t"), True
-    return _rows(lines, plain_rows(lines, "\t"), _header(lines, header, names), names)
+    columns = _header(lines, header, names)
+    return _rows(rows or RowReader(lines.name), plain_rows(lines, "\t"), columns, names)
 
 
 def _first_line(lines: Lines) -> tuple[str, str | None]:
@@ -94,9 +99,8 @@ def _header(lines: Lines, header: Row, names: ColumnNames) -> Columns:
 
 
 def _rows(
-    lines: Lines, table: Iterable[Row], columns: Columns, names: ColumnNames
+    rows: RowReader, table: Iterable[Row], columns: Columns, names: ColumnNames
 ) -> Iterator[Job | BadRow]:
-    rows = RowReader(lines.name)
     width, id_index = len(columns.labels), columns.id_index
     for line, cells, undecoded in table:
         if isinstance(cells, str):
