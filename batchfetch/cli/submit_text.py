@@ -69,11 +69,13 @@ def submit_summary_text(summary: SubmitSummary, settings: SubmitSettings) -> str
     return "\n".join(map(sanitize, lines))
 
 
-def submit_explanation(summary: SubmitSummary, settings: SubmitSettings) -> str:
+def submit_explanation(summary: SubmitSummary, settings: SubmitSettings, *, counted: bool) -> str:
     """
     Return a few lines that say why the exit code is not 0; the last one names the report.
+
+    *counted* says whether the sources were read to their end, so that the number is known.
     """
-    lines = [f"exit code {summary.exit_code:d}: {_cause(summary)}"]
+    lines = [f"exit code {summary.exit_code:d}: {_cause(summary, counted=counted)}"]
     others = {
         status: count
         for status, count in summary.outcomes.items()
@@ -111,13 +113,14 @@ def submit_plan_text(plan: SubmitPlan, settings: SubmitSettings) -> str:
     return "\n".join(map(sanitize, lines))
 
 
-def _cause(summary: SubmitSummary) -> str:
+def _cause(summary: SubmitSummary, *, counted: bool) -> str:
     stopped_by = _CAUSES.get(summary.exit_code, summary.stopped_by)
     if stopped_by is not None:
         why = _STORAGE if stopped_by == "storage" else STOPPED.get(stopped_by, stopped_by)
         fixable = summary.exit_code in _CAUSES or stopped_by == "refusals"
         when = " when that is put right" if fixable else ""
-        return f"{why}; {number(summary.left, 'image')} left: run the same command again{when}"
+        left = ("" if counted else "at least ") + number(summary.left, "image")
+        return f"{why}; {left} left: run the same command again{when}"
     if summary.exit_code == ExitCode.UNUSABLE:
         return "a table cannot be read to its end; correct it, and run the same command again"
     accepted = summary.outcomes.get(SubmitStatus.SUBMITTED, 0) + summary.already

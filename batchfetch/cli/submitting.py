@@ -114,7 +114,7 @@ async def _submit(
                 raise
             log.error("%s", error)  # noqa: TRY400 - a sentence; a traceback is for defects
     summary = submission.summary
-    _conclude(summary, settings, options)
+    _conclude(summary, settings, options, counted=submission.progress.all_read)
     return summary.exit_code
 
 
@@ -157,13 +157,15 @@ class _ResultLog:
         self._left -= 1
 
 
-def _conclude(summary: SubmitSummary, settings: SubmitSettings, options: SubmitRunOptions) -> None:
+def _conclude(
+    summary: SubmitSummary, settings: SubmitSettings, options: SubmitRunOptions, *, counted: bool
+) -> None:
     """
     Log the summary, and an explanation if the exit code is not 0; print it if that was asked for.
     """
     block = {"block": True, "fields": {"summary": summary.model_dump(mode="json")}}
     log.info("%s", submit_summary_text(summary, settings), extra=block)
     if summary.exit_code != ExitCode.COMPLETED:
-        log.warning("%s", submit_explanation(summary, settings), extra=block)
+        log.warning("%s", submit_explanation(summary, settings, counted=counted), extra=block)
     if options.as_json:
         print_stdout(summary.model_dump_json())
