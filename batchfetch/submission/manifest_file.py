@@ -46,17 +46,25 @@ class ManifestWriter(Protocol):
         """
         ...
 
+    async def sync(self) -> None:
+        """
+        Have the disk store what was written, if that is wanted.  Raises `StorageError`.
+        """
+        ...
+
 
 class FileManifest:
     """
     Appends to the open *file* at *path*.  Made by `open_manifest`.
     """
 
-    def __init__(self, file: int, path: Path, *, is_regular: bool, syncs: bool) -> None:
+    def __init__(
+        self, file: int, path: Path, *, is_regular: bool, durability: Durability = Durability.NONE
+    ) -> None:
         self._file = file
         self._path = path
         self._is_regular = is_regular
-        self._syncs = syncs and is_regular
+        self._durability = durability
         self._turn = asyncio.Lock()
         self.name = str(path.absolute())
 
@@ -85,8 +93,16 @@ class FileManifest:
                 with suppress(OSError):  # An append-only file, for instance.
                     os.ftruncate(self._file, size)
                 raise
-            if self._syncs:
+            if self._durability is Durability.FULL:
                 os.fsync(self._file)
+
+    async def sync(self) -> None:
+        """
+        See `ManifestWriter.sync`.
+        """
+        if self._is_regular and self._durability is not Durability.NONE:
+            with _errors(self._path), CancelScope(shield=True):
+                await to_thread.run_sync(os.fsync, self._file)
 
     async def complete(self, results: Iterable[Result]) -> int:
         """
@@ -122,7 +138,7 @@ async def open_manifest(
     """
     if to_stdout:
         # A file that stdout was redirected to is the shell's: it is not locked, and not read.
-        manifest = FileManifest(1, Path("standard output"), is_regular=False, syncs=False)
+        manifest = FileManifest(1, Path("standard output"), is_regular=False)
         manifest.name = "-"
         yield manifest
         return
@@ -130,8 +146,7 @@ async def open_manifest(
         file = await to_thread.run_sync(_open, path, durability)
     try:
         is_regular = stat.S_ISREG(os.fstat(file).st_mode)
-        syncs = durability is Durability.FULL
-        yield FileManifest(file, path, is_regular=is_regular, syncs=syncs)
+        yield FileManifest(file, path, is_regular=is_regular, durability=durability)
     finally:
         with CancelScope(shield=True):
             await to_thread.run_sync(os.close, file)

@@ -235,6 +235,7 @@ class Submission:
         if isinstance(self._failure, StorageError) or self._without_line or not self._has_written:
             return
         try:
+            await self._manifest.sync()
             await self._journal.write(Checkpoint(checkpoint=self._manifest.name))
         except StorageError as exc:
             self._fail(exc)

@@ -28,6 +28,7 @@ from typing import Any
 import batchfetch
 import batchfetch.cli.fetch
 import batchfetch.cli.run
+import batchfetch.cli.submitting
 import batchfetch.service.session
 from batchfetch.cli.main import main
 
@@ -35,7 +36,7 @@ PACKAGE = Path(batchfetch.__file__).parent
 # The ledger is in memory alone; the twelve thousand lines that build its tables are left out.
 WRITERS = {
     str(path)
-    for folder in ("storage", "report")
+    for folder in ("storage", "report", "submission")
     for path in (PACKAGE / folder).rglob("*.py")
     if path.name not in {"ledger.py", "hash_table.py"}
 }
