@@ -7,6 +7,7 @@ Source of paths, methods and documents: the service's API reference and the vend
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+import anyio.to_thread
 from aiohttp import web
 
 from batchfetch.endpoints import ENDPOINTS, TOKEN_PATH
@@ -14,20 +15,23 @@ from batchfetch.sandbox.faults import FaultPlan, applies_to, replacement_respons
 from batchfetch.sandbox.filters import Filter
 from batchfetch.sandbox.responses import (
     Response,
+    acceptance,
     file_response,
     json_response,
     problem_response,
     task_response,
-    text_response,
 )
 from batchfetch.sandbox.settings import InjectedFault, SandboxSettings
-from batchfetch.sandbox.submissions import FILTERS, read_image
+from batchfetch.sandbox.submissions import FILTERS, digest_of, read_image
 from batchfetch.sandbox.tally import Tally
 from batchfetch.sandbox.tasks import Tasks
 from batchfetch.sandbox.tokens import Refusal, TokenIssuer
 from batchfetch.sandbox.wire import send
 
 STATUS_PATH = "/v5.0/ocr/Utilities/GetTaskStatus"
+
+TALLY_PATH = "/tally"
+"""What was counted so far.  The service has no such path."""
 
 Handler = Callable[[web.Request], Awaitable[Response]]
 
@@ -115,6 +119,8 @@ class Api:
         if path == TOKEN_PATH:
             self.tally.token_requests += 1
             return await self._token(request), None
+        if path == TALLY_PATH and request.method == "GET":
+            return json_response(self.tally.as_json()), None
 
         task_id = request.query.get("id", "").lower()
         attempt = self.tally.count_call(task_id)
@@ -186,5 +192,7 @@ class Api:
             image = await read_image(request)
         except ValueError as exc:
             return problem_response(400, str(exc), request.path)
-        task_id = await self.tasks.submit(FILTERS[request.path.lower()], image)
-        return text_response(task_id, request.headers.get("Accept", ""))
+        kind = FILTERS[request.path.lower()]
+        task_id = await self.tasks.submit(kind, image)
+        self.tally.count_submission(await anyio.to_thread.run_sync(digest_of, kind, image))
+        return acceptance(task_id, request.headers.get("Accept", ""))

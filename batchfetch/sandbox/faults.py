@@ -68,13 +68,16 @@ def replacement_response(fault: InjectedFault, path: str) -> Response | None:
 
 def applies_to(fault: InjectedFault, response: Response) -> bool:
     """
-    Whether *fault* can be injected into *response*: some need an image, some a body.
+    Whether *fault* can be injected into *response*: some need an image, some a body, and one a
+    submission.
     """
     match fault:
         case InjectedFault.CORRUPT:
             return bool(response.image)
         case InjectedFault.TRUNCATE | InjectedFault.SLOW:
             return response.length > 0
+        case InjectedFault.LOSE:
+            return response.accepts
         case _:
             return True
 

@@ -4,7 +4,7 @@ Responses of the stand-in as values, with bodies in the form that the service do
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 
 import pybase64
@@ -39,6 +39,9 @@ class Response:
 
     base64: bool = False
     """Whether the image is encoded in base64."""
+
+    accepts: bool = False
+    """Whether it says that an image was accepted."""
 
     note: str = ""
     """What it says, in a few words for the log."""
@@ -95,13 +98,14 @@ def file_response(image: bytes | None) -> Response:
     return Response(204) if image is None else Response(200, "image/png", image=image)
 
 
-def text_response(text: str, accept: str) -> Response:
+def acceptance(task_id: str, accept: str) -> Response:
     """
-    Return a response with *text*, as JSON if the *accept* header contains JSON.
+    Return the response to an image that is now task *task_id*: the id as text, and as JSON if the
+    *accept* header contains JSON.
     """
     if "json" in accept:
-        return json_response(text)
-    return Response(200, "text/plain", text.encode())
+        return replace(json_response(task_id), accepts=True)
+    return Response(200, "text/plain", task_id.encode(), accepts=True)
 
 
 def json_response(

@@ -14,7 +14,7 @@ from batchfetch.sandbox.api import Api, Exchange
 from batchfetch.sandbox.settings import InjectedFault, SandboxSettings
 
 # Enough for the largest image in base64 and the JSON or multipart data around it.
-_MAX_BODY = 96 * 2**20
+_MAX_BODY = 192 * 2**20
 _SHUTDOWN_GRACE = 0.2
 
 log = logging.getLogger(__name__)
@@ -61,6 +61,20 @@ class Sandbox:
         Requests for a token so far.
         """
         return self._api.tally.token_requests
+
+    @property
+    def submissions(self) -> int:
+        """
+        Images accepted so far, including those whose answer was lost.
+        """
+        return self._api.tally.submissions
+
+    @property
+    def images(self) -> int:
+        """
+        Images accepted so far, each counted once for each filter.
+        """
+        return len(self._api.tally.images)
 
     @property
     def calls_by_task(self) -> Mapping[str, int]:

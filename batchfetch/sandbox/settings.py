@@ -31,6 +31,7 @@ class InjectedFault(StrEnum):
     TRUNCATE = "truncate"
     CORRUPT = "corrupt"
     SLOW = "slow"
+    LOSE = "lose"
 
 
 def parse_faults(text: object) -> object:
@@ -102,7 +103,8 @@ class SandboxSettings(BaseModel):
     """How long a token is valid."""
 
     faults: Faults = {}
-    """The share of API calls that go wrong: 429=0.1,500=1%,reset,truncate,corrupt,slow."""
+    """The share of API calls that go wrong: 429=0.1,500=1%,reset,truncate,corrupt,slow; and
+    lose, the share of submissions that are accepted and never answered."""
 
     slow_time: Duration = 2
     """How long a slow answer's body takes."""

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from batchfetch.endpoints import ENDPOINTS
 from batchfetch.sandbox.filters import Filter
 
-MAX_IMAGE = 64 * 2**20
+MAX_IMAGE = 128 * 2**20
 """The most bytes of an image in a form."""
 
 _READ = 256 * 1024
@@ -43,6 +43,15 @@ def new_task_id(seed: int, number: int) -> str:
     """
     digest = hashlib.sha256(f"{seed}:task:{number}".encode()).digest()
     return str(uuid.UUID(bytes=digest[:16], version=4))
+
+
+def digest_of(kind: Filter, image: bytes) -> bytes:
+    """
+    Return the same for the same *image* and filter.
+    """
+    digest = hashlib.sha256(image)
+    digest.update(kind.encode())
+    return digest.digest()
 
 
 async def read_image(request: web.Request) -> bytes:

@@ -34,6 +34,9 @@ async def send(
     if fault is InjectedFault.RESET:
         _reset(request)
         return stream
+    if fault is InjectedFault.LOSE:
+        _close(request)
+        return stream
     if response.content_type is not None:
         stream.content_type = response.content_type
     if response.status != HTTPStatus.NO_CONTENT:
@@ -57,8 +60,7 @@ async def send(
 async def _send_half(request: web.Request, stream: web.StreamResponse, response: Response) -> None:
     for piece in _start_of(response, response.length // 2):
         await stream.write(piece)
-    if request.transport is not None:
-        request.transport.close()
+    _close(request)
 
 
 async def _send_slowly(stream: web.StreamResponse, response: Response, slow_time: float) -> None:
@@ -67,6 +69,11 @@ async def _send_slowly(stream: web.StreamResponse, response: Response, slow_time
         for start in range(0, len(piece), size):
             await stream.write(piece[start : start + size])
             await asyncio.sleep(slow_time / _SLOW_PIECES)
+
+
+def _close(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.close()
 
 
 def _start_of(response: Response, length: int) -> Iterator[bytes]:

@@ -16,6 +16,7 @@ from batchfetch.endpoints import ENDPOINTS
 from batchfetch.sandbox import ACCESS_TOKEN, InjectedFault, SandboxSettings, open_sandbox
 from batchfetch.sandbox.faults import FaultPlan
 from batchfetch.sandbox.pages import draw_page
+from batchfetch.sandbox.submissions import new_task_id
 
 pytestmark = pytest.mark.anyio
 
@@ -206,3 +207,35 @@ def test_a_task_does_not_fail_for_ever():
     """
     plan = FaultPlan({InjectedFault.RESET: 0.5}, seed=1)
     assert {plan.pick("a", attempt) for attempt in range(1, 20)} == {InjectedFault.RESET, None}
+
+
+async def test_a_lost_answer_is_of_an_image_that_was_accepted():
+    """
+    The connection is closed without an answer, and the task exists all the same.
+    """
+    body = {"image": base64.b64encode(SMALL).decode()}
+    async with (
+        failing("lose", filters=False) as sandbox,
+        aiohttp.ClientSession(sandbox.url, headers=BEARER) as client,
+    ):
+        with pytest.raises(aiohttp.ServerDisconnectedError):
+            await client.post(ENDPOINTS["deskew"], json=body)
+        assert (sandbox.submissions, sandbox.images) == (1, 1)
+        assert sandbox.faults == {InjectedFault.LOSE: 1}
+        async with client.get(ENDPOINTS["task"], params={"id": new_task_id(0, 1)}) as response:
+            assert (await response.json())["taskStatus"] == "Completed"
+
+
+async def test_only_an_accepted_image_can_be_lost():
+    """
+    Other answers are given: results, and the refusal of what is no image.
+    """
+    async with (
+        failing("lose") as sandbox,
+        aiohttp.ClientSession(sandbox.url, headers=BEARER) as client,
+    ):
+        async with client.get(TARGET) as response:
+            assert response.status == 200
+        async with client.post(ENDPOINTS["deskew"], json={"image": ""}) as response:
+            assert response.status == 400
+    assert (sandbox.submissions, sandbox.faults) == (0, {})

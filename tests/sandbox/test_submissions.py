@@ -185,9 +185,29 @@ async def test_too_large_submissions_are_refused(path):
     """
 
     async def endless():
-        for _ in range(100):
+        for _ in range(200):
             yield bytes(2**20)
 
     data = form(endless()) if path == FORM_PATH else endless()
     async with serving() as client, client.post(path, data=data) as response:
         assert response.status == 413
+
+
+async def test_submissions_are_counted():
+    """
+    `GET /tally` says without a token how many images were accepted, and how many different ones.
+    """
+    async with serving() as client:
+        for path in (JSON_PATH, JSON_PATH, ENDPOINTS["deskew"]):
+            await submitted(client, path, json={"image": base64.b64encode(PAGE).decode()})
+        async with client.post(JSON_PATH, json={"image": ""}) as response:
+            assert response.status == 400
+        async with client.get("/tally", headers={"Authorization": ""}) as response:
+            counted = await response.json()
+    assert counted == {
+        "calls": 4,
+        "token_requests": 0,
+        "submissions": 3,
+        "images": 2,
+        "faults": {},
+    }
