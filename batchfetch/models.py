@@ -49,6 +49,9 @@ class OutcomeStatus(StrEnum):
     INVALID = "Invalid"
 
 
+RESUBMITS = "resubmits"
+"""The extra column with the id of the task in whose place a task was submitted."""
+
 NO_EXTRA: Mapping[str, JsonValue] = {}
 """The extra columns of a row that has none; shared, because most rows have none."""
 

@@ -12,13 +12,10 @@ from anyio import to_thread
 from batchfetch.decoding import ImageDecoder
 from batchfetch.errors import DecodeError
 from batchfetch.manifest import default_filename
-from batchfetch.models import Image, Job, JobState, Outcome, OutcomeStatus
+from batchfetch.models import RESUBMITS, Image, Job, JobState, Outcome, OutcomeStatus
 from batchfetch.report import Ledger, Owner, Settled, read_owner
 from batchfetch.settings import Settings
 from batchfetch.storage import Storage
-
-RESUBMITS = "resubmits"
-"""The extra column that names the task in whose place this one was submitted."""
 
 _COMPLETED = OutcomeStatus.COMPLETED
 

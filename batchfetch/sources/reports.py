@@ -11,12 +11,12 @@ from pydantic_core import from_json
 
 from batchfetch.hash_table import HashTable
 from batchfetch.manifest.values import shown, text_of
-from batchfetch.models import OutcomeStatus
+from batchfetch.models import RESUBMITS, OutcomeStatus
 from batchfetch.report.entries import Entry, decode_entry
 from batchfetch.report.lines import AROUND
 from batchfetch.report.reader import LineReader, raw_lines
 from batchfetch.sources.images import Refusal, RefusedSource
-from batchfetch.sources.rows import RESUBMITS, SOURCE, Row, endpoint_of, reported_row
+from batchfetch.sources.rows import SOURCE, Row, endpoint_of, reported_row
 
 _SEEN = 0b01
 _REPLACED = 0b10  # Another task's line says that it was submitted in its place.
@@ -54,6 +54,8 @@ def is_submission_report(line: Mapping[str, JsonValue]) -> bool:
     """
     Whether *line* is one of a report of `submit`.
     """
+    if "intent" in line or "checkpoint" in line:
+        return "task_id" in line
     return {SOURCE, "started_at"} <= line.keys()
 
 

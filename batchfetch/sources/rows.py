@@ -16,16 +16,13 @@ from batchfetch.manifest.columns import ColumnNames, label_key
 from batchfetch.manifest.formats import read_rows
 from batchfetch.manifest.lines import Lines
 from batchfetch.manifest.values import shown, text_of
-from batchfetch.models import NO_EXTRA, BadRow, Job
+from batchfetch.models import NO_EXTRA, RESUBMITS, BadRow, Job
 from batchfetch.report.tables import KEYS
 from batchfetch.sources.images import Refusal, RefusedSource
 from batchfetch.sources.names import stem
 
 SOURCE = "source"
 """The column that says where the images are."""
-
-RESUBMITS = "resubmits"
-"""The column of a submitted image that says whose place its task takes."""
 
 FILTERS = ("deskew", "dewarp", "upscale", "binarize")
 """The endpoints that images are submitted to."""
@@ -36,7 +33,7 @@ _BY_PATH = {ENDPOINTS[name]: name for name in FILTERS}
 _ANY_FILTER = frozenset({"task", "file", ENDPOINTS["task"], ENDPOINTS["file"]})
 
 # What a manifest of submitted images says of each, and is said anew.
-_OWN = frozenset({"source_bytes", "source_sha256", RESUBMITS})
+_OWN = frozenset({"source_bytes", "source_sha256"})
 _REPORTED = frozenset(KEYS)
 
 
