@@ -26,7 +26,7 @@ def next_steps(
     if len(sources) == 1:
         yield from _fetches(figures, sources[0])
     if any(map(_is_lost, figures.troubles)):
-        yield _resubmission(figures, paths, commands, columns)
+        yield _resubmission(figures, sources, commands, columns)
     if invalid := figures.outcomes.get(OutcomeStatus.INVALID):
         yield f"List {number(invalid, 'row')} to be corrected", f"{_REPORT} {paths} --only Invalid"
 
@@ -80,20 +80,31 @@ def _fetch_command(run: RunFigures | None, source: Source) -> str:
 
 def _is_lost(trouble: Trouble) -> bool:
     """
-    Whether no more calls will bring the image: it has to be submitted again.
+    Whether no more calls will bring the image: it has to be submitted again, and was not.
     """
+    if trouble.tasks == trouble.resubmitted:
+        return False
     if trouble.outcome is OutcomeStatus.NOT_EXIST:
         return trouble.reason != "not_found"
     return trouble.outcome is OutcomeStatus.ERROR
 
 
 def _resubmission(
-    figures: Figures, paths: str, commands: Collection[str], columns: Collection[str]
+    figures: Figures,
+    sources: Sequence[Source],
+    commands: Collection[str],
+    columns: Collection[str],
 ) -> tuple[str, str]:
     lost = [trouble for trouble in figures.troubles if _is_lost(trouble)]
     outcomes = sorted({trouble.outcome.value for trouble in lost})
-    only = f"{paths} --only {','.join(outcomes)}"
+    only = f"--only {','.join(outcomes)}"
     if "submit" in commands and "source" in columns:
-        return f"Submit again what is {' or '.join(outcomes)}", f"batchfetch submit {only}"
-    tasks = number(sum(trouble.tasks for trouble in lost), "task")
-    return f"List {' and '.join(outcomes)}, with {tasks} to be submitted again", f"{_REPORT} {only}"
+        # An output folder would be searched for images.
+        reports = shlex.join(source.name for source in sources)
+        command = f"batchfetch submit {reports} {only} -o again.jsonl"
+        return f"Submit again what is {' or '.join(outcomes)}", command
+    tasks = number(sum(trouble.tasks - trouble.resubmitted for trouble in lost), "task")
+    return (
+        f"List {' and '.join(outcomes)}, with {tasks} to be submitted again",
+        f"{_REPORT} {_paths(sources)} {only}",
+    )

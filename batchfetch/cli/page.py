@@ -103,6 +103,8 @@ def _figures(figures: Figures) -> str:
         ("Images fetched", f"{figures.images}", size(figures.bytes)),
         ("Calls", f"{figures.calls}", ", ".join(filter(None, (calls, early)))),
     ]
+    if again := figures.resubmitted.tasks:
+        entries.append(("Submitted again", f"{again}", counts(figures.resubmitted.outcomes)))
     if figures.cost is not None:
         entries.append(("Cost", f"{figures.cost:.2f}", "in your currency"))
     times = figures.time_to_image

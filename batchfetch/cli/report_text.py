@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from batchfetch.cli.format import counts, duration, money, number, outcome_line, size
 from batchfetch.models import Outcome, OutcomeStatus
-from batchfetch.report.figures import Example, Figures, Group, RunFigures, Spread
+from batchfetch.report.figures import Example, Figures, Group, RunFigures, Spread, Trouble
 from batchfetch.text import sanitize
 
 # The most lines of each kind; `--json` has the rest.
@@ -53,7 +53,7 @@ def _named(reports: Sequence[str]) -> str:
 def _outcomes(figures: Figures) -> list[str]:
     found = [(figures.outcomes.get(_COMPLETED, 0), _COMPLETED.value, "", "")]
     found += [
-        (trouble.tasks, trouble.outcome.value, trouble.reason or "", example_text(trouble.example))
+        (trouble.tasks, trouble.outcome.value, trouble.reason or "", _trouble_text(trouble))
         for trouble in figures.troubles[:_TROUBLES]
     ]
     width = len(f"{max(count for count, *_ in found)}")
@@ -68,6 +68,11 @@ def _outcomes(figures: Figures) -> list[str]:
     return lines
 
 
+def _trouble_text(trouble: Trouble) -> str:
+    again = f"{trouble.resubmitted} submitted again; " if trouble.resubmitted else ""
+    return f"{again}{example_text(trouble.example)}"
+
+
 def example_text(example: Example) -> str:
     """
     Return which task *example* is, and what happened to it.
@@ -80,6 +85,7 @@ def _totals(figures: Figures, price: float | None) -> list[str]:
     times = figures.time_to_image
     lines = [
         ("Images", _images(figures)),
+        *_again(figures),
         ("Calls", _calls(figures, price)),
         *_spread("from submission to image", times.from_submission),
         *_spread("from first call to image", times.from_first_call),
@@ -87,6 +93,12 @@ def _totals(figures: Figures, price: float | None) -> list[str]:
     if figures.unusable_lines:
         lines.append(("Skipped", f"lines that are no outcomes: {figures.unusable_lines}"))
     return [f"{name:8}{text}" for name, text in lines]
+
+
+def _again(figures: Figures) -> Iterator[tuple[str, str]]:
+    again = figures.resubmitted
+    if again.tasks:
+        yield "Again", f"{number(again.tasks, 'task')} submitted again: {counts(again.outcomes)}"
 
 
 def _images(figures: Figures) -> str:

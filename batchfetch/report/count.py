@@ -24,6 +24,9 @@ class TaskCount:
         self.first: dict[tuple[OutcomeStatus, str | None], Task] = {}
         """The first task of each outcome but Completed and reason."""
 
+        self.replaced: Counter[tuple[OutcomeStatus, str | None]] = Counter()
+        """Those of them in whose place another task was submitted, by outcome and reason."""
+
         self.bytes = 0
         """Of the images fetched."""
 
@@ -39,7 +42,11 @@ class TaskCount:
         kind = task.kind
         self.kinds[kind] += 1
         if kind.outcome is not _COMPLETED:
-            self.first.setdefault((kind.outcome, kind.reason), task)
+            which = kind.outcome, kind.reason
+            self.replaced[which] += task.is_replaced
+            # One that is still to be seen to is the better example.
+            if which not in self.first or self.first[which].is_replaced > task.is_replaced:
+                self.first[which] = task
         elif not kind.is_adopted:
             self.bytes += task.size
             # Less than nothing, or not a number: a clock was set back, or it is not known.

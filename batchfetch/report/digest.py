@@ -11,7 +11,7 @@ from pathlib import Path
 from batchfetch.models import OutcomeStatus
 from batchfetch.report.count import TaskCount
 from batchfetch.report.entries import Entry, decode_entry, seconds_at
-from batchfetch.report.figures import Example, Figures, Groups, RunFigures, Trouble
+from batchfetch.report.figures import Example, Figures, Groups, Resubmitted, RunFigures, Trouble
 from batchfetch.report.lines import AROUND, MAX_LINE
 from batchfetch.report.periods import Period, Periods
 from batchfetch.report.reader import LineReader, open_to_read
@@ -122,6 +122,7 @@ class Digest:
             outcomes=count.outcomes,
             reasons=count.reasons,
             troubles=self._troubles(),
+            resubmitted=self._resubmitted(),
             with_warnings=count.with_warnings,
             images=count.images,
             adopted=count.adopted,
@@ -134,6 +135,10 @@ class Digest:
             runs=self._runs(),
             groups=self._groups(),
         )
+
+    def _resubmitted(self) -> Resubmitted:
+        tasks, outcomes = self._tasks.resubmitted
+        return Resubmitted(tasks=tasks, outcomes=outcomes)
 
     def _runs(self) -> list[RunFigures]:
         figures = [period.figures() for period in self.logged[-_SHOWN_RUNS:]]
@@ -152,6 +157,7 @@ class Digest:
                 outcome=task.kind.outcome,
                 reason=task.kind.reason,
                 tasks=tasks,
+                resubmitted=self._count.replaced[task.kind.outcome, task.kind.reason],
                 example=_example(entry, self.sources[task.source]),
             )
             for task, tasks in troubles

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue
 
-from batchfetch.models import OutcomeStatus
+from batchfetch.models import RESUBMITS, OutcomeStatus
 from batchfetch.report.lines import ReportLine, decode_as
 
 
@@ -39,6 +39,14 @@ class Entry(ReportLine):
         if self.task_id is not None:
             return hash(self.task_id.casefold())
         return hash((str(self.manifest), str(self.line)))
+
+    @property
+    def replaces(self) -> int | None:
+        """
+        The key of the task in whose place this one was submitted; None if there is none.
+        """
+        replaced = self.extra.get(RESUBMITS)
+        return hash(replaced.casefold()) if isinstance(replaced, str) and replaced else None
 
     @property
     def is_image(self) -> bool:

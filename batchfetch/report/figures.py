@@ -35,7 +35,22 @@ class Trouble(_Frozen):
     outcome: OutcomeStatus
     reason: str | None
     tasks: int
+    resubmitted: int
+    """Those of them in whose place another task of the reports was submitted."""
+
     example: Example
+
+
+class Resubmitted(_Frozen):
+    """
+    Tasks that were submitted again.
+    """
+
+    tasks: int
+    """Tasks in whose place another one was submitted."""
+
+    outcomes: Mapping[OutcomeStatus, int]
+    """What became of their images in the end: the last task of each counts."""
 
 
 class Spread(_Frozen):
@@ -140,6 +155,7 @@ class Figures(_Frozen):
     troubles: Sequence[Trouble]
     """The most frequent first."""
 
+    resubmitted: Resubmitted
     with_warnings: int
     """Completed tasks with a warning of the service."""
 

@@ -3,7 +3,8 @@ The last line of each task in a few reports, in a hundred and fifty bytes each.
 """
 
 from array import array
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from math import nan
 from typing import NamedTuple
 
@@ -46,6 +47,8 @@ class Task(NamedTuple):
 
     waited_since_submission: float
     group: str | None
+    is_replaced: bool
+    """Whether another task of the reports was submitted in its place."""
 
 
 class Tasks:
@@ -77,6 +80,8 @@ class Tasks:
         self._since_submission = array("f")
         self._finished = array("d")
         self._group = array("I")
+        # By a task's place: the key of the one that it replaces.  Few have one.
+        self._replaces: dict[int, int] = {}
 
     def add(self, source: int, start: int, entry: Entry, asked: float, ended: float) -> None:
         """
@@ -100,14 +105,38 @@ class Tasks:
             self._waited[place] = ended - asked
             if entry.submitted_at is not None:
                 self._since_submission[place] = ended - seconds_at(entry.submitted_at)
+        # With every line a task has many places, and which is the last is not known.
+        if not self._every_line and (replaced := entry.replaces) is not None:
+            self._replaces[place] = replaced
         if self._group_by is not None:
             group = entry.column(self._group_by)
             self._group[place] = self._groups.setdefault(group, len(self._groups))
+
+    @property
+    def resubmitted(self) -> tuple[int, Mapping[OutcomeStatus, int]]:
+        """
+        How many tasks were submitted again, also those that are not in the reports, and what became
+        of the last task of each image, whichever outcomes are handed out.
+        """
+        kinds, replaced = list(self._kinds), self._replaced()
+        ends = Counter(
+            kinds[self._kind[place]].outcome for place in self._replaces if place not in replaced
+        )
+        outcomes = {status: ends[status] for status in OutcomeStatus if ends[status]}
+        return len(set(self._replaces.values())), outcomes
+
+    def _replaced(self) -> set[int]:
+        """
+        Return the places of the tasks that another one replaces.
+        """
+        keys = set(self._replaces.values())
+        return {self._places[key] for key in keys if key in self._places}
 
     def __iter__(self) -> Iterator[Task]:
         """
         Return the tasks in the order in which the reports first name them.
         """
+        replaced = self._replaced()
         kinds, groups = list(self._kinds), list(self._groups) or [None]
         for place, kind in enumerate(self._kind):
             if self._only is None or kinds[kind].outcome in self._only:
@@ -120,6 +149,7 @@ class Tasks:
                     self._waited[place],
                     self._since_submission[place],
                     groups[self._group[place]] if self._group_by is not None else None,
+                    place in replaced,
                 )
 
     def starts(self, sources: int) -> "list[array[int]]":

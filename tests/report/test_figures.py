@@ -114,6 +114,57 @@ def test_some_outcomes_can_be_chosen(write):
     assert (figures.images, figures.calls) == (0, 3)
 
 
+def again(task_id, replaced, outcome="Completed", **more):
+    """
+    A line about a task that was submitted in the place of another one.
+    """
+    return line(task_id, outcome, extra={"resubmits": replaced}, **more)
+
+
+def test_tasks_submitted_again(write):
+    """
+    How many they were, and what became of their images: the last task of a chain counts.
+    """
+    source = write(
+        line("a", "NotExist", reason="expired"),
+        line("b", "NotExist", reason="expired"),
+        line("c", "NotExist", reason="expired"),
+        line("d"),
+        again("a2", "A"),
+        again("b2", "b", "Error", reason="service_error"),
+        again("b3", "b2", "NotExist", reason="expired"),
+        again("e2", "e"),
+    )
+    figures = figures_of(source)
+    assert (figures.tasks, figures.outcomes["NotExist"]) == (8, 4)
+    assert figures.resubmitted.tasks == 4
+    assert figures.resubmitted.outcomes == {"Completed": 2, "NotExist": 1}
+    expired, error = figures.troubles
+    assert (expired.tasks, expired.resubmitted, expired.example.task_id) == (4, 2, "c")
+    assert (error.tasks, error.resubmitted) == (1, 1)
+
+
+def test_chains_over_several_reports(write):
+    """
+    A task and the one in its place may be in two reports; the chosen outcomes do not matter.
+    """
+    first = write(line("a", "NotExist", reason="expired"))
+    second = write(again("a2", "a"))
+    only = frozenset({OutcomeStatus.NOT_EXIST})
+    figures = figures_of(second, first, only=only)
+    assert figures.resubmitted.outcomes == {"Completed": 1}
+    assert figures.troubles[0].resubmitted == 1
+
+
+def test_without_chains_there_are_none(write):
+    """
+    Columns of that name that hold no id, and counting every line, give no chain.
+    """
+    source = write(line("a", extra={"resubmits": 7}), again("b", ""))
+    assert figures_of(source).resubmitted.tasks == 0
+    assert figures_of(write(again("b", "a")), every_line=True).resubmitted.tasks == 0
+
+
 def test_rows_without_an_id_are_told_apart(write):
     """
     An unusable row is one task, as often as it was read, and another row is another.
