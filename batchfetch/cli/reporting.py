@@ -21,10 +21,12 @@ from batchfetch.cli.report_files import check_destination, check_format, write_f
 from batchfetch.cli.report_text import figures_text, task_lines
 from batchfetch.cli.sources import resolve, unknown_variables
 from batchfetch.cli.streams import print_stdout, print_text
+from batchfetch.cli.submit_report import show_submissions
 from batchfetch.errors import SettingsError
 from batchfetch.paths import expand_home
 from batchfetch.report.digest import Digest, Source
 from batchfetch.report.figures import Figures
+from batchfetch.submission.figures import is_submit_report
 from batchfetch.text import sanitize
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,10 @@ def report(ctx: click.Context) -> int:
         log.warning("%s", sentence)
     options = resolve(ReportOptions, ctx)
     sources = find_reports(ctx.params["paths"] or [_DEFAULT])
+    submitted = [source for source in sources if is_submit_report(source.path)]
+    if submitted:
+        _require_alone(submitted, sources)
+        return show_submissions(submitted, options)
     output = options.output
     if output is not None:
         check_format(output)
@@ -97,6 +103,15 @@ def _path_of(given: str) -> Path:
     if problem is not None:
         raise SettingsError(f"the report {path} is {problem}; give an output folder or a report")
     return path
+
+
+def _require_alone(submitted: Sequence[Source], sources: Sequence[Source]) -> None:
+    others = [source for source in sources if source not in submitted]
+    if others:
+        raise SettingsError(
+            f"{submitted[0].name} is a report of submit, and {others[0].name} is one of fetch;"
+            " give them to two commands"
+        )
 
 
 def _require_outcomes(figures: Figures) -> None:

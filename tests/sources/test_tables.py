@@ -407,11 +407,18 @@ def test_a_compressed_report_is_refused(tmp_path):
     assert "report" in refused[0].detail
 
 
-def test_a_report_of_submit_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"source": "/a.png", "outcome": "Failed", "calls": 1, "task_id": None, "started_at": ""},
+        {"task_id": None, "intent": "0123", "source": "/a.png", "started_at": ""},
+        {"task_id": None, "checkpoint": "/manifest.jsonl"},
+    ],
+)
+def test_a_report_of_submit_is_refused(tmp_path, line):
     """
     It is the ledger of submissions; one sentence says what to give instead.
     """
-    line = {"source": "/a.png", "outcome": "Failed", "calls": 1, "task_id": None, "started_at": ""}
     images, (refused,) = read(table(tmp_path / "manifest.report.jsonl", line))
     assert (images, refused.reason) == ([], Refusal.NOT_IMAGE)
     assert "is a report of submit" in refused.detail
