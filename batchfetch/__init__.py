@@ -25,7 +25,18 @@ if TYPE_CHECKING:
         UnsafeNameError,
     )
     from batchfetch.exit_codes import ExitCode
-    from batchfetch.hooks import Answered, Asked, Event, Hook, Paused, ProgressHook, Settled, Tally
+    from batchfetch.hooks import (
+        Answered,
+        Asked,
+        Event,
+        Held,
+        Hook,
+        Paused,
+        ProgressHook,
+        Resumed,
+        Settled,
+        Tally,
+    )
     from batchfetch.manifest import Manifest, ManifestFormat
     from batchfetch.models import BadRow, Job, Outcome, OutcomeStatus
     from batchfetch.report import read_report
@@ -59,6 +70,7 @@ _HOMES = {
     "Event": "hooks",
     "ExitCode": "exit_codes",
     "Found": "storage",
+    "Held": "hooks",
     "Hook": "hooks",
     "InjectedFault": "sandbox",
     "Job": "models",
@@ -77,6 +89,7 @@ _HOMES = {
     "Progress": "run.summary",
     "ProgressHook": "hooks",
     "ReportError": "errors",
+    "Resumed": "hooks",
     "RetryPolicy": "scheduling",
     "Row": "run.intake",
     "Sandbox": "sandbox",
@@ -123,6 +136,7 @@ __all__ = [
     "Event",
     "ExitCode",
     "Found",
+    "Held",
     "Hook",
     "InjectedFault",
     "Job",
@@ -141,6 +155,7 @@ __all__ = [
     "Progress",
     "ProgressHook",
     "ReportError",
+    "Resumed",
     "RetryPolicy",
     "Row",
     "Sandbox",

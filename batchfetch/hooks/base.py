@@ -55,7 +55,30 @@ class Paused:
     """One sentence."""
 
 
-Event = Asked | Answered | Settled | Paused
+@dataclass(frozen=True, slots=True)
+class Held:
+    """
+    No questions but probes are asked any more, because the service cannot be reached.
+    """
+
+    seconds: float
+    """From now on, at most: then the run ends."""
+
+    reason: str
+    """One sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """
+    The service answers again after the run was held.
+    """
+
+    seconds: float
+    """For which it was held."""
+
+
+Event = Asked | Answered | Settled | Paused | Held | Resumed
 
 
 class Hook(Protocol):

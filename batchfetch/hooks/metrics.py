@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from batchfetch.hooks.base import Answered, Event, Paused, Settled
+from batchfetch.hooks.base import Answered, Event, Held, Paused, Resumed, Settled
 from batchfetch.models import Outcome, OutcomeStatus
 
 BUCKETS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
@@ -84,7 +84,7 @@ def _number(value: float) -> str:
 
 class MetricsHook:
     """
-    Counts answers, outcomes, bytes and pauses, and how long images took.
+    Counts answers, outcomes, bytes, pauses and outages, and how long images took.
 
     *clock* is monotonic, *now* is Unix time; both in seconds.
     """
@@ -102,6 +102,8 @@ class MetricsHook:
         self._bytes = 0
         self._paused = 0.0
         self._paused_until = float("-inf")
+        self._held = 0.0
+        self._held_since: float | None = None
         self._image_at: float | None = None
         self._images = [0] * (len(BUCKETS) + 1)
         self._seconds = 0.0
@@ -116,6 +118,11 @@ class MetricsHook:
                     self._count_image(outcome)
             case Paused(seconds=seconds):
                 self._pause(seconds)
+            case Held():
+                self._held_since = self._clock()
+            case Resumed(seconds=seconds):
+                self._held += seconds
+                self._held_since = None
 
     def _count_image(self, outcome: Outcome) -> None:
         self._image_at = self._now()
@@ -152,17 +159,26 @@ class MetricsHook:
             ],
         )
         yield counter("image_bytes_total", "Bytes of the images fetched.", self._bytes)
-        to_come = max(0.0, self._paused_until - self._clock())
-        yield counter(
-            "paused_seconds_total",
-            "Seconds for which the service had asked for no requests.",
-            self._paused - to_come,
-        )
+        yield self._pauses()
         yield self._histogram()
         if self._image_at is not None:
             yield gauge(
                 "last_image_timestamp_seconds", "When the last image was fetched.", self._image_at
             )
+
+    def _pauses(self) -> Metric:
+        now = self._clock()
+        held = 0.0 if self._held_since is None else now - self._held_since
+        to_come = max(0.0, self._paused_until - now)
+        return Metric(
+            "paused_seconds_total",
+            "counter",
+            "Seconds without requests, by cause: the service asked for it, or cannot be reached.",
+            [
+                Sample(self._paused - to_come, {"cause": "pause"}),
+                Sample(self._held + held, {"cause": "outage"}),
+            ],
+        )
 
     def _histogram(self) -> Metric:
         samples = []

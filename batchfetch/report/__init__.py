@@ -2,6 +2,7 @@
 The report: one line of JSON for every outcome, and the memory of every later run.
 """
 
+from batchfetch.report.interruptions import Cause, Interruption, Interruptions, Present
 from batchfetch.report.ledger import Ledger, Owner, Settled, Standing
 from batchfetch.report.lines import ReportLine
 from batchfetch.report.reader import (
@@ -18,10 +19,14 @@ from batchfetch.report.segments import Newest, SegmentLog, load_segment
 from batchfetch.report.writer import ReportWriter, open_report
 
 __all__ = [
+    "Cause",
+    "Interruption",
+    "Interruptions",
     "LastLines",
     "Ledger",
     "Newest",
     "Owner",
+    "Present",
     "Recorder",
     "ReportLine",
     "ReportWriter",

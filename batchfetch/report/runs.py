@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue, ValidationError
 
+from batchfetch.report.interruptions import Interruption
 from batchfetch.report.lines import AROUND
 from batchfetch.report.reader import raw_lines
 from batchfetch.settings import Settings
@@ -41,6 +42,8 @@ class Run(BaseModel):
     """Those that are not defaults."""
 
     summary: Mapping[str, JsonValue] | None = None
+    interruptions: tuple[Interruption, ...] = ()
+    """Its outages and pauses, in the order of time."""
 
     @property
     def seconds(self) -> float | None:
@@ -79,6 +82,7 @@ class RunLog:
             "manifests": list(manifests),
             "settings": _given(settings),
             "summary": None,
+            "interruptions": [],
         }
 
     def begin(self) -> None:
@@ -87,11 +91,12 @@ class RunLog:
         """
         self._append(self._run)
 
-    def end(self, summary: Mapping[str, object]) -> None:
+    def end(self, summary: Mapping[str, object], interruptions: Sequence[object] = ()) -> None:
         """
         Write the run's last line.
         """
-        self._append({**self._run, "ended_at": _now(), "summary": summary})
+        last = {"ended_at": _now(), "summary": summary, "interruptions": interruptions}
+        self._append({**self._run, **last})
 
     def _append(self, run: Mapping[str, object]) -> None:
         if self._path is None:

@@ -205,7 +205,12 @@ async def _logged(batch: Batch, run_log: RunLog, files: FileExecutor) -> AsyncIt
         yield
     finally:
         with CancelScope(shield=True):
-            await files.inline(lambda: run_log.end(batch.summary.model_dump(mode="json")))
+            await files.inline(lambda: _end(run_log, batch))
+
+
+def _end(run_log: RunLog, batch: Batch) -> None:
+    interruptions = [each.model_dump(mode="json") for each in batch.interruptions]
+    run_log.end(batch.summary.model_dump(mode="json"), interruptions)
 
 
 async def _open_report(

@@ -5,7 +5,7 @@ A run: rows of a manifest in, outcomes out, and a report with all of them.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from math import inf
 from time import time
@@ -27,7 +27,7 @@ from batchfetch.exit_codes import code_of_run, gravity
 from batchfetch.hooks import Hook
 from batchfetch.models import JobState, Outcome, OutcomeStatus
 from batchfetch.redaction import Redactor
-from batchfetch.report import Recorder
+from batchfetch.report import Interruption, Interruptions, Recorder
 from batchfetch.run.download import Downloader
 from batchfetch.run.intake import Earlier, Intake
 from batchfetch.run.poller import Poller
@@ -91,6 +91,7 @@ class Batch:
         self._scheduler = Scheduler(
             PollingPolicy(settings.polling, patience=settings.patience), epoch=epoch
         )
+        self._interruptions = Interruptions(epoch=epoch)
         self._supervisor = Supervisor(
             *(pace, tokens),
             Outage(
@@ -100,6 +101,7 @@ class Batch:
                 pauses=retries,
             ),
             clock=clock,
+            interruptions=self._interruptions,
             tell=tell,
         )
         self._workers = Workers(
@@ -111,6 +113,7 @@ class Batch:
                 redact=tokens.redactor,
                 found=lambda state: self._scheduler.found(state, clock()),
                 tell=tell,
+                interruptions=self._interruptions,
                 clock=clock,
             ),
             tokens,
@@ -169,7 +172,15 @@ class Batch:
             calls=self._pace.calls,
             bytes=self._recorder.bytes,
             seconds=self._elapsed(),
+            interruption=self._interruptions.present(self._started + self._elapsed()),
         )
+
+    @property
+    def interruptions(self) -> Sequence[Interruption]:
+        """
+        The outages and pauses of the run, in the order of time; to be read once it has ended.
+        """
+        return self._interruptions.record(self._started + self._elapsed())
 
     @property
     def settled_earlier(self) -> Mapping[OutcomeStatus, int]:

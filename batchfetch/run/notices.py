@@ -4,43 +4,45 @@ Say in the log, and to hooks, that a run is held and that it goes on.
 
 import logging
 
-from batchfetch.hooks import Hook, Paused
+from batchfetch.hooks import Held, Hook, Resumed
+from batchfetch.report import Interruptions
 
 log = logging.getLogger(__name__)
 
 
 class HoldNotices:
     """
-    The words about a hold; *tell* is told of each of its pauses.
+    The words about a hold; *tell* is told of it, and *interruptions* record it.
     """
 
-    def __init__(self, tell: Hook | None) -> None:
+    def __init__(self, tell: Hook | None, interruptions: Interruptions) -> None:
         self._tell = tell
+        self._interruptions = interruptions
 
-    def begin(self, failure: str, limit: float) -> None:
+    def begin(self, failure: str, now: float, until: float) -> None:
         """
-        Say that a run is held for *limit* seconds at most, because of *failure*.
+        Say that a run is held from *now* to *until* at most, because of *failure*.
         """
         log.warning(
             "no usable answer from the service (%s): the run is held, and one task at a time is"
             " asked about, for %s at most (--outage)",
-            *(failure, duration(limit)),
+            *(failure, duration(until - now)),
         )
-
-    def pause(self, failure: str, seconds: float) -> None:
-        """
-        Say that nothing is asked for some *seconds*.
-        """
+        self._interruptions.hold(now, until, failure)
         if self._tell is not None:
-            self._tell(Paused(max(0.0, seconds), failure))
+            self._tell(Held(until - now, failure))
 
-    def end(self, held: float) -> None:
+    def end(self, now: float, lasted: float, held: float) -> None:
         """
-        Say that the run goes on, after it was held for *held* seconds in all.
+        Say that the run goes on *now*, after a hold that *lasted* so many seconds; *held* are those
+        of all holds.
         """
         log.warning(
             "the service answers again: the run goes on, held for %s so far", duration(held)
         )
+        self._interruptions.resume(now)
+        if self._tell is not None:
+            self._tell(Resumed(lasted))
 
 
 def duration(seconds: float) -> str:

@@ -26,6 +26,7 @@ from batchfetch.models import (
     OutcomeStatus,
     TaskStatus,
 )
+from batchfetch.report import Interruptions
 from batchfetch.run.download import Downloader
 from batchfetch.run.setbacks import Retry, Setbacks
 from batchfetch.scheduling import Pace, RetryPolicy
@@ -49,8 +50,9 @@ class Poller:
     Puts one question about one job and says what came of it.
 
     Jobs that name no endpoint are asked about at *endpoint*.  *found* is told of a job whose image
-    begins to arrive, *tell* of questions, answers and pauses.  *clock* showed 0 at
-    Unix time *epoch*.  *redact* removes secrets, which a careless service may repeat.
+    begins to arrive, *tell* of questions, answers and pauses; *interruptions* record the pauses.
+    *clock* showed 0 at Unix time *epoch*.  *redact* removes secrets, which a careless service may
+    repeat.
     """
 
     def __init__(  # noqa: PLR0913 - what one question has to do with
@@ -64,11 +66,18 @@ class Poller:
         redact: Callable[[str], str],
         found: Callable[[JobState], None] = lambda _: None,
         tell: Hook | None = None,
+        interruptions: Interruptions | None = None,
         clock: Callable[[], float] = anyio.current_time,
     ) -> None:
         self._downloader = downloader
         self._pace = pace
-        self._setbacks = Setbacks(pace, retries, tell=tell, clock=clock)
+        self._setbacks = Setbacks(
+            pace,
+            retries,
+            tell=tell,
+            interruptions=interruptions or Interruptions(epoch=epoch),
+            clock=clock,
+        )
         self._endpoint = endpoint
         self._epoch = epoch
         self._redact = redact

@@ -19,6 +19,7 @@ from batchfetch.errors import (
 )
 from batchfetch.hooks import Hook, Paused
 from batchfetch.models import JobState
+from batchfetch.report import Interruptions
 from batchfetch.scheduling import Pace, RetryPolicy
 from batchfetch.statuses import StatusMeaning
 
@@ -39,7 +40,8 @@ class Retry:
 
 class Setbacks:
     """
-    Slows *pace* down, and repeats requests by *retries*; *tell* is told of pauses.
+    Slows *pace* down, and repeats requests by *retries*; *tell* is told of pauses, and
+    *interruptions* record them.
     """
 
     def __init__(
@@ -48,11 +50,13 @@ class Setbacks:
         retries: RetryPolicy,
         *,
         tell: Hook | None = None,
+        interruptions: Interruptions,
         clock: Callable[[], float] = anyio.current_time,
     ) -> None:
         self._pace = pace
         self._retries = retries
         self._tell = tell
+        self._interruptions = interruptions
         self._clock = clock
 
     def slow_down(self, error: JobError, asked_at: float, detail: str) -> None:
@@ -80,7 +84,9 @@ class Setbacks:
 
         The other requests in flight are mostly told the same, which is the same pause.
         """
-        seconds = self._pace.cooling_until - now
+        until = self._pace.cooling_until
+        self._interruptions.pause(now, until, reason)
+        seconds = until - now
         if seconds <= 2 * (before - now):
             return
         log.warning("pausing for %g s: %s", round(seconds, 1), reason)

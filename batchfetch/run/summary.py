@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from batchfetch.exit_codes import ExitCode
 from batchfetch.models import OutcomeStatus
+from batchfetch.report import Present
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class Progress:
     """Of the images fetched."""
 
     seconds: float
+    interruption: Present | None = None
+    """What keeps the run from asking now: an outage, or a pause that the service has asked for."""
 
     @property
     def decided(self) -> int:

@@ -16,6 +16,7 @@ from batchfetch.errors import (
 )
 from batchfetch.hooks import Hook
 from batchfetch.models import JobState, Outcome
+from batchfetch.report import Interruptions
 from batchfetch.run.notices import HoldNotices, duration
 from batchfetch.run.poller import Verdict
 from batchfetch.run.rulings import AGAIN, ASIDE, REACHED, Ruled, Sign, sign_of, words_of
@@ -29,7 +30,8 @@ class Supervisor:
     """
     Says when a request may start, and what a request's verdict amounts to beside those of others.
 
-    Its rules are those of `Outage`, `Refusals` and `TokenTrial`; *tell* is told of holds.
+    Its rules are those of `Outage`, `Refusals` and `TokenTrial`; *tell* is told of holds, and
+    *interruptions* record them.
     """
 
     def __init__(
@@ -39,12 +41,13 @@ class Supervisor:
         outage: Outage,
         *,
         clock: Callable[[], float],
+        interruptions: Interruptions,
         tell: Hook | None = None,
     ) -> None:
         self._pace = pace
         self._outage = outage
         self._clock = clock
-        self._notices = HoldNotices(tell)
+        self._notices = HoldNotices(tell, interruptions)
         self._refusals = Refusals()
         self._token_watch = TokenWatch(tokens)
         self._redact = tokens.redactor
@@ -144,8 +147,8 @@ class Supervisor:
         Record that a token was given, asked for at *asked_at*.
         """
         now = self._clock()
-        if self._lacks_token and self._outage.answered(asked_at, now):
-            self._notices.end(self._outage.held(now))
+        if self._lacks_token:
+            self._answered(asked_at, now)
         self._lacks_token = False
 
     def token_failed(self, error: JobError) -> list[Ruled]:
@@ -170,7 +173,6 @@ class Supervisor:
             self._lacks_token = True
             return self._hold(now)
         self._outage.probed(now)
-        self._tell_pause(now)
         return []
 
     def judge(
@@ -265,32 +267,29 @@ class Supervisor:
         if state is self._probe:
             self._probe = None
             if self._outage.is_held:
-                now = self._clock()
-                self._outage.probed(now)
-                self._tell_pause(now)
+                self._outage.probed(self._clock())
 
     def _reached(self, asked_at: float) -> list[Ruled]:
         """
         Note that the service was reached; return the outcomes that were waiting for that.
         """
-        now = self._clock()
-        if self._outage.answered(asked_at, now):
-            self._notices.end(self._outage.held(now))
+        self._answered(asked_at, self._clock())
         if self._outage.is_suspected:
             return []
         self._failed.clear()
         return self.give_up()
 
+    def _answered(self, asked_at: float, now: float) -> None:
+        lasted = self._outage.held_for(now)
+        if self._outage.answered(asked_at, now):
+            self._notices.end(now, lasted, self._outage.held(now))
+
     def _hold(self, now: float) -> list[Ruled]:
         """
         Begin a hold: what failed in the row that led to it gets its attempts back.
         """
-        self._notices.begin(self._failure, self._outage.ends_at - now)
-        self._tell_pause(now)
+        self._notices.begin(self._failure, now, self._outage.ends_at)
         for state in self._failed:
             state.forgive()
         self._failed.clear()
         return [(state, AGAIN) for state, _ in self.give_up()]
-
-    def _tell_pause(self, now: float) -> None:
-        self._notices.pause(self._failure, min(self._outage.next_probe, self._outage.ends_at) - now)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from batchfetch.hooks import Answered, Asked, MetricsHook, Paused, Settled
+from batchfetch.hooks import Answered, Asked, Held, MetricsHook, Paused, Resumed, Settled
 from batchfetch.hooks.metrics import BUCKETS, Metric, Sample, exposition
 from batchfetch.models import Job, Outcome, OutcomeStatus
 
@@ -134,7 +134,7 @@ def test_pauses_that_overlap_count_once(hook, clock):
     """
 
     def paused():
-        return values(hook)["paused_seconds_total",]
+        return values(hook)["paused_seconds_total", "pause"]
 
     hook(Paused(10, "429"))
     assert paused() == 0
@@ -147,6 +147,28 @@ def test_pauses_that_overlap_count_once(hook, clock):
     hook(Paused(1, "429"))
     clock.now += 1
     assert paused() == pytest.approx(15)
+
+
+def test_an_outage_counts_while_it_lasts(hook, clock):
+    """
+    From its beginning on, whatever its limit is, and apart from pauses.
+    """
+
+    def held():
+        found = values(hook)
+        assert found["paused_seconds_total", "pause"] == 0
+        return found["paused_seconds_total", "outage"]
+
+    assert held() == 0
+    hook(Held(900, "refused"))
+    clock.now += 40
+    assert held() == pytest.approx(40)
+    hook(Resumed(40))
+    clock.now += 100
+    assert held() == pytest.approx(40)
+    hook(Held(900, "refused"))
+    clock.now += 2
+    assert held() == pytest.approx(42)
 
 
 def test_labels_are_escaped():

@@ -9,8 +9,9 @@ from command import images_in
 from origin import Origin
 from replies import failing, png_of, ready, status
 
-from batchfetch import Credentials, Job, Paused, Settings, UnavailableError, open_batch
+from batchfetch import Credentials, Held, Job, Resumed, Settings, UnavailableError, open_batch
 from batchfetch.errors import CredentialsError
+from batchfetch.report.runs import read_runs
 from batchfetch.scheduling.retry import RetryPolicy
 
 pytestmark = pytest.mark.anyio
@@ -100,14 +101,19 @@ async def test_service_that_is_not_there(fetch, out, credentials):
     assert "cannot be reached" in str(ended.error)
     assert (ended.summary.left, ended.summary.calls) == (len(TASKS), 0)
     assert (out / "report.jsonl").read_text() == ""
+    (run,) = read_runs(out / "report.jsonl")
+    (outage,) = run.interruptions
+    assert (outage.cause, outage.seconds >= 0.5) == ("outage", True)
+    assert outage.ended_at <= run.ended_at
 
 
 @EITHER
 async def test_service_that_goes_away_and_comes_back(fetch, out, credentials):
     """
-    An outage in mid-run fails no task even if there is one attempt only, and costs few calls.
+    An outage in mid-run fails no task even if there is one attempt only, and costs few calls; hooks
+    hear of its beginning and its end.
     """
-    asked = anyio.Event()
+    asked, heard = anyio.Event(), []
     script = {"t20": [lambda task_id: asked.set() or ready(task_id)]}
     async with Origin(script) as origin:
 
@@ -119,7 +125,17 @@ async def test_service_that_goes_away_and_comes_back(fetch, out, credentials):
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(interrupt)
-            ended = await fetch(origin, credentials=credentials, attempts=1, outage=60)
+            ended = await fetch(
+                origin, credentials=credentials, attempts=1, outage=60, hooks=[heard.append]
+            )
+    held, resumed = [event for event in heard if isinstance(event, Held | Resumed)]
+    assert (type(held), held.seconds) == (Held, 60)
+    assert (type(resumed), resumed.seconds > 0) == (Resumed, True)
+    (run,) = read_runs(out / "report.jsonl")
+    (outage,) = run.interruptions
+    assert (outage.cause, outage.reason) == ("outage", held.reason)
+    assert outage.seconds == pytest.approx(resumed.seconds, abs=0.01)
+    assert run.began_at < outage.began_at < outage.ended_at < run.ended_at
     assert ended.how == (0, None, {"Completed": len(TASKS)})
     assert images_in(out) == {task_id: png_of(task_id) for task_id in TASKS}
     assert len(origin.calls) <= ended.summary.calls <= len(TASKS) + 2 * SLOTS
@@ -220,7 +236,7 @@ async def test_stop_ends_a_hold_at_once(fetch):
     heard, is_held = [], anyio.Event()
 
     def hear(event):
-        if isinstance(event, Paused):
+        if isinstance(event, Held | Resumed):
             heard.append(event)
             is_held.set()
 
@@ -233,7 +249,7 @@ async def test_stop_ends_a_hold_at_once(fetch):
     ended = await fetch(origin, outage=600, hooks=[hear], during=stop)
     assert ended.how == (143, "SIGTERM", {})
     assert "cannot be reached" in heard[0].reason
-    assert 0 < heard[0].seconds < 0.2
+    assert heard == [Held(600, heard[0].reason)]
 
 
 async def test_hold_is_in_the_log(fetch, caplog):

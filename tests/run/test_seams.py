@@ -329,6 +329,8 @@ async def test_hooks_hear_of_everything(settings):
     }
     (pause,) = [event for event in heard if isinstance(event, Paused)]
     assert pause.seconds == pytest.approx(0.05)
+    (recorded,) = batch.interruptions
+    assert (recorded.cause, recorded.seconds) == ("pause", pytest.approx(0.05))
     settled = {
         event.outcome.task_id: event.outcome for event in heard if isinstance(event, Settled)
     }

@@ -10,6 +10,7 @@ from wiring import poller
 
 from batchfetch.errors import BatchFetchError
 from batchfetch.models import Job, JobState
+from batchfetch.report import Interruptions
 from batchfetch.run.supervisor import Supervisor
 from batchfetch.run.workers import Workers
 from batchfetch.scheduling import LocalPace, Outage, PollingPolicy, RetryPolicy, Scheduler
@@ -79,6 +80,7 @@ class Run:
             *(self.pace, self.tokens),
             Outage(limit=outage, slots=slots, pauses=retries),
             clock=anyio.current_time,
+            interruptions=Interruptions(epoch=self.epoch),
             tell=tell,
         )
         self.workers = Workers(
