@@ -6,10 +6,11 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import anyio
+from pydantic_core import to_jsonable_python
 
 from batchfetch.cli.format import outcome_line, progress_line
 from batchfetch.cli.options import LogFormat, ProgressMode
@@ -55,7 +56,8 @@ def log_progress(progress: Progress) -> None:
     """
     Log the progress of a run on one line.
     """
-    log.info("%s", progress_line(progress), extra={"fields": {"progress": asdict(progress)}})
+    fields = {"progress": to_jsonable_python(progress)}
+    log.info("%s", progress_line(progress), extra={"fields": fields})
 
 
 @dataclass(frozen=True, slots=True)

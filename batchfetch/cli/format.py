@@ -3,7 +3,7 @@ Text for people: numbers, outcomes, progress, summaries and plans.  Pure functio
 """
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -76,7 +76,7 @@ def progress_line(progress: "Progress") -> str:
     """
     Return the progress of a run on one line.
     """
-    return "; ".join(filter(None, (tally(progress), traffic(progress))))
+    return "; ".join((*interrupted(progress)[:1], tally(progress), traffic(progress)))
 
 
 def tally(progress: "Progress") -> str:
@@ -106,6 +106,26 @@ def traffic(progress: "Progress") -> str:
     left = remaining(progress)
     until = f", about {duration(left)} left" if left else ""
     return f"{going_on}; {took}; {duration(progress.seconds)}{until}"
+
+
+def interrupted(progress: "Progress") -> Sequence[str]:
+    """
+    Return what keeps a run from asking now, in sentences from the longest to the shortest; nothing
+    if nothing does.
+    """
+    present = progress.interruption
+    if present is None:
+        return ()
+    began, until, left = present.began_at, present.until, duration(present.left)
+    if present.cause == "outage":
+        held = f"held since {began:%H:%M:%SZ}, until {until:%H:%M:%SZ} at most"
+        return (
+            f"{held}: {present.reason}",
+            f"the service cannot be reached: {held}",
+            f"no answer: held {began:%H:%MZ} to {until:%H:%MZ}",
+        )
+    paused = f"paused until {until:%H:%M:%SZ} ({left} left), as the service asked"
+    return f"{paused}: {present.reason}", paused, f"paused: {left} left"
 
 
 def speed(progress: "Progress") -> float:

@@ -13,13 +13,19 @@ from rich.text import Text
 P = TypeVar("P")
 
 _BARS = "━─"
-_STYLES = {r"[━#]{3,}": "green", r"[─-]{3,}": "dim", r"^[1-9]\d* failed": "red"}
+_INTERRUPTED = r"^(held|paused|no answer|the service cannot be reached)\b.*"
+_STYLES = {
+    r"[━#]{3,}": "green",
+    r"[─-]{3,}": "dim",
+    r"^[1-9]\d* failed": "red",
+    _INTERRUPTED: "yellow",
+}
 
 
 class LiveDisplay(Generic[P]):
     """
-    Three lines on stderr: how far the run is, what came of it, what goes on.  *panel* makes
-    them for a width, `close` removes them.
+    Lines on stderr: how far the run is, what came of it, what goes on, and what it waits for if it
+    is interrupted.  *panel* makes them for a width, `close` removes them.
     """
 
     def __init__(self, panel: Callable[[P, int, bool], list[str]]) -> None:

@@ -1,11 +1,11 @@
 """
-Text of the live display: three lines that fit a width.  Pure functions.
+Text of the live display: lines that fit a width.  Pure functions.
 """
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from batchfetch.cli.format import counts, duration, number, remaining, size, speed
+from batchfetch.cli.format import counts, duration, interrupted, number, remaining, size, speed
 
 if TYPE_CHECKING:  # Importing it takes a tenth of a second.
     from batchfetch.run.summary import Progress
@@ -27,14 +27,21 @@ _ASCII = str.maketrans({_DONE: "#", _TO_DO: "-"})
 def panel(progress: "Progress", columns: int, *, unicode: bool = True) -> list[str]:
     """
     Return *progress* as lines for a terminal of *columns*; without *unicode* they are ASCII.
+
+    They are three, and a fourth while the run is held or paused.
     """
     width = max(columns, NARROWEST) - MARGIN
     lines = [
         _how_far(progress, width),
         fitting(_result(progress, width), "; ", width),
         fitting(_activity(progress), ", ", width),
+        *_interruption(progress, width),
     ]
-    return [line if unicode else line.translate(_ASCII) for line in lines]
+    return lines if unicode else [_ascii(line) for line in lines]
+
+
+def _ascii(line: str) -> str:
+    return line.translate(_ASCII).encode("ascii", "replace").decode()
 
 
 def _how_far(progress: "Progress", width: int) -> str:
@@ -78,6 +85,18 @@ def _activity(progress: "Progress") -> Sequence[str]:
         size(progress.bytes),
         duration(progress.seconds),
     ]
+
+
+def _interruption(progress: "Progress", width: int) -> Sequence[str]:
+    """
+    Return the longest sentence that fits about what keeps the run from asking, if something does.
+    """
+    sentences = interrupted(progress)
+    return (
+        [next((each for each in sentences if len(each) <= width), sentences[-1])]
+        if sentences
+        else []
+    )
 
 
 def fitting(parts: Sequence[str], separator: str, width: int) -> str:

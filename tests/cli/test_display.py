@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 
 import pytest
-from progress_of import progress
+from progress_of import OUTAGE, progress
 
 from batchfetch.cli import format as formatting
 from batchfetch.cli.display import FETCH_WORDS, OutcomeLog, log_progress, open_display
@@ -109,6 +109,17 @@ def test_progress_is_one_line():
         "1000 of 2000 tasks: 900 Completed, 3 Error, 97 settled earlier; "
         "32 in flight, 950 not asked yet, 18 unfinished; "
         "1000 calls, 5.0 MiB, 30.0 tasks/s; 30 s, about 33 s left"
+    )
+
+
+def test_progress_of_a_run_that_is_held():
+    """
+    Why nothing moves comes first: since when, until when, and what the last failure was.
+    """
+    held = formatting.progress_line(progress(interruption=OUTAGE))
+    assert held == (
+        "held since 02:14:05Z, until 02:29:05Z at most: "
+        f"127.0.0.1:9 cannot be reached: Connection refused; {formatting.progress_line(progress())}"
     )
 
 
@@ -504,6 +515,23 @@ def test_progress_is_logged_with_its_numbers(caplog):
     (record,) = caplog.records
     assert record.fields["progress"]["outcomes"] == {"Completed": 900, "Error": 3}
     assert record.getMessage().startswith("1000 of 2000 tasks")
+    assert record.fields["progress"]["interruption"] is None
+
+
+def test_an_outage_in_a_line_of_progress_for_machines(caplog):
+    """
+    Times are as everywhere in JSON.
+    """
+    with caplog.at_level(logging.INFO):
+        log_progress(progress(interruption=OUTAGE))
+    (line,) = (json.loads(JsonFormatter().format(record)) for record in caplog.records)
+    assert line["progress"]["interruption"] == {
+        "cause": "outage",
+        "began_at": "2026-01-31T02:14:05Z",
+        "until": "2026-01-31T02:29:05Z",
+        "left": 700.0,
+        "reason": OUTAGE.reason,
+    }
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,18 @@ The live display: what stands on a terminal of any width, and what is left there
 """
 
 import re
+from dataclasses import replace
 
 import pytest
 import replies
 from command import LIMIT, environment, manifest_of
 from origin import Origin, serving
-from progress_of import progress
+from progress_of import OUTAGE, PAUSE, progress
 from terminal import Terminal
 
 from batchfetch.cli.panel import panel
 from batchfetch.models import OutcomeStatus
+from batchfetch.report import Cause
 
 WIDTHS = [40, 80, 200]
 COUNTS = {"ready": 156, "error": 2, "silent": 142}
@@ -80,6 +82,58 @@ def test_the_end_of_the_manifest_is_not_guessed():
     """
     assert panel(progress(all_read=False), 80)[0] == "1000/2000 or more tasks"
     assert panel(progress(tasks=0, outcomes={}, already=0), 80)[0] == "0/0 tasks"
+
+
+@pytest.mark.parametrize(
+    ("interruption", "columns", "line"),
+    [
+        (OUTAGE, 40, "no answer: held 02:14Z to 02:29Z"),
+        (OUTAGE, 78, "no answer: held 02:14Z to 02:29Z"),
+        (
+            OUTAGE,
+            80,
+            "the service cannot be reached: held since 02:14:05Z, until 02:29:05Z at most",
+        ),
+        (
+            OUTAGE,
+            200,
+            f"held since 02:14:05Z, until 02:29:05Z at most: {OUTAGE.reason}",
+        ),
+        (PAUSE, 40, "paused: 10 min 00 s left"),
+        (PAUSE, 80, "paused until 02:29:05Z (10 min 00 s left), as the service asked"),
+        (
+            PAUSE,
+            200,
+            f"paused until 02:29:05Z (10 min 00 s left), as the service asked: {PAUSE.reason}",
+        ),
+    ],
+)
+def test_a_run_that_is_held_or_paused_says_so(interruption, columns, line):
+    """
+    A fourth line says since when, until when and why, as far as there is room.
+    """
+    lines = panel(progress(interruption=interruption), columns)
+    assert lines[:3] == panel(progress(), columns)
+    assert lines[3:] == [line]
+    assert len(line) <= columns - 3
+
+
+def test_what_the_service_said_is_ascii_too():
+    """
+    Its words may have characters that the terminal lacks.
+    """
+    lines = panel(progress(interruption=PAUSE), 200, unicode=False)
+    assert lines[3].endswith("HTTP 429 Too Many Requests, sp?ter")
+
+
+@pytest.mark.parametrize("columns", range(40, 220))
+def test_an_interruption_fits_any_width(columns):
+    """
+    However long it lasts, and whatever the service says.
+    """
+    for cause in Cause:
+        long = replace(OUTAGE, cause=cause, left=100 * 3600.0, reason="x" * 500)
+        assert max(map(len, panel(progress(interruption=long), columns))) <= columns - 3
 
 
 def test_a_bar_of_ascii():
@@ -155,6 +209,25 @@ def test_what_stands_on_a_terminal(begin, columns):
         # The terminal adds `^C`; nothing else of the display is left.
         assert set("".join(end(process, terminal))) <= {"^", "C"}
     assert b"\x1b[?25h" in terminal.sent, "the cursor was not given back"
+
+
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_a_held_run_says_so_on_a_terminal(tmp_path, columns):
+    """
+    The fourth line is there while nothing can be reached, and gone with the display.
+    """
+    with serving(Origin()) as gone:
+        pass
+    with Terminal(columns) as terminal:
+        process = terminal.start(
+            *("fetch", manifest_of(tmp_path, IDS), "-o", tmp_path / "out", "--outage", "1h"),
+            *("--base-url", gone.base_url, "--log-level", "error"),
+            env=environment(TERM="xterm-256color", PYTHONUTF8="1"),
+        )
+        lines = terminal.wait_for(lambda lines: len(lines) == 4)
+        words = {40: "no answer: held ", 80: "the service cannot be reached: held since "}
+        assert lines[3].startswith(words.get(columns, "held since "))
+        assert set("".join(end(process, terminal))) <= {"^", "C"}
 
 
 def test_log_lines_stand_above(begin):

@@ -2,10 +2,22 @@
 A run's progress, as displays are shown it.
 """
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from batchfetch.models import OutcomeStatus
+from batchfetch.report import Cause, Present
 from batchfetch.run.summary import Progress
+
+OUTAGE = Present(
+    cause=Cause.OUTAGE,
+    began_at=datetime(2026, 1, 31, 2, 14, 5, tzinfo=UTC),
+    until=datetime(2026, 1, 31, 2, 29, 5, tzinfo=UTC),
+    left=700.0,
+    reason="127.0.0.1:9 cannot be reached: Connection refused",
+)
+PAUSE = replace(OUTAGE, cause=Cause.PAUSE, left=600.0, reason="HTTP 429 Too Many Requests, später")
 
 
 def progress(**changes: Any) -> Progress:
