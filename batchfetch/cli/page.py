@@ -14,6 +14,7 @@ from string import Template
 from batchfetch.cli.charts import LEGEND, chart, spans_of
 from batchfetch.cli.format import counts, duration, number, size
 from batchfetch.cli.gallery import contact_sheet, wrong_tasks
+from batchfetch.cli.interruptions import interruption_lines
 from batchfetch.cli.markup import bars, commands, section, table, text, tiles
 from batchfetch.cli.report_text import end_of, instant
 from batchfetch.models import OutcomeStatus
@@ -221,12 +222,13 @@ def _runs(runs: Sequence[RunFigures]) -> str:
             f"{run.calls}",
             counts(run.outcomes) or "nothing decided",
             end_of(run),
+            "; ".join(interruption_lines(run.interruptions, instant)),
             ", ".join(f"{name} {value}" for name, value in run.settings.items()),
             run.report,
         )
         for run in reversed(runs)
     ]
-    heads = ("Began", "Took", "Calls", "Outcomes", "Ended", "Settings", "Report")
+    heads = ("Began", "Took", "Calls", "Outcomes", "Ended", "Waited", "Settings", "Report")
     return table(heads, rows, numbers=[2], short=[0, 1])
 
 

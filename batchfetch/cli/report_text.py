@@ -8,8 +8,9 @@ from datetime import datetime
 from pydantic import ValidationError
 
 from batchfetch.cli.format import counts, duration, money, number, outcome_line, size
+from batchfetch.cli.interruptions import interruption_lines, time_within
 from batchfetch.models import Outcome, OutcomeStatus
-from batchfetch.report.figures import Example, Figures, Group, RunFigures, Spread, Trouble
+from batchfetch.report.figures import Example, Figures, Group, RunFigures, Silence, Spread, Trouble
 from batchfetch.text import sanitize
 
 # The most lines of each kind; `--json` has the rest.
@@ -151,12 +152,26 @@ def _runs(runs: Sequence[RunFigures], *, named: bool) -> list[str]:
     rows: list[tuple[str, ...]] = [("Last runs", "took", "calls", "", "", "")]
     rows += [(*_run_row(run), run.report if named else "") for run in runs]
     lines = list(_aligned(rows, "<>><<<"))
-    silences = [run.longest_silence for run in runs if run.longest_silence]
+    for run in runs:
+        lines += interruption_lines(run.interruptions, instant)
+    silences = [silence for run in runs if (silence := _unexplained(run)) is not None]
     return lines + [
         f"no outcome for {duration(silence.seconds)} from {instant(silence.began_at)} on"
         for silence in silences
         if silence.seconds >= _SILENCE
     ]
+
+
+def _unexplained(run: RunFigures) -> Silence | None:
+    """
+    Return the longest silence of *run*, unless it was interrupted for most of that time.
+    """
+    silence = run.longest_silence
+    if silence is None:
+        return None
+    began = silence.began_at.timestamp()
+    waited = time_within(run.interruptions, began, began + silence.seconds)
+    return None if 2 * waited >= silence.seconds else silence
 
 
 def _run_row(run: RunFigures) -> tuple[str, ...]:

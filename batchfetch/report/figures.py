@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue
 
 from batchfetch.models import OutcomeStatus
+from batchfetch.report.interruptions import Interruption
 
 
 class _Frozen(BaseModel):
@@ -112,6 +113,9 @@ class RunFigures(_Frozen):
 
     longest_silence: Silence | None
     """None with fewer than two outcomes."""
+
+    interruptions: Sequence[Interruption] = ()
+    """Its outages and pauses; none of a run that has not ended."""
 
 
 class Group(_Frozen):

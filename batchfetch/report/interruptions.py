@@ -38,7 +38,7 @@ class Interruption(BaseModel):
     seconds: float
     """How long it lasted: less than from beginning to end where neighbours were put together."""
 
-    reason: str = ""
+    reason: str
     """What the last failure was, or what the service has said."""
 
 

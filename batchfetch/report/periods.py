@@ -70,6 +70,7 @@ class Period:
             manifests=run.manifests,
             settings=run.settings,
             longest_silence=_silence(self.timeline),
+            interruptions=run.interruptions,
         )
 
 

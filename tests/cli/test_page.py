@@ -14,6 +14,7 @@ from browser import CHROMIUM, look_at, print_to
 from command import ROOT, environment, run
 
 from batchfetch.cli.charts import chart, spans_of
+from batchfetch.report.interruptions import Interruption
 from batchfetch.report.periods import Period
 from batchfetch.report.runs import Run
 from batchfetch.report.timeline import Timeline
@@ -285,15 +286,24 @@ def test_the_page_of_many_tasks_stays_small(tmp_path):
 # Charts
 
 
-def period(*seconds, began=0, ended=None):
+def period(*seconds, began=0, ended=None, interruptions=()):
     """
     The period of a run with an image at each of these seconds.
     """
     timeline = Timeline()
     for second in seconds:
         timeline.add(second - 1.0, float(second), calls=2, is_image=True)
-    instant = {"began_at": began, "ended_at": ended}
-    return Period("report.jsonl", Run(run="x", **instant), timeline)
+    run = Run(run="x", began_at=began, ended_at=ended, interruptions=interruptions)
+    return Period("report.jsonl", run, timeline)
+
+
+def interruption(cause, since, till):
+    """
+    An outage or a pause of a run.
+    """
+    words = {"outage": "example.com cannot be reached", "pause": "HTTP 429"}[cause]
+    instant = {"began_at": since, "ended_at": till}
+    return Interruption(cause=cause, seconds=till - since, reason=words, **instant)
 
 
 def test_a_gap_is_seen():
@@ -305,6 +315,40 @@ def test_a_gap_is_seen():
     assert text.count('class="gap"') == 2
     assert "No outcome for at least 9 min 52 s from 00:00:56Z on." in text
     assert max(text.count('class="image"'), text.count('class="call"')) <= 121
+
+
+def test_outages_and_pauses_are_told_apart():
+    """
+    Each has its own shape, also without colours, and its own words; a gap that neither explains
+    stays one.
+    """
+    busy = period(
+        *(*range(1, 50), *range(350, 400), *range(700, 750)),
+        began=0,
+        ended=1000,
+        interruptions=[interruption("outage", 60, 340), interruption("pause", 760, 990)],
+    )
+    (span,) = spans_of([busy], [])
+    text = chart(span)
+    assert [text.count(f'class="{kind}"') for kind in ("outage", "mark", "pause", "gap")] == [2] * 4
+    parsed = Parsed(text)
+    assert "Held for 4 min 40 s from 00:01:00Z on, because the service could not be" in parsed.text
+    assert "reached: example.com cannot be reached." in parsed.text
+    assert "Paused for 3 min 50 s from 00:12:40Z on, because the service had asked" in parsed.text
+    assert parsed.text.count("No outcome") == 1
+    assert "No outcome for at least 4 min 48 s from 00:06:40Z on." in parsed.text
+
+
+def test_a_moment_is_seen_in_a_long_night():
+    """
+    What lasted for seconds is drawn, and what came often is one sentence.
+    """
+    pauses = [interruption("pause", n * 600, n * 600 + 2) for n in range(1, 40)]
+    busy = period(*range(1, 28_800, 5), began=0, ended=28_800, interruptions=pauses)
+    text = chart(spans_of([busy], [])[0])
+    widths = re.findall(r'class="pause" x="[\d.]+" width="([\d.]+)"', text)
+    assert [float(width) for width in widths] == [2.0] * 2 * 39
+    assert "Paused 39 times for 1 min 18 s in all, from 00:10:00Z to 06:30:02Z, because" in text
 
 
 def test_a_gap_is_seen_in_spite_of_calls():

@@ -212,6 +212,48 @@ def test_nothing_in_the_text_controls_the_terminal(tmp_path):
         assert "?" in shown
 
 
+def test_outages_and_pauses_are_told(tmp_path):
+    """
+    Since when, how long, and why, instead of a silence that they explain; another one stays.
+    """
+    (tmp_path / "images").mkdir()
+    times = ("02:00:01", "02:00:02", "02:20:00", "02:50:00")
+    with (tmp_path / "images/report.jsonl").open("w") as file:
+        for time in times:
+            line = {"task_id": time, "outcome": "Completed", "calls": 1, "bytes": 5}
+            file.write(json.dumps(line | {"finished_at": f"2026-11-24T{time}Z"}) + "\n")
+    outage = {
+        "cause": "outage",
+        "began_at": "2026-11-24T02:00:10Z",
+        "ended_at": "2026-11-24T02:19:50Z",
+        "seconds": 1180.0,
+        "reason": "example.com:443 cannot be reached: Connection refused",
+    }
+    pauses = [
+        outage
+        | {"cause": "pause", "reason": "HTTP 429 Too Many Requests", "seconds": 2.0}
+        | {"began_at": f"2026-11-24T02:{minute}:10Z", "ended_at": f"2026-11-24T02:{minute}:12Z"}
+        for minute in (21, 22, 23, 24)
+    ]
+    night = {"run": "x", "began_at": "2026-11-24T02:00:00Z", "ended_at": "2026-11-24T02:50:01Z"}
+    night |= {"summary": {"exit_code": 0}, "interruptions": [outage, *pauses]}
+    (tmp_path / "images/report.runs.jsonl").write_text(json.dumps(night) + "\n")
+    printed = report(tmp_path).stdout
+    assert (
+        "held for 19 min 40 s from 2026-11-24 02:00:10Z on, because the service could not be "
+        "reached: example.com:443 cannot be reached: Connection refused\n"
+        "paused 4 times for 8.0 s in all, from 2026-11-24 02:21:10Z to 2026-11-24 02:24:12Z, "
+        "because the service had asked for it: HTTP 429 Too Many Requests\n"
+        "no outcome for 30 min 00 s from 2026-11-24 02:20:00Z on\n"
+    ) in printed
+    (run_figures,) = figures_of(tmp_path)["runs"]
+    assert run_figures["interruptions"] == [outage, *pauses]
+    # Without the half hour, the outage explains the longest silence.
+    lines = (tmp_path / "images/report.jsonl").read_text().splitlines()[:3]
+    (tmp_path / "images/report.jsonl").write_text("\n".join(lines) + "\n")
+    assert "no outcome" not in report(tmp_path).stdout
+
+
 # Tables
 
 
