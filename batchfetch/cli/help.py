@@ -22,7 +22,7 @@ from batchfetch.cli.glossary import (
     reasons_in,
 )
 from batchfetch.cli.main import COMMANDS, load_command
-from batchfetch.cli.streams import is_terminal, print_stdout
+from batchfetch.cli.streams import is_terminal, print_text
 from batchfetch.text import sanitize
 
 _HELP = """Show a page of the manual, or list the pages.
@@ -121,11 +121,12 @@ def _options_hint(name: str) -> str:
 def _help(topic: str | None) -> int:
     groups = find_topics()
     if topic is None:
-        _show(_list_of(groups))
+        print_text(_list_of(groups).rstrip("\n"))
         return 0
     found = _lookup(topic, groups)
     text = found.text()
-    _show(_formatted(text) if found.is_markdown and is_terminal(sys.stdout) else text)
+    text = _formatted(text) if found.is_markdown and is_terminal(sys.stdout) else text
+    print_text(text.rstrip("\n"))
     return 0
 
 
@@ -182,12 +183,6 @@ def _formatted(markdown: str) -> str:
     with console.capture() as capture:
         console.print(Markdown(text, hyperlinks=False))
     return capture.get()
-
-
-def _show(text: str) -> None:
-    # A page has characters that not every terminal's encoding has.
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    print_stdout(text.rstrip("\n").encode(encoding, "replace").decode(encoding))
 
 
 command = Command(
