@@ -1,5 +1,5 @@
 """
-Errors of the system about a report, each with what to do about it.
+Errors of the system about a report or its log of runs, each with what to do about it.
 """
 
 import errno
@@ -23,6 +23,14 @@ _ADVICE = {
     errno.EPIPE: "the program that read it has ended; run again with one that goes on",
     errno.EMFILE: "allow more open files (ulimit -n) and run again",
 }
+
+
+def log_error(path: Path, what: str, exc: OSError) -> ReportError:
+    """
+    Return the error that says that the log of runs at *path* cannot be *what*.
+    """
+    advice = "see that it is a file which this user may read, or move it away"
+    return ReportError(f"the log of runs {path} cannot be {what}: {exc.strerror or exc}; {advice}")
 
 
 def report_error(path: Path, what: str, exc: OSError) -> ReportError:

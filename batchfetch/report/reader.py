@@ -229,12 +229,14 @@ def _errors(path: Path) -> Iterator[None]:
         raise report_error(path, "read", exc) from exc
 
 
-def raw_lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
+def raw_lines(
+    path: Path, error: Callable[[Path, str, OSError], ReportError] = report_error
+) -> Iterator[tuple[int, int, bytes]]:
     """
     Read each line at *path* with its number and the byte it begins at; of one that is longer than
     `MAX_LINE`, its beginning.  There are none if the file is missing or no plain file.
 
-    Raises `ReportError` if it is there and cannot be read.
+    Raises *error* if it is there and cannot be read.
     """
     number = start = 0
     try:
@@ -252,4 +254,4 @@ def raw_lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
         return
     except OSError as exc:
         after = f" beyond line {number}" if number else ""
-        raise report_error(path, f"read{after}", exc) from exc
+        raise error(path, f"read{after}", exc) from exc

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue, ValidationError
 
+from batchfetch.report.advice import log_error
 from batchfetch.report.interruptions import Interruption
 from batchfetch.report.lines import AROUND
 from batchfetch.report.reader import raw_lines
@@ -105,7 +106,10 @@ class RunLog:
         try:
             _append_line(self._path, text.encode(errors="replace"), follow_link=self._follow_link)
         except OSError as exc:
-            log.warning("%s cannot be written: %s", self._path, exc.strerror or exc)
+            log.warning(
+                "the log of runs %s cannot be written: %s; the run goes on without it",
+                *(self._path, exc.strerror or exc),
+            )
 
 
 def read_runs(report: Path) -> list[Run]:
@@ -121,14 +125,17 @@ def read_runs(report: Path) -> list[Run]:
 
 
 def _runs(path: Path) -> Iterator[Run]:
-    for number, _, line in raw_lines(path):
+    for number, _, line in raw_lines(path, log_error):
         text = line.strip(AROUND)
         if not text:
             continue
         try:
             yield Run.model_validate_json(text)
         except ValidationError:
-            log.warning("%s, line %d is no run and was skipped", path, number)
+            log.warning(
+                "%s, line %d is no run and was skipped: it was torn or changed; remove it",
+                *(path, number),
+            )
 
 
 def _given(settings: Settings) -> dict[str, JsonValue]:

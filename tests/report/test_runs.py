@@ -24,6 +24,7 @@ from origin import Origin, serving
 from replies import pending, ready
 
 import batchfetch
+from batchfetch.errors import ReportError
 from batchfetch.report.runs import RunLog, read_runs, runs_path
 from batchfetch.settings import Settings
 
@@ -153,8 +154,23 @@ def test_a_torn_line_is_told_and_skipped(tmp_path, caplog):
     assert (first.manifests, second.manifests) == (("a.txt",), ("b.txt",))
     assert second.summary == {"calls": 1}
     assert [record.getMessage() for record in caplog.records] == [
-        f"{log}, line 2 is no run and was skipped"
+        f"{log}, line 2 is no run and was skipped: it was torn or changed; remove it"
     ]
+
+
+def test_a_log_that_cannot_be_read_is_called_what_it_is(tmp_path):
+    """
+    It is not the report, and another `--report` is no way out.
+    """
+    settings = settings_of(tmp_path / "images")
+    log = runs_path(settings.report_path)
+    log.symlink_to(log)
+    with pytest.raises(ReportError) as caught:
+        read_runs(settings.report_path)
+    assert str(caught.value) == (
+        f"the log of runs {log} cannot be read: Too many levels of symbolic links; "
+        "see that it is a file which this user may read, or move it away"
+    )
 
 
 def test_a_name_that_is_no_text_is_logged_all_the_same(tmp_path):
