@@ -11,7 +11,7 @@ hours=6                                     # no further try begins after so man
 cd "$folder" || exit 6
 ends=$(($(date +%s) + hours * 3600))
 while :; do
-    summary=$("$batchfetch" fetch manifest.csv --config batchfetch.toml --log-level warning \
+    summary=$("$batchfetch" fetch --config batchfetch.toml --log-level warning \
         --max-calls "$budget" --json)
     code=$?
     case $code,$summary in
