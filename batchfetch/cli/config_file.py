@@ -2,6 +2,7 @@
 Reader of the settings file: TOML to values by option name.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,10 @@ from batchfetch.text import sanitize
 
 TABLES = ("report", "submit")
 """Commands whose settings are in a table of their own; all other keys are those of `fetch`."""
+
+
+_REPORT_KEY = re.compile(r"^[ \t]*[\"']?report[\"']?[ \t]*=", re.MULTILINE)
+_REPORT_TABLE = re.compile(r"^[ \t]*\[[ \t]*[\"']?report[\"']?[ \t]*\]", re.MULTILINE)
 
 
 def read_config(
@@ -38,7 +43,10 @@ def read_config(
         name = key.replace("-", "_").lower()
         _require_known(path, key, name, known)
         if name in values and name not in inherited:
-            raise SettingsError(f"{path}: {key} is set twice")
+            raise SettingsError(
+                f"{path}: {sanitize(key, 80)} and another key are both the setting {name}; remove"
+                " one of them"
+            )
         values[name] = value
         inherited.discard(name)
     return values
@@ -52,16 +60,34 @@ def _keys_of(file: Mapping[str, object], table: str | None) -> Mapping[str, obje
 
 
 def _read_toml(path: str) -> dict[str, object]:
+    text = ""
     try:
-        return tomllib.loads(Path(expand_home(path)).read_text(encoding="utf-8-sig"))
+        text = Path(expand_home(path)).read_text(encoding="utf-8-sig")
+        return tomllib.loads(text)
     except UnicodeDecodeError:
-        raise SettingsError(f"{path}: is not UTF-8 text") from None
+        raise SettingsError(f"{path}: is not UTF-8 text; save it as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path}: is not TOML: {error}") from None
+        raise SettingsError(f"{path}: {_not_toml(text, error)}") from None
     except ValueError as error:
         raise SettingsError(f"{path}: {error}") from None
     except OSError as error:
-        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
+        raise SettingsError(
+            f"{path}: cannot be read: {error.strerror}; give --config the path of a TOML file"
+        ) from None
+
+
+def _not_toml(text: str, error: tomllib.TOMLDecodeError) -> str:
+    """
+    Return why *text* is no TOML, and what to do.
+    """
+    # The one name that is both: where `fetch` writes its report, and the options of `report`.
+    if _REPORT_KEY.search(text) and _REPORT_TABLE.search(text):
+        return (
+            "report cannot be both a key and a table; leave out the key, and give the path of"
+            " fetch's report with --report or BATCHFETCH_REPORT, or keep the table [report] in a"
+            " file of its own"
+        )
+    return f"is not TOML: {error}; correct it there"
 
 
 def _require_known(path: str, key: str, name: str, known: Sequence[str]) -> None:
@@ -74,4 +100,7 @@ def _require_known(path: str, key: str, name: str, known: Sequence[str]) -> None
                 f"{path}: {key} does not belong in a settings file; set {variable}, or "
                 f"{variable}_FILE to the name of a file that holds it"
             )
-    raise SettingsError(f"{path}: {sanitize(key, 80)} is not a setting{did_you_mean(name, known)}")
+    raise SettingsError(
+        f"{path}: {sanitize(key, 80)} is not a setting"
+        f"{did_you_mean(name, known) or '; batchfetch help options lists them'}"
+    )

@@ -350,12 +350,19 @@ def test_tables_and_lists_are_not_shown(in_file):
     ("text", "sentence"),
     [
         ("conurrency = 3", "conurrency is not a setting; did you mean concurrency?"),
-        ("wholly-other = 3", "wholly-other is not a setting"),
+        ("wholly-other = 3", "wholly-other is not a setting; batchfetch help options lists them"),
         ("rate = 'fast'", "rate: 'fast' is not a valid rate; use 20, 20/s or 600/m"),
         ("[rate]\nof = 3", "rate: the value is not valid; it should be a valid number"),
-        ("max-calls = 1\nmax_calls = 2", "max_calls is set twice"),
+        (
+            "max-calls = 1\nmax_calls = 2",
+            "max_calls and another key are both the setting max_calls; remove one of them",
+        ),
+        (
+            'report = "r.jsonl"\n[report]\nall = true',
+            "report cannot be both a key and a table; leave out the key, and give the path of",
+        ),
         ("rate = 1\nrate 2", "is not TOML: Expected '=' after a key in a key/value pair"),
-        (b"\xff\xfe", "is not UTF-8 text"),
+        (b"\xff\xfe", "is not UTF-8 text; save it as UTF-8"),
         ("config = 'x'", "config is not a setting"),
     ],
 )
