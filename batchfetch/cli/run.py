@@ -85,7 +85,9 @@ def choose(ctx: click.Context) -> tuple[Settings, RunOptions]:
     """
     options = resolve(RunOptions, ctx)
     if options.sandbox and ctx.get_parameter_source("base_url") is ParameterSource.COMMANDLINE:
-        raise SettingsError("--base-url and --sandbox exclude each other")
+        raise SettingsError(
+            "--base-url has no use with --sandbox, which asks its own stand-in; leave out one"
+        )
     return resolve(Settings, ctx), options
 
 

@@ -27,9 +27,9 @@ async def service(
         yield settings, find_credentials(environment)
         return
     # Importing the server takes a tenth of a second, and only this kind of run needs it.
-    from batchfetch.cli.sandbox import open_sandbox, settings_from_environment  # noqa: PLC0415
+    from batchfetch.cli.sandbox import open_beside_run  # noqa: PLC0415
 
-    async with open_sandbox(settings_from_environment()) as opened:
+    async with open_beside_run() as opened:
         yield (
             settings.model_copy(update={"base_url": opened.url}),
             Credentials.model_validate({"client_id": "anybody", "client_secret": "anything"}),

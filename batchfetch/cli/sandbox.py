@@ -5,6 +5,8 @@ The `batchfetch sandbox` command: a local stand-in for the service in a process 
 import logging
 import os
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 
 import anyio
@@ -16,9 +18,7 @@ from batchfetch.cli.logs import configure
 from batchfetch.cli.options import SANDBOX_PREFIX, LogFormat, LogLevel, options_of
 from batchfetch.cli.sources import resolve, unknown_variables
 from batchfetch.cli.streams import print_stdout
-from batchfetch.sandbox import Exchange, SandboxSettings, open_sandbox
-
-__all__ = ["command", "open_sandbox", "settings_from_environment"]
+from batchfetch.sandbox import Exchange, Sandbox, SandboxSettings, open_sandbox
 
 log = logging.getLogger(__name__)
 
@@ -57,13 +57,20 @@ def _sandbox(ctx: click.Context, /, **_: object) -> int:
     return 0
 
 
-def settings_from_environment() -> SandboxSettings:
+@asynccontextmanager
+async def open_beside_run() -> AsyncIterator[Sandbox]:
     """
-    Return the sandbox's settings from its variables and defaults, for `fetch --sandbox`.
+    Run the stand-in during the block, for `fetch --sandbox`: as its variables and defaults say.
+
+    Its log is the run's, at the level that is its own.
     """
     ctx = command.make_context("sandbox", [])
     _warn_of_unknown_variables(ctx)
-    return resolve(SandboxSettings, ctx)
+    options, settings = resolve(SandboxOptions, ctx), resolve(SandboxSettings, ctx)
+    log.setLevel(options.log_level.upper())
+    tell = _log_request if log.isEnabledFor(logging.INFO) else None
+    async with open_sandbox(settings, tell=tell) as sandbox:
+        yield sandbox
 
 
 def _warn_of_unknown_variables(ctx: click.Context) -> None:

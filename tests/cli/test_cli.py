@@ -131,7 +131,7 @@ def test_no_arguments_show_the_help():
         (["fetch", "m.txt", "--config", "gone.toml"], "gone.toml: cannot be read: No such file"),
         (
             ["fetch", "m.txt", "--sandbox", "--base-url", "https://x"],
-            "--base-url and --sandbox exclude each other",
+            "--base-url has no use with --sandbox, which asks its own stand-in; leave out one",
         ),
         (["sandbox", "--port", "x"], "--port: 'x' is not valid; it should be a valid integer"),
     ],
@@ -588,6 +588,18 @@ def test_the_stand_in_listens_to_the_environment(fetch):
     finished = fetch("--attempts", "1", env={"BATCHFETCH_SANDBOX_FAULTS": "corrupt=1"})
     assert finished.code == 3
     assert finished.stderr.count("Failed (corrupt_png)") == 3
+
+
+def test_the_stand_in_beside_a_run_logs_requests(fetch):
+    """
+    At its own level, whatever that of the run is, and in the run's format; by default it is silent.
+    """
+    level = {"BATCHFETCH_SANDBOX_LOG_LEVEL": "info"}
+    asked = fetch("--log-level", "error", "--log-format", "json", env=SANDBOX | level)
+    requests = [json.loads(line)["request"] for line in asked.stderr.splitlines()]
+    assert [each["target"] for each in requests].count("/connect/token") == 1
+    assert len(requests) == 1 + len(IDS)
+    assert '"request":' not in fetch("--overwrite", "--log-format", "json").stderr
 
 
 def test_credentials_from_the_environment_reach_the_service(tmp_path, manifest):
