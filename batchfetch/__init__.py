@@ -5,8 +5,10 @@ What is listed in `__all__` is public; everything else may change.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
+# What type checkers take for true.  Importing it from `typing` takes as long as all that comes
+# before the command can be quiet about an interrupt.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from batchfetch.errors import (
         BatchFetchError,

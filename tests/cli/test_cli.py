@@ -15,12 +15,14 @@ import struct
 import subprocess
 import sys
 import termios
+import time
 from pathlib import Path
 
 import click
 import pytest
 from command import (
     LIMIT,
+    ROOT,
     client_credentials,
     environment,
     finish,
@@ -677,6 +679,24 @@ def test_an_interrupt_before_anything_was_asked_is_told(tmp_path):
         finished = finish(process)
     assert finished.code == 130
     assert finished.stderr.strip() == "batchfetch: stopped by SIGINT; run the same command again"
+
+
+def test_an_interrupt_of_the_first_moment_is_quiet():
+    """
+    Whenever it comes, no traceback leads into the command; what the interpreter says of one that
+    comes before that is its own.
+    """
+    codes = set()
+    for number in range(40):
+        process = start("report", "nowhere")
+        time.sleep(0.004 * number)
+        process.send_signal(signal.SIGINT)
+        finished = finish(process)
+        codes.add(finished.code)
+        if "Traceback" in finished.stderr:
+            assert f"{ROOT / 'batchfetch' / 'cli'}/" not in finished.stderr
+    assert codes <= {1, 2, 130, -signal.SIGINT}
+    assert 130 in codes
 
 
 def test_an_interrupt_during_an_import_comes_after_it():
