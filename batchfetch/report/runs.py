@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue, ValidationError
 
+from batchfetch.errors import ReportError
 from batchfetch.report.advice import log_error
 from batchfetch.report.interruptions import Interruption
 from batchfetch.report.lines import AROUND
@@ -38,6 +39,10 @@ class Run(BaseModel):
     """None while the run goes on, and for one that was killed."""
 
     version: str = ""
+    process: int | None = None
+    host: str | None = None
+    """Where the process is, or was."""
+
     manifests: tuple[str, ...] = ()
     settings: Mapping[str, JsonValue] = {}
     """Those that are not defaults."""
@@ -80,6 +85,8 @@ class RunLog:
             "began_at": _now(),
             "ended_at": None,
             "version": __version__,
+            "process": os.getpid(),
+            "host": os.uname().nodename,
             "manifests": list(manifests),
             "settings": _given(settings),
             "summary": None,
@@ -122,6 +129,22 @@ def read_runs(report: Path) -> list[Run]:
     for run in _runs(runs_path(report)):
         found[run.run] = run
     return sorted(found.values(), key=lambda run: run.began_at)
+
+
+def holder_of(report: Path) -> str:
+    """
+    Return the run that goes on with *report*, in words: ` (process …)`; nothing if none is known.
+
+    It is the last one that has begun, unless that has ended.
+    """
+    try:
+        runs = read_runs(report)
+    except ReportError:
+        return ""
+    if not runs or runs[-1].ended_at is not None or runs[-1].process is None:
+        return ""
+    last = runs[-1]
+    return f" (process {last.process} on {last.host}, since {last.began_at:%Y-%m-%dT%H:%M:%SZ})"
 
 
 def _runs(path: Path) -> Iterator[Run]:

@@ -23,6 +23,7 @@ from batchfetch.report.advice import report_error
 from batchfetch.report.lines import encode
 from batchfetch.report.reader import outcome_from, require_report
 from batchfetch.report.repair import repair
+from batchfetch.report.runs import holder_of
 from batchfetch.settings import Durability
 
 # Bytes read at once: most lines are shorter.
@@ -253,7 +254,8 @@ def _lock(file: int, path: Path) -> None:
         lock(file, path)
     except BlockingIOError:
         raise OutputLockedError(
-            f"another run is writing the report {path}; wait for it or choose another --report"
+            f"another run{holder_of(path)} is writing the report {path};"
+            " wait for it or choose another --report"
         ) from None
 
 

@@ -5,6 +5,7 @@ The log of runs beside the report: what a run writes, and what is read back what
 import json
 import logging
 import os
+import re
 import signal
 import stat
 
@@ -21,11 +22,11 @@ from command import (
     wait_until,
 )
 from origin import Origin, serving
-from replies import pending, ready
+from replies import pending, ready, silence
 
 import batchfetch
 from batchfetch.errors import ReportError
-from batchfetch.report.runs import RunLog, read_runs, runs_path
+from batchfetch.report.runs import RunLog, holder_of, read_runs, runs_path
 from batchfetch.settings import Settings
 
 
@@ -171,6 +172,29 @@ def test_a_log_that_cannot_be_read_is_called_what_it_is(tmp_path):
         f"the log of runs {log} cannot be read: Too many levels of symbolic links; "
         "see that it is a file which this user may read, or move it away"
     )
+
+
+def test_who_holds_a_shared_report_is_told(tmp_path):
+    """
+    Two outputs with one report: the second run is told which process has it, where, since when.
+    """
+    manifest, shared = manifest_of(tmp_path, ["a"]), tmp_path / "shared.jsonl"
+    with serving(Origin(default=silence)) as origin:
+        how = ("-r", shared, "--base-url", origin.base_url)
+        first = start("fetch", manifest, "-o", tmp_path / "one", *how)
+        wait_until(lambda: origin.calls)
+        second = run("fetch", manifest, "-o", tmp_path / "two", *how)
+        first.send_signal(signal.SIGTERM)
+        finish(first)
+    assert second.code == 7
+    host = re.escape(os.uname().nodename)
+    assert re.search(
+        rf"another run \(process {first.pid} on {host}, since 2\S+Z\) is writing the report "
+        rf"{re.escape(str(shared))}; wait for it or choose another --report",
+        second.stderr,
+    )
+    # A run that has ended holds nothing, and neither does one whose log is not there.
+    assert holder_of(shared) == holder_of(tmp_path / "gone.jsonl") == ""
 
 
 def test_a_name_that_is_no_text_is_logged_all_the_same(tmp_path):
