@@ -156,8 +156,14 @@ class JobState:
     calls: int = 0
     """API calls made so far in this run."""
 
+    failed_earlier: bool = False
+    """Whether the job is Failed by its last line in the report of earlier runs."""
+
     faults: int = 0
     """Consecutive requests without a usable answer."""
+
+    failed_at: float | None = None
+    """When the first request that failed was asked, of those since the last usable answer."""
 
     refusals: int = 0
     """Consecutive requests whose token was refused."""
@@ -197,6 +203,7 @@ class JobState:
         Record a usable *answer* and reset the consecutive failures.
         """
         self.faults = self.refusals = 0
+        self.failed_at = None
         self.answer = answer
 
     def count_fault(self) -> int:
@@ -205,6 +212,13 @@ class JobState:
         """
         self.faults += 1
         return self.faults
+
+    def note_failed(self, asked_at: float) -> None:
+        """
+        Record that a request that began at *asked_at* was sent and failed.
+        """
+        if self.failed_at is None:
+            self.failed_at = asked_at
 
     def forgive(self) -> None:
         """

@@ -59,7 +59,7 @@ class _Fresh(NamedTuple):
 
 # Every row is compared with them, and to look up a member of an enum takes 0.1 us.
 _DUPLICATE, _NAME_TAKEN = Standing.DUPLICATE, Standing.NAME_TAKEN
-_COMPLETED = OutcomeStatus.COMPLETED
+_COMPLETED, _FAILED = OutcomeStatus.COMPLETED, OutcomeStatus.FAILED
 
 # Rows looked at in one go: half a millisecond, and it is the event loop's.
 _CHUNK = 64
@@ -198,7 +198,8 @@ class Intake:
             self.repeated += 1
             return None
         self.tasks += 1
-        state = JobState(row, self.tasks)
+        failed_earlier = settled is not None and settled.status is _FAILED
+        state = JobState(row, self.tasks, failed_earlier=failed_earlier)
         if standing is _NAME_TAKEN:
             settled = self._ledger.lookup(row.task_id) if self._spares else None
             if settled is None or settled.status is not _COMPLETED:

@@ -32,6 +32,18 @@ class HoldNotices:
         if self._tell is not None:
             self._tell(Held(until - now, failure))
 
+    def give_up(self, failure: str, now: float, lasted: float) -> None:
+        """
+        Say that a hold that *lasted* so many seconds ends *now* without an answer: only tasks are
+        left that fail with *failure*.
+        """
+        log.warning(
+            "the tasks that are left fail as before (%s), and there is no other to ask about:"
+            " each is asked about --attempts times more",
+            failure,
+        )
+        self._go_on(now, lasted)
+
     def end(self, now: float, lasted: float, held: float) -> None:
         """
         Say that the run goes on *now*, after a hold that *lasted* so many seconds; *held* are those
@@ -40,6 +52,9 @@ class HoldNotices:
         log.warning(
             "the service answers again: the run goes on, held for %s so far", duration(held)
         )
+        self._go_on(now, lasted)
+
+    def _go_on(self, now: float, lasted: float) -> None:
         self._interruptions.resume(now)
         if self._tell is not None:
             self._tell(Resumed(lasted))

@@ -2,7 +2,7 @@
 Hold or stop a run by what becomes of its requests, and tell faults of a task from those of all.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 
 from batchfetch.errors import (
@@ -17,6 +17,7 @@ from batchfetch.errors import (
 from batchfetch.hooks import Hook
 from batchfetch.models import JobState, Outcome
 from batchfetch.report import Interruptions
+from batchfetch.run.failure_row import FailureRow
 from batchfetch.run.notices import HoldNotices, duration
 from batchfetch.run.poller import Verdict
 from batchfetch.run.rulings import AGAIN, ASIDE, REACHED, Ruled, Sign, sign_of, words_of
@@ -56,14 +57,11 @@ class Supervisor:
         # The jobs whose requests decide about a hold, and about a row of refusals.
         self._probe: JobState | None = None
         self._decider: JobState | None = None
-        # Jobs that failed in the present row of failures, once for each failure, and the outcomes
-        # of those that have had all their attempts.
-        self._failed: list[JobState] = []
-        self._given_up: list[Ruled] = []
+        self._row = FailureRow()
         # The words of the last failure, and of the last refusal.
         self._failure = self._refusal = ""
-        self.refused_endpoint: str | None = None
-        """The endpoint of the job that was turned away last, as its manifest names it."""
+        self.failing_endpoint: str | None = None
+        """The endpoint of the job that was turned away or failed last, as its manifest has it."""
 
     @property
     def is_open(self) -> bool:
@@ -73,18 +71,11 @@ class Supervisor:
         return not (self._outage.is_held or self._refusals.is_confirming or self._error)
 
     @property
-    def wants_another(self) -> bool:
-        """
-        Whether the next request is to be about a job from further on.
-        """
-        return self._refusals.is_confirming and not self._outage.is_held
-
-    @property
     def has_open_cases(self) -> bool:
         """
         Whether a job is kept undecided.
         """
-        return bool(self._given_up) or self._token_watch.has_suspect
+        return bool(self._row.given_up) or self._token_watch.has_suspect
 
     @property
     def hint(self) -> str | None:
@@ -115,11 +106,33 @@ class Supervisor:
         if until is None and by_pace is None:
             return None
         if outage.is_over(now):
+            if outage.is_left_alone:
+                lasted = outage.held_for(now)
+                outage.give_up(now)
+                self._notices.give_up(self._failure, now, lasted)
+                return by_pace
             raise UnreachableError(
                 f"the service gave no usable answer for {duration(outage.held_for(now))}"
                 f" ({self._failure}); run again later, or check the address and the way to it"
             )
         return until if until is not None else min(by_pace or now, outage.ends_at)
+
+    def wants_another(self, *, are_left: bool) -> bool:
+        """
+        Whether the next request is to be about a job from further on.
+
+        *are_left* says whether there may be jobs that have not failed: a probe is for them.
+        """
+        if self._outage.is_held:
+            return are_left and self._outage.wants_another
+        return self._refusals.is_confirming
+
+    def leave_alone(self, failing: Sequence[JobState]) -> None:
+        """
+        Record during a hold that no job is left but the *failing* ones.
+        """
+        if not (self._pace.in_flight or self._lacks_token):
+            self._outage.leave_alone(failed_earlier=all(each.failed_earlier for each in failing))
 
     def start(self, state: JobState, token: str, now: float) -> JobState | None:
         """
@@ -210,8 +223,7 @@ class Supervisor:
         """
         Return the outcomes of the jobs that have had all their attempts: no more will be known.
         """
-        given_up, self._given_up = self._given_up, []
-        return given_up
+        return self._row.give_up()
 
     def conclude(self, *, are_others: bool) -> list[Ruled]:
         """
@@ -230,7 +242,7 @@ class Supervisor:
         return self._token_watch.answered(token, asked_at, self._clock())
 
     def _after_refusal(self, state: JobState, asked_at: float, words: str) -> None:
-        self.refused_endpoint = state.job.endpoint
+        self.failing_endpoint = state.job.endpoint
         self._refusal = words
         decides = state is self._decider and self._refusals.is_probing
         if self._refusals.refused(asked_at, is_probe=decides):
@@ -246,17 +258,23 @@ class Supervisor:
         """
         now = self._clock()
         outage = self._outage
+        before = state.failed_at
+        self.failing_endpoint = state.job.endpoint
+        if was_sent:
+            state.note_failed(asked_at)
         if outage.is_held or asked_at < outage.answered_at:
             if was_sent:
                 state.forgive()
             return [(state, AGAIN)]
-        begins = outage.failed(state.job.task_id, asked_at, now, connected=was_sent)
+        begins = outage.failed(
+            *(state.job.task_id, asked_at, now), connected=was_sent, before=before
+        )
         if was_sent:
-            self._failed.append(state)
+            self._row.add(state)
         if begins:
             return [(state, AGAIN), *self._hold(now)]
         if isinstance(verdict, Outcome):
-            self._given_up.append((state, verdict))
+            self._row.given_up.append((state, verdict))
             return [(state, ASIDE)]
         return [(state, verdict)]
 
@@ -276,8 +294,7 @@ class Supervisor:
         self._answered(asked_at, self._clock())
         if self._outage.is_suspected:
             return []
-        self._failed.clear()
-        return self.give_up()
+        return self._row.end()
 
     def _answered(self, asked_at: float, now: float) -> None:
         lasted = self._outage.held_for(now)
@@ -289,7 +306,4 @@ class Supervisor:
         Begin a hold: what failed in the row that led to it gets its attempts back.
         """
         self._notices.begin(self._failure, now, self._outage.ends_at)
-        for state in self._failed:
-            state.forgive()
-        self._failed.clear()
-        return [(state, AGAIN) for state, _ in self.give_up()]
+        return self._row.forgive()

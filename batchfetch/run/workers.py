@@ -138,6 +138,7 @@ class Workers:
                     await self._apply(rulings)
                     continue
                 now = self._clock()
+                self._look_around()
                 until = self._supervisor.held_until(now)
                 if until is None:
                     due = self._due(now)
@@ -172,9 +173,17 @@ class Workers:
         """
         Return the job to ask about now, or when one is due, or None.
         """
-        if self._supervisor.wants_another:
-            return self._scheduler.last(but_of=self._supervisor.refused_endpoint)
-        return self._scheduler.next(now, self._pace.calls_left)
+        scheduler, supervisor = self._scheduler, self._supervisor
+        if supervisor.wants_another(are_left=scheduler.are_others_left):
+            return scheduler.last(but_of=supervisor.failing_endpoint)
+        return scheduler.next(now, self._pace.calls_left)
+
+    def _look_around(self) -> None:
+        """
+        Tell the supervisor if no job is left but failing ones, unless all goes well.
+        """
+        if not (self._supervisor.is_open or self._scheduler.are_others_left):
+            self._supervisor.leave_alone(self._scheduler.failing)
 
     def _is_work_left(self) -> bool:
         """

@@ -5,6 +5,9 @@ A run is held when three connections in a row could not be made, or when as many
 as may be in flight (at least ten) were answered with nothing but failures, or when there is no
 token.  While it is held one request at a time probes the service, after growing pauses.
 
+A task that failed before others were answered is known to fail by itself: it is no evidence of an
+outage when it fails again.  Where no task is left but failing ones, a hold is short.
+
 Nothing here sleeps or reads a clock: callers pass the current time, in seconds on a monotonic
 clock.
 """
@@ -23,6 +26,9 @@ _LEAST_FAILURES = 10
 
 _LEAST_TASKS = 3
 """Tasks that the failures must belong to: the failures of one or two say little about others."""
+
+_LEFT_ALONE = 60.0
+"""The most seconds of a hold when no task is left that has not failed."""
 
 _LONGEST_PAUSE = 30.0
 _SHORTEST_PAUSE = 0.1
@@ -45,6 +51,7 @@ class Outage:
         self._threshold = max(_LEAST_FAILURES, slots)
         self._pauses = replace(pauses, maximum=min(pauses.maximum, _LONGEST_PAUSE))
         self._was_answered = False
+        self._last_good = -inf  # When the last request that was answered was asked.
         # The failures in a row: when the first of them was asked, and what they were.
         self._since: float | None = None
         self._failures = 0
@@ -55,12 +62,13 @@ class Outage:
         self._is_probing = False
         self._probes = 0
         self._next_probe = inf
+        self._is_left_alone = False
         self._held = 0.0
         self.ends_at = inf
         """When the hold is over, answered or not; infinite without a hold."""
 
         self.answered_at = -inf
-        """When the last hold ended with an answer."""
+        """When the last hold ended."""
 
     @property
     def is_held(self) -> bool:
@@ -75,6 +83,20 @@ class Outage:
         Whether the last request failed.
         """
         return self._since is not None
+
+    @property
+    def is_left_alone(self) -> bool:
+        """
+        Whether the hold is a short one, because no task is left that has not failed.
+        """
+        return self._is_left_alone
+
+    @property
+    def wants_another(self) -> bool:
+        """
+        Whether the next probe is to be about a task that has not failed: every other one is.
+        """
+        return self.is_held and self._probes % 2 == 1
 
     @property
     def next_probe(self) -> float:
@@ -113,18 +135,28 @@ class Outage:
         """
         return not self._is_probing and now >= self.ends_at
 
-    def failed(self, task: Hashable, asked_at: float, now: float, *, connected: bool) -> bool:
+    def failed(
+        self,
+        task: Hashable,
+        asked_at: float,
+        now: float,
+        *,
+        connected: bool,
+        before: float | None = None,
+    ) -> bool:
         """
         Record that a request about *task* failed; return whether the run is held from now on.
 
-        *connected* says whether the request was sent.
+        *connected* says whether the request was sent, *before* when the first one about this task
+        was asked that failed, if there was one.
         """
         if self._since is None:
             self._since = asked_at
-        self._failures += 1
         self._unconnected += not connected
-        if len(self._tasks) < _LEAST_TASKS:
-            self._tasks.add(task)
+        if not connected or before is None or before >= self._last_good:
+            self._failures += 1
+            if len(self._tasks) < _LEAST_TASKS:
+                self._tasks.add(task)
         if self._began_at is not None:
             return False
         widespread = self._failures >= self._threshold and len(self._tasks) >= _LEAST_TASKS
@@ -152,20 +184,31 @@ class Outage:
         began: one that was on its way before says nothing about the service since.
         """
         self._was_answered = True
+        self._last_good = max(self._last_good, asked_at)
         since = self._since if self._began_at is None else self._began_at
         if since is None or asked_at < since:
             return False
-        self._since = None
-        self._failures = self._unconnected = 0
-        self._tasks.clear()
-        if self._began_at is None:
-            return False
-        self._held = self.held(now)
-        self._began_at = None
-        self._is_probing = False
-        self.ends_at = inf
-        self.answered_at = now
-        return True
+        return self._end(now)
+
+    def leave_alone(self, *, failed_earlier: bool) -> None:
+        """
+        Record that no task is left that has not failed, and make the hold short if that may be
+        because of the tasks: if the service was answering others, or if all of them *failed
+        earlier*, in another run.
+        """
+        if self._began_at is None or self._unconnected or self._is_left_alone:
+            return
+        if self._was_answered or failed_earlier:
+            self._is_left_alone = True
+            self.ends_at = min(self.ends_at, self._began_at + _LEFT_ALONE)
+            self._next_probe = min(self._next_probe, self.ends_at)
+
+    def give_up(self, now: float) -> None:
+        """
+        End the hold without an answer: from now on the tasks are known to fail by themselves.
+        """
+        self._last_good = now
+        self._end(now)
 
     def probe(self) -> None:
         """
@@ -179,6 +222,22 @@ class Outage:
         """
         self._is_probing = False
         self._plan(now)
+
+    def _end(self, now: float) -> bool:
+        """
+        End the row of failures, and the hold; return whether there was one.
+        """
+        self._since = None
+        self._failures = self._unconnected = 0
+        self._tasks.clear()
+        if self._began_at is None:
+            return False
+        self._held = self.held(now)
+        self._began_at = None
+        self._is_probing = self._is_left_alone = False
+        self.ends_at = inf
+        self.answered_at = now
+        return True
 
     def _begin(self, now: float) -> None:
         limit = self._limit if self._was_answered else min(self._limit, self._first_limit)

@@ -76,6 +76,20 @@ class Scheduler:
         return not self.waiting and not self.known_unfinished
 
     @property
+    def are_others_left(self) -> bool:
+        """
+        Whether a job waits whose last request did not fail, or may still be added.
+        """
+        return bool(self._stragglers or self.waiting) or not self._closed
+
+    @property
+    def failing(self) -> list[JobState]:
+        """
+        The jobs that wait because their last request failed.
+        """
+        return [state for _, _, state in self._faulted]
+
+    @property
     def is_closed(self) -> bool:
         """
         Whether no more jobs will be added.

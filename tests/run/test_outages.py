@@ -208,6 +208,55 @@ async def test_task_that_always_fails_is_not_taken_for_an_outage(fetch):
     assert {outcome.calls for outcome in alone.outcomes.values()} == {20}
 
 
+@pytest.mark.parametrize(
+    ("first", "count"),
+    [(0, 20), (20, 20), (48, 12)],
+    ids=["at the head", "in the middle", "at the end"],
+)
+async def test_block_of_tasks_that_always_fail_stops_nothing(fetch, first, count):
+    """
+    So many neighbours fail that it looks like an outage: a task from further on shows that it is
+    none, all others are fetched, and those are Failed after their attempts.
+    """
+    broken = TASKS[first : first + count]
+    async with Origin({task_id: [status(500)] for task_id in broken}) as origin:
+        ended = await fetch(origin, outage=3)
+    assert ended.failed() == dict.fromkeys(broken, "http_500")
+    assert ended.how == (3, None, {"Completed": 60 - count, "Failed": count})
+    assert len(origin.calls) == ended.summary.calls <= 60 + 5 * count + 30
+
+
+async def test_many_tasks_that_always_fail_are_no_outage(fetch):
+    """
+    Every third task fails always: at the end only those are left, which is not held for.
+    """
+    broken = TASKS[::3]
+    heard = []
+    async with Origin({task_id: [status(500)] for task_id in broken}) as origin:
+        ended = await fetch(origin, attempts=5, outage=600, hooks=[heard.append])
+    assert ended.failed() == dict.fromkeys(broken, "http_500")
+    assert ended.how == (3, None, {"Completed": 40, "Failed": 20})
+    assert len(origin.calls) == ended.summary.calls == 40 + 20 * 5
+    assert not [event for event in heard if isinstance(event, Paused)]
+
+
+async def test_tasks_that_fail_every_night(fetch, caplog):
+    """
+    Failing tasks that are left alone are held for, Failed then, and the next run on its own knows
+    them; without an answer and without that, it is an outage.
+    """
+    broken = TASKS[-4:]
+    async with Origin({task_id: [status(500)] for task_id in broken}) as origin:
+        first = await fetch(origin, attempts=5, outage=0.5)
+        said = caplog.text
+        second = await fetch(origin, attempts=5, outage=0.5)
+        third = await fetch(origin, broken, attempts=5, outage=0.5, overwrite=True)
+    assert first.how == (3, None, {"Completed": 56, "Failed": 4})
+    assert "each is asked about --attempts times more" in said
+    assert second.how == third.how == (3, None, {"Failed": 4})
+    assert first.failed() == second.failed() == dict.fromkeys(broken, "http_500")
+
+
 @pytest.mark.parametrize("budget", [5, 12, 40])
 async def test_budget_of_calls_is_exact_in_an_outage(fetch, budget):
     """

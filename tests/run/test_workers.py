@@ -3,6 +3,7 @@ The dispatch: who asks when, on virtual time and a transport that says what it i
 """
 
 import itertools
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -604,3 +605,26 @@ async def test_last_attempt_decides_although_more_jobs_may_come(begin):
             "c": None,
         }
         run.close()
+
+
+async def test_failing_tasks_that_are_left_alone_cost_a_minute(begin):
+    """
+    Four tasks at the end that fail always: a minute's hold with a few probes, their attempts,
+    and Failed; a service that comes back within that minute costs nothing.
+    """
+    broken = ids(60)[-4:]
+    transport = ScriptedTransport({task_id: [status(500)] for task_id in broken})
+    run = begin(transport, slots=1)
+    took = await run.fetch(*ids(60))
+    assert 60 < took < 90
+    assert Counter(each.status for each in run.outcomes.values()) == {"Completed": 56, "Failed": 4}
+    assert len(transport.calls) <= 56 + 10 + 30 + 12
+
+    until = anyio.current_time() + 45
+
+    def fails_for_a_time(task_id):
+        return status(502) if anyio.current_time() < until else ready(task_id)
+
+    run = begin(ScriptedTransport({task_id: [fails_for_a_time] for task_id in broken}), slots=1)
+    assert await run.fetch(*ids(60)) < 90
+    assert {each.status for each in run.outcomes.values()} == {"Completed"}

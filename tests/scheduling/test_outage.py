@@ -226,3 +226,104 @@ def test_a_late_failure_does_not_begin_the_hold_anew():
     failing = held()
     assert fails(failing, 50, at=30) == [False] * 50
     assert failing.ends_at == 60
+
+
+def known_to_fail(outage, task="known"):
+    """
+    Let *task* fail, and another one be answered after it; return when it was asked.
+    """
+    outage.failed(task, 0, 1, connected=True)
+    outage.answered(2, 3)
+    return 0.0
+
+
+def test_task_that_fails_by_itself_is_no_evidence():
+    """
+    A task that failed before others were answered does not count when it fails again; a new
+    failure, and a connection that cannot be made, do.
+    """
+    failing = outage()
+    before = known_to_fail(failing)
+    again = [failing.failed(n % 5, 9, 9, connected=True, before=before) for n in range(100)]
+    assert not any(again)
+    assert failing.is_suspected
+    assert fails(failing, 10, at=9) == [False] * 9 + [True]
+    other = outage()
+    before = known_to_fail(other)
+    lost = [other.failed(n, 9, 9, connected=False, before=before) for n in range(3)]
+    assert lost == [False, False, True]
+
+
+def test_failures_of_one_row_all_count():
+    """
+    Tasks that fail again and again without an answer between them are evidence each time.
+    """
+    failing = outage()
+    assert [failing.failed(n % 3, n, n, connected=True, before=0) for n in range(10)][-1]
+
+
+def test_every_other_probe_is_about_another_task():
+    """
+    The first probe asks about a task that has not failed, and every second one after it.
+    """
+    failing = outage()
+    assert not failing.wants_another
+    failing = held()
+    asked = []
+    for now in (1, 3, 7, 15):
+        asked.append(failing.wants_another)
+        failing.probe()
+        failing.probed(now)
+    assert asked == [True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("answered", "failed_earlier", "is_short"),
+    [(True, False, True), (False, True, True), (False, False, False)],
+)
+def test_hold_is_short_if_only_failing_tasks_are_left(answered, failed_earlier, is_short):
+    """
+    It lasts a minute, if others were answered in this run or all of them failed in an earlier one.
+    """
+    failing = outage(limit=900.0)
+    if answered:
+        failing.answered(-2, -1)
+    fails(failing, 10)
+    failing.leave_alone(failed_earlier=failed_earlier)
+    assert failing.is_left_alone is is_short
+    assert failing.ends_at == (60 if is_short else 900)
+
+
+def test_hold_without_connections_stays_long():
+    """
+    A connection that cannot be made is no task's fault.
+    """
+    failing = outage(limit=900.0)
+    failing.answered(-2, -1)
+    fails(failing, 3, connected=False)
+    failing.leave_alone(failed_earlier=True)
+    assert failing.ends_at == 900
+
+
+def test_short_hold_is_probed_like_any_other():
+    """
+    However often it is said that no other task is left, there is one probe after each pause; at
+    the end the tasks are known to fail by themselves.
+    """
+    failing = outage(limit=900.0)
+    failing.answered(-2, -1)
+    fails(failing, 10)
+    times, now = [], 0.0
+    while (due := failing.held_until(now)) is None or not failing.is_over(now):
+        failing.leave_alone(failed_earlier=False)
+        if due is None:
+            times.append(now)
+            failing.probe()
+            failing.probed(now)
+        else:
+            now = due
+    assert times == [1, 3, 7, 15, 23, 31, 39, 47, 55, 60]
+    failing.give_up(60)
+    assert not failing.is_held
+    assert failing.held(100) == 60
+    assert not any(failing.failed(n % 5, 61, 61, connected=True, before=0) for n in range(50))
