@@ -3,11 +3,14 @@ A proxy on loopback in front of a store: it counts requests, and hinders those i
 """
 
 import socket
+import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
+from email.utils import format_datetime, parsedate_to_datetime
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
@@ -24,6 +27,7 @@ class Request:
 
     method: str
     path: str
+    headers: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,16 @@ class Stall:
     seconds: float
 
 
-Hindrance = Refuse | Cut | Stall | None
+@dataclass(frozen=True)
+class Forget:
+    """
+    Pass it on without *header*.
+    """
+
+    header: str
+
+
+Hindrance = Refuse | Cut | Stall | Forget | None
 
 
 class Proxy:
@@ -66,6 +79,9 @@ class Proxy:
         self.backend = urlsplit(backend).netloc
         self.requests: list[Request] = []
         self.hinder: Callable[[Request], Hindrance] = lambda _: None
+        self.is_ahead = timedelta()
+        """How far the store's clock is to seem ahead of ours."""
+
         self.url = ""
 
     def count(self, method: str, text: str = "") -> int:
@@ -108,7 +124,7 @@ class Handler(BaseHTTPRequestHandler):
         Pass a request on, or hinder it.
         """
         proxy = self.server.proxy
-        request = Request(self.command, self.path)
+        request = Request(self.command, self.path, dict(self.headers))
         proxy.requests.append(request)
         how = proxy.hinder(request)
         if how == Cut():  # In the middle of the body, if there is one: nothing of it is read.
@@ -121,7 +137,10 @@ class Handler(BaseHTTPRequestHandler):
             text = f"<Error><Code>{how.code}</Code><Message>No</Message></Error>"
             self._answer(how.status, [], text.encode())
             return
+        if isinstance(how, Forget):
+            del self.headers[how.header]
         status, headers, answer = self._forward(proxy.backend, body)
+        headers = [(name, _later(name, text, proxy.is_ahead)) for name, text in headers]
         if isinstance(how, Cut):
             self._hang_up()
         else:
@@ -139,7 +158,10 @@ class Handler(BaseHTTPRequestHandler):
     def _forward(self, backend: str, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         connection = HTTPConnection(backend, timeout=60)
         try:
-            connection.request(self.command, self.path, body, dict(self.headers))
+            headers = dict(self.headers)
+            if urlsplit(self.path).scheme:  # Asked as a proxy, for a host that there is not.
+                headers = {k: v for k, v in headers.items() if k.lower() != "host"}
+            connection.request(self.command, _target(self.path), body, headers)
             answer = connection.getresponse()
             return answer.status, answer.getheaders(), answer.read()
         finally:
@@ -163,6 +185,20 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
 
 
+def _target(path: str) -> str:
+    """
+    Return *path* as its own server is asked for it: a proxy is given the whole URL.
+    """
+    parts = urlsplit(path)
+    return parts._replace(scheme="", netloc="").geturl() if parts.scheme else path
+
+
+def _later(name: str, text: str, by: timedelta) -> str:
+    if name.lower() != "last-modified":
+        return text
+    return format_datetime(parsedate_to_datetime(text) + by, usegmt=True)
+
+
 class Server(ThreadingHTTPServer):
     """
     Serves *proxy*.
@@ -171,19 +207,23 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, proxy: Proxy) -> None:
+    def __init__(self, proxy: Proxy, tls: ssl.SSLContext | None) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.proxy = proxy
+        if tls is not None:
+            self.socket = tls.wrap_socket(
+                self.socket, server_side=True, do_handshake_on_connect=False
+            )
 
 
 @contextmanager
-def proxied(backend: str) -> Iterator[Proxy]:
+def proxied(backend: str, tls: ssl.SSLContext | None = None) -> Iterator[Proxy]:
     """
-    Serve a proxy of *backend*.
+    Serve a proxy of *backend*, with *tls* over TLS.
     """
     proxy = Proxy(backend)
-    with Server(proxy) as server:
-        proxy.url = f"http://127.0.0.1:{server.server_address[1]}"
+    with Server(proxy, tls) as server:
+        proxy.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{server.server_address[1]}"
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
         try:

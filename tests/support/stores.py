@@ -9,9 +9,10 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, closing, contextmanager
 from datetime import UTC, datetime
+from hashlib import sha256
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ from urllib.request import urlopen
 import boto3
 from botocore.config import Config
 from command import environment, wait_until
+
+from batchfetch.errors import StorageError, UnsafeNameError
+from batchfetch.settings import Durability
+from batchfetch.storage import FileExecutor, Storage, open_storage
 
 BUCKET = "scans"
 KEYS = {
@@ -140,6 +145,49 @@ class AzureStore:
         Return nothing: blocks that are not committed are no upload that could be listed.
         """
         return []
+
+
+def use(store: Store | AzureStore, prefix: str, monkeypatch: Any) -> str:
+    """
+    Have *store* found by its variables; return the URL of *prefix* there.
+    """
+    for name, text in store.variables.items():
+        monkeypatch.setenv(name, text)
+    return f"{store.scheme}://{BUCKET}/{prefix}"
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Storage]:
+    """
+    Open a store without locking it.
+    """
+    with FileExecutor() as files:
+        async with open_storage(url, Durability.FILE, files) as storage:
+            yield storage
+
+
+async def fresh(storage: Storage, name: str) -> bytes | None:
+    """
+    Return the bytes of *name* in *storage*; None if nothing is there.
+    """
+    try:
+        async with aclosing(storage.read(name)) as pieces:
+            return b"".join([piece async for piece in pieces])
+    except (StorageError, FileNotFoundError, UnsafeNameError):
+        return None
+
+
+async def put(storage: Storage, name: str, chunks: Sequence[bytes], **how: Any) -> None:
+    """
+    Put *chunks* at *name*.
+    """
+    target = storage.open(name, sum(map(len, chunks)), **how)
+    try:
+        for chunk in chunks:
+            await target.write([chunk])
+        await target.commit(sha256=sha256(b"".join(chunks)).hexdigest())
+    finally:
+        await target.abort()
 
 
 @contextmanager

@@ -13,14 +13,18 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, S3Store
 
-from batchfetch.errors import SettingsError
-from batchfetch.storage.store.errors import CREDENTIALS, ConditionFailedError, store_error
+from batchfetch.storage.store.errors import ConditionFailedError, store_error
+from batchfetch.storage.store.variables import (
+    client_options,
+    refused_settings,
+    require_settings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from obstore import AsyncWritableFile, Attributes, ObjectMeta, PutMode, PutResult, UpdateVersion
-    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+    from obstore.store import ObjectStore, RetryConfig
 
 Version = Mapping[str, str]
 """Tells one content of an object from the next."""
@@ -36,22 +40,6 @@ _QUICK: "RetryConfig" = {
     "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=1)},
     "retry_timeout": timedelta(seconds=10),
 }
-
-# Of one request, its body included; a part or an image has 8 MiB at most.
-_TIMEOUT = "60s"
-_CONNECT_TIMEOUT = "5s"
-
-# Where each store's variables begin, and those of them that are about its client: obstore reads
-# these from the environment only if no client options are given.
-_VARIABLES = {"s3": "AWS_", "az": "AZURE_", "gs": "GOOGLE_"}
-_TEXT_OPTIONS = "timeout", "connect_timeout", "proxy_url", "proxy_excludes", "user_agent"
-_SWITCHES = "allow_http", "allow_invalid_certificates"
-
-# Any of these gives credentials for S3; a profile gives none that are read.
-_S3_CREDENTIALS = (
-    *("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_SKIP_SIGNATURE"),
-    *("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
-)
 
 # Bytes of a part of a long upload, and how many of one upload are under way at once.
 _PART = 8 * 1024 * 1024
@@ -89,7 +77,7 @@ class Bucket:
     def __init__(self, url: str) -> None:
         self.url = url
         self.prefix = url.partition("://")[2].partition("/")[2]
-        _require_credentials(url)
+        require_settings(url, os.environ)
         self._store = _opened(url, _PATIENT)
         self._first = _opened(url, _QUICK)
 
@@ -109,32 +97,39 @@ class Bucket:
         *,
         create: bool = False,
         replaces: Version | None = None,
+        quick: bool = False,
     ) -> Version:
         """
-        Put *data* at *key* in one request.
+        Put *data* at *key* in one request; with *quick* try it for seconds only.
 
         With *create* only if nothing is there, with *replaces* only if that still is; else raises
-        `ConditionFailedError`.
+        `ConditionFailedError`, or `UnsupportedRequestError` if the store knows no such conditions.
         """
+        store = self._first if quick else self._store
         mode: PutMode = "create" if create else "overwrite"
         if replaces is not None:
             mode = cast("UpdateVersion", replaces)
         for delay in _CONFLICT_DELAYS:
             try:
-                return await self._put(key, data, labels, mode)
+                return await self._put(store, key, data, labels, mode)
             except ConditionFailedError:
                 # Without a condition: S3 refuses one of two writes at the same moment.
                 if mode != "overwrite":
                     raise
                 await anyio.sleep(delay)
-        return await self._put(key, data, labels, mode)
+        return await self._put(store, key, data, labels, mode)
 
     async def _put(
-        self, key: str, data: bytes, labels: Mapping[str, str] | None, mode: "PutMode"
+        self,
+        store: "ObjectStore",
+        key: str,
+        data: bytes,
+        labels: Mapping[str, str] | None,
+        mode: "PutMode",
     ) -> Version:
         with self.errors():
             result = await obstore.put_async(
-                self._store,
+                store,
                 key,
                 data,
                 attributes=cast("Attributes", labels),
@@ -208,7 +203,7 @@ class Bucket:
 def _opened(url: str, retries: "RetryConfig") -> "ObjectStore":
     scheme, _, rest = url.partition("://")
     bucket, _, prefix = rest.partition("/")
-    options = _client_options(scheme)
+    options = client_options(scheme, os.environ)
     try:
         match scheme:
             case "s3":
@@ -224,37 +219,7 @@ def _opened(url: str, retries: "RetryConfig") -> "ObjectStore":
                     bucket, prefix=prefix or None, client_options=options, retry_config=retries
                 )
     except (BaseError, ValueError, OSError) as exc:
-        detail = str(exc).split("\n", 1)[0]
-        raise SettingsError(
-            f"{url} cannot be used: {detail}; {CREDENTIALS[scheme]}, or correct --output"
-        ) from None
-
-
-def _client_options(scheme: str) -> "ClientConfig":
-    given = {
-        name.removeprefix(_VARIABLES[scheme]).lower(): text
-        for name, text in os.environ.items()
-        if name.startswith(_VARIABLES[scheme]) and text
-    }
-    options: dict[str, object] = {"timeout": _TIMEOUT, "connect_timeout": _CONNECT_TIMEOUT}
-    options.update({name: given[name] for name in _TEXT_OPTIONS if name in given})
-    options.update(
-        {name: given[name].lower() in {"1", "true"} for name in _SWITCHES if name in given}
-    )
-    return cast("ClientConfig", options)
-
-
-def _require_credentials(url: str) -> None:
-    """
-    Refuse a profile that would be passed over in silence.  Raises `SettingsError`.
-    """
-    if not url.startswith("s3://") or any(os.environ.get(name) for name in _S3_CREDENTIALS):
-        return
-    if os.environ.get("AWS_PROFILE"):
-        raise SettingsError(
-            "AWS_PROFILE is set, and profiles and SSO are not read for s3:// outputs; run"
-            ' eval "$(aws configure export-credentials --format env)" first'
-        )
+        raise refused_settings(url, str(exc)) from None
 
 
 def _version(result: "PutResult | ObjectMeta") -> Version:

@@ -13,6 +13,8 @@ _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _MISSING = re.compile(r"NoSuchBucket|ContainerNotFound|The specified bucket does not exist")
 _CONDITIONS = exceptions.AlreadyExistsError, exceptions.PreconditionError
+_UNSUPPORTED = exceptions.NotSupportedError, NotImplementedError
+_UNSUPPORTED_STATUSES = {"400", "405", "501"}
 _UNAUTHORIZED = exceptions.PermissionDeniedError, exceptions.UnauthenticatedError
 
 # Where clouds hand credentials to their own machines: asked only if there are no others.
@@ -24,6 +26,9 @@ _METADATA = re.compile(
 _QUERY = re.compile(r"\?[^\s:]*")
 
 _MAX_SHOWN = 300
+
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired"}
+_SKEWED = {"RequestTimeTooSkewed", "RequestExpired"}
 
 CREDENTIALS = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; profiles and SSO are not read, so run"
@@ -52,6 +57,12 @@ class MissingObjectError(StorageError):
     """
 
 
+class UnsupportedRequestError(StorageError):
+    """
+    The store does not know such a request.
+    """
+
+
 def store_error(error: Exception, url: str) -> StorageError:
     """
     Return what *error*, raised by obstore about an object of the store at *url*, means to a user.
@@ -61,7 +72,11 @@ def store_error(error: Exception, url: str) -> StorageError:
         return ConditionFailedError(f"an object in {url} is not as it was expected to be")
     if isinstance(error, FileNotFoundError) and not _MISSING.search(text):
         return MissingObjectError(f"an object in {url} is no longer there")
-    return StorageError(_sentence(error, text, url))
+    sentence = _sentence(error, text, url)
+    status = _STATUS.search(text)
+    if isinstance(error, _UNSUPPORTED) or (status and status[1] in _UNSUPPORTED_STATUSES):
+        return UnsupportedRequestError(sentence)
+    return StorageError(sentence)
 
 
 def _sentence(error: Exception, text: str, url: str) -> str:
@@ -75,14 +90,38 @@ def _sentence(error: Exception, text: str, url: str) -> str:
     if "configured region" in text:
         return f"the bucket of {url} is in another region; set AWS_REGION"
     if status is None and "HTTP error" in text:
-        where = f"the network and {_ENDPOINT[scheme]}"
-        return f"the store of {url} cannot be reached; check {where}, and run again"
+        return _connection_failure(str(error), url)
     if isinstance(error, _UNAUTHORIZED) or status is not None:
-        return _refusal(answer, url)
+        return _refusal(answer, code[1] if code else "", url)
     return f"the store of {url} cannot be used: {sanitize(_QUERY.sub('', text), _MAX_SHOWN)}"
 
 
-def _refusal(answer: str, url: str) -> str:
+def _connection_failure(debug: str, url: str) -> str:
+    """
+    Return why there was no answer; *debug* tells it in the words of the libraries below.
+    """
+    if "InvalidCertificate" in debug:
+        return (
+            f"the certificate of the store of {url} is not trusted; set SSL_CERT_FILE to a file of"
+            " the root certificates that are to be trusted"
+        )
+    if "Tunnel" in debug:
+        return (
+            f"the proxy does not let requests to the store of {url} pass; check HTTPS_PROXY, or"
+            " name the store in NO_PROXY"
+        )
+    where = f"the network and {_ENDPOINT[url.partition('://')[0]]}"
+    return f"the store of {url} cannot be reached; check {where}, and run again"
+
+
+def _refusal(answer: str, code: str, url: str) -> str:
+    if code in _EXPIRED:
+        return f"the credentials for {url} have expired ({answer}); get new ones, and run again"
+    if code in _SKEWED:
+        return (
+            f"the store of {url} refuses requests because this machine's clock is wrong ({answer});"
+            " set it, and run again"
+        )
     match answer[:3]:
         case "401" | "403":
             return (
