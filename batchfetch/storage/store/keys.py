@@ -11,7 +11,7 @@ from batchfetch.errors import UnsafeNameError
 from batchfetch.storage.claims import digest
 
 OWN = ".batchfetch"
-"""The folder below the prefix that is not for images."""
+"""The folder below each prefix that is not for images."""
 
 _OWNER = "taskid"  # No dash and no underscore: Azure refuses the one, some proxies drop the other.
 _SHA256 = "sha256"
@@ -52,7 +52,8 @@ def require_possible(name: str, prefix: str) -> None:
     parts = name.split("/")
     if any(part in {"", ".", ".."} for part in parts) or _IMPOSSIBLE.search(name):
         raise UnsafeNameError(f"{name!a} cannot be a key of a store; use another name")
-    if parts[0].lower() == OWN:
+    # Also further below: there it is that of an output within this one.
+    if any(part.lower() == OWN for part in parts):
         raise UnsafeNameError(f"{name} is below {OWN}, where runs keep their own; use another name")
     if len(prefix.encode()) + 1 + len(name.encode()) > _MAX_KEY:
         raise UnsafeNameError(f"{name} is longer than a key may be; use a shorter name")

@@ -11,8 +11,9 @@ from batchfetch.storage.executor import FileExecutor
 from batchfetch.storage.store.bucket import Bucket
 from batchfetch.storage.store.keys import OWN, is_label_of, require_possible
 from batchfetch.storage.store.listing import Listing
-from batchfetch.storage.store.lock import held
+from batchfetch.storage.store.lock import EXPIRY, RENEWAL, held
 from batchfetch.storage.store.target import Gates, StoreTarget
+from batchfetch.storage.store.tenure import Tenure
 
 _SEGMENTS = f"{OWN}/report"
 
@@ -20,19 +21,31 @@ _SEGMENTS = f"{OWN}/report"
 class StoreStorage:
     """
     The objects below the prefix of *bucket*.
+
+    Its lock is renewed every *renewal* seconds, and is no more if that failed for *expiry* seconds.
     """
 
-    def __init__(self, bucket: Bucket, executor: FileExecutor) -> None:
+    def __init__(
+        self,
+        bucket: Bucket,
+        executor: FileExecutor,
+        *,
+        renewal: float = RENEWAL,
+        expiry: float = EXPIRY,
+    ) -> None:
         self._bucket = bucket
         self._executor = executor
         self._listing = Listing(bucket)
         self._gates = Gates()
+        self._tenure = Tenure()
+        self._renewal = renewal
+        self._expiry = expiry
 
     def lock(self) -> AbstractAsyncContextManager[None]:
         """
         See `Storage.lock`.
         """
-        return held(self._bucket)
+        return held(self._bucket, self._tenure, renewal=self._renewal, expiry=self._expiry)
 
     def open(
         self, name: str, size_hint: int | None = None, *, owner: str | None = None
@@ -41,7 +54,7 @@ class StoreStorage:
         See `Storage.open`.
         """
         return StoreTarget(
-            *(self._bucket, self._executor, self._gates, name, size_hint, owner),
+            *(self._bucket, self._executor, self._gates, name, size_hint, owner, self._tenure),
             on_commit=self._listing.note,
         )
 

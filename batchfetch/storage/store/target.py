@@ -4,7 +4,7 @@ One object under construction: in memory while it is short, else on its way in p
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from batchfetch.errors import StorageError
 from batchfetch.storage.executor import FileExecutor
 from batchfetch.storage.store.bucket import Bucket
 from batchfetch.storage.store.keys import labels_of
+from batchfetch.storage.store.tenure import Tenure
 from batchfetch.tuning import SHORT_BODY
 
 if TYPE_CHECKING:
@@ -33,6 +34,12 @@ _MEDIUM = 6
 
 # Seconds that giving up an upload may take.
 _ABORT = 30.0
+
+
+class _GivenUpError(Exception):
+    """
+    What a writer is told that is to abort.
+    """
 
 
 class Gates:
@@ -61,6 +68,7 @@ class StoreTarget:
         name: str,
         size_hint: int | None,
         owner: str | None,
+        tenure: Tenure,
         on_commit: Callable[[str, int], None],
     ) -> None:
         self._bucket = bucket
@@ -69,6 +77,7 @@ class StoreTarget:
         self._name = name
         self._expected = size_hint or 0
         self._owner = owner
+        self._tenure = tenure
         self._on_commit = on_commit
         self._held: list[bytes] = []
         self._size = 0
@@ -105,8 +114,9 @@ class StoreTarget:
         """
         if self._writer is None:
             data, self._held = b"".join(self._held), []
-            await self._bucket.put(self._name, data, labels_of(self._name, self._owner, sha256))
+            await self._put(data, labels_of(self._name, self._owner, sha256))
         else:
+            await self._tenure.required()
             # A commit that has begun is seen through: half of one could not be undone.
             with CancelScope(shield=True), self._bucket.errors():
                 await self._writer.close()
@@ -121,11 +131,21 @@ class StoreTarget:
         self._held = []
         writer, self._writer = self._writer, None
         # Shielded: a cancellation that has brought us here would stop this request, too.
-        with move_on_after(_ABORT, shield=True):
+        with CancelScope(shield=True):
             if writer is not None:
                 await self._give_up(writer)
             await self._medium.aclose()
             await self._long.aclose()
+
+    async def _put(self, data: bytes, labels: Mapping[str, str]) -> None:
+        """
+        Put the object in one request, which is begun again if the lock was in doubt meanwhile.
+        """
+        is_put = False
+        while not is_put:
+            async with self._tenure.writing():
+                await self._bucket.put(self._name, data, labels)
+                is_put = True
 
     async def _begin(self) -> None:
         await self._long.enter_async_context(self._gates.long)
@@ -149,12 +169,17 @@ class StoreTarget:
 
     async def _give_up(self, writer: "AsyncWritableFile") -> None:
         # An exception tells the writer to abort; without one it would complete the object.
-        reason = StorageError("given up")
-        try:
-            with self._bucket.errors(), suppress(StorageError):
-                await writer.__aexit__(StorageError, reason, None)
-        except StorageError as exc:
-            log.warning("parts of %s may be left in %s: %s", self._name, self._bucket.url, exc)
+        reason = _GivenUpError("given up")
+        trouble = f"the store did not answer within {_ABORT:.0f} s"
+        with move_on_after(_ABORT):
+            try:
+                with self._bucket.errors(), suppress(_GivenUpError):
+                    await writer.__aexit__(_GivenUpError, reason, None)
+            except StorageError as exc:
+                trouble = str(exc)
+            else:
+                return
+        log.warning("parts of %s may be left in %s: %s", self._name, self._bucket.url, trouble)
 
 
 def _join(chunks: Iterable[bytes]) -> bytes:
