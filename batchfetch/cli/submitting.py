@@ -76,7 +76,9 @@ def run(ctx: click.Context, environment: Mapping[str, str]) -> int:
 def _choose(ctx: click.Context) -> tuple[SubmitSettings, SubmitRunOptions]:
     options = resolve(SubmitRunOptions, ctx)
     if options.sandbox and ctx.get_parameter_source("base_url") is ParameterSource.COMMANDLINE:
-        raise SettingsError("--base-url and --sandbox exclude each other")
+        raise SettingsError(
+            "--base-url has no use with --sandbox, which asks its own stand-in; leave out one"
+        )
     settings = resolve(SubmitSettings, ctx)
     if options.as_json and settings.is_to_stdout and not options.dry_run:
         raise SettingsError(

@@ -57,6 +57,20 @@ class SubmitAgenda:
         return not self._new and not self._faulted
 
     @property
+    def are_others_left(self) -> bool:
+        """
+        Whether an image waits that was not sent yet, or may still be added.
+        """
+        return bool(self._new) or not self._closed
+
+    @property
+    def failing(self) -> list[JobState]:
+        """
+        The images that wait because their last request failed.
+        """
+        return [state for _, _, state in self._faulted]
+
+    @property
     def is_closed(self) -> bool:
         """
         Whether no more images will be added.

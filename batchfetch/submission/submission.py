@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
 from math import inf
+from time import time
 
 import anyio
 from anyio import create_task_group, to_thread
@@ -22,6 +23,7 @@ from batchfetch.errors import (
 )
 from batchfetch.exit_codes import code_of_run, gravity
 from batchfetch.redaction import Redactor
+from batchfetch.report import Interruptions
 from batchfetch.run.api import Client
 from batchfetch.run.setbacks import Setbacks
 from batchfetch.run.supervisor import Supervisor
@@ -87,6 +89,7 @@ class Submission:
         self._started = clock()
         self._deadline = self._started + (settings.max_runtime or inf)
         pace, tokens = client.pace, client.tokens
+        interruptions = Interruptions(epoch=time() - self._started)
         self._agenda = SubmitAgenda(lookahead=2 * pace.slots)
         self._supervisor = Supervisor(
             *(pace, tokens),
@@ -96,10 +99,12 @@ class Submission:
                 slots=pace.slots,
                 pauses=client.retries,
             ),
+            interruptions=interruptions,
             clock=clock,
         )
+        setbacks = Setbacks(pace, client.retries, interruptions=interruptions, clock=clock)
         sender = Sender(
-            *(submitter, journal, Setbacks(pace, client.retries, clock=clock), pace),
+            *(submitter, journal, setbacks, pace),
             self._decided,
             redact=tokens.redactor,
             clock=clock,

@@ -237,7 +237,7 @@ async def test_many_tasks_that_always_fail_are_no_outage(fetch):
     assert ended.failed() == dict.fromkeys(broken, "http_500")
     assert ended.how == (3, None, {"Completed": 40, "Failed": 20})
     assert len(origin.calls) == ended.summary.calls == 40 + 20 * 5
-    assert not [event for event in heard if isinstance(event, Paused)]
+    assert not [event for event in heard if isinstance(event, Held)]
 
 
 async def test_tasks_that_fail_every_night(fetch, caplog):
