@@ -1,0 +1,279 @@
+"""
+`submit … -o - | fetch -`: images go out while results are fetched, and both can be stopped.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+from command import (
+    client_credentials,
+    environment,
+    finish,
+    read_report,
+    run,
+    start,
+    wait_until,
+)
+from receiver import Receiver, receiving
+from submitting import images_at, lines_of, open_intents, results_of
+
+from batchfetch.sandbox import SandboxSettings, open_sandbox
+
+
+@pytest.fixture
+def scans(tmp_path):
+    """
+    Where the images are.
+    """
+    return tmp_path / "scans"
+
+
+@pytest.fixture
+def report(tmp_path):
+    """
+    The report that a submission to standard output has, in its working directory.
+    """
+    return tmp_path / "manifest.report.jsonl"
+
+
+@pytest.fixture
+def sandbox():
+    """
+    The stand-in, in a process of its own.
+    """
+    process = start("sandbox", "--processing-time", "0", "--seed", "5")
+    yield process.stdout.readline().strip()
+    process.terminate()
+    finish(process)
+
+
+def pipeline(folder, submit_url, fetch_url, *options):
+    """
+    Start both commands with a pipe between them; return their processes.
+    """
+    sender = start(
+        *("submit", "scans", "-o", "-", "--base-url", submit_url, "--progress", "never", *options),
+        cwd=folder,
+        env=client_credentials(),
+    )
+    fetcher = start(
+        *("fetch", "-", "--manifest-format", "jsonl", "-o", "images", "--base-url", fetch_url),
+        stdin=sender.stdout,
+        cwd=folder,
+        env=client_credentials(),
+    )
+    sender.stdout.close()
+    return sender, fetcher
+
+
+def ends(*processes):
+    """
+    Wait for the processes, and return their exit codes.
+    """
+    codes = []
+    for process in processes:
+        process.wait(timeout=60)
+        codes.append(process.returncode)
+        for stream in (process.stdout, process.stderr):
+            stream.close()
+    return codes
+
+
+def test_lines_come_at_once(scans, tmp_path):
+    """
+    The line of an accepted image is on standard output before the next image is.
+    """
+    images_at(scans, 3)
+    with receiving(Receiver()) as receiver:
+        receiver.delay = 0.3
+        process = start(
+            *("submit", scans, "-o", "-", "--base-url", receiver.base_url, "--concurrency", 1),
+            cwd=tmp_path,
+        )
+        first = json.loads(process.stdout.readline())
+        assert len(receiver.submitted) < 3
+        finished = finish(process)
+    assert finished.code == 0
+    lines = [first, *map(json.loads, finished.stdout.splitlines())]
+    assert [line["name"] for line in lines] == ["00000", "00001", "00002"]
+    assert [each.task_id for each in receiver.submitted] == [line["task_id"] for line in lines]
+
+
+def test_results_are_fetched_while_images_go_out(scans, tmp_path, sandbox):
+    """
+    `fetch -` asks for the first results while the pipe is open.
+    """
+    images_at(scans, 4)
+    sender, fetcher = pipeline(tmp_path, sandbox, sandbox, "--rate", "1", "--concurrency", "1")
+    wait_until((tmp_path / "images/00000.png").exists, fetcher)
+    assert sender.poll() is None, "the first image is there, and others are still to be sent"
+    assert ends(sender, fetcher) == [0, 0]
+    lines = read_report(tmp_path / "images/report.jsonl")
+    assert {line["outcome"] for line in lines} == {"Completed"}
+    assert all(line["submitted_at"] for line in lines)
+    assert len(lines) == len(list((tmp_path / "images").glob("*.png"))) == 4
+
+
+def test_a_reader_that_goes_away_ends_it_cleanly(scans, tmp_path, report):
+    """
+    What is in flight is recorded, nothing new is sent, and the next run goes on from there.
+    """
+    hashes = images_at(scans, 200)
+    with receiving(Receiver()) as receiver:
+        argv = ("submit", "scans", "-o", "-", "--base-url", receiver.base_url)
+        process = start(*argv, cwd=tmp_path)
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(timeout=60) == 6
+        said = process.stderr.read()
+        process.stderr.close()
+        assert "standard output: the program that read the manifest has ended" in said
+        assert "Traceback" not in said
+        posts = receiver.posts
+        assert posts < 200
+        assert open_intents(report) == []
+        assert {r["outcome"] for r in results_of(report)} == {"Submitted"}
+        assert len(results_of(report)) == posts
+        finished = run(*argv, cwd=tmp_path)
+        assert finished.code == 0
+        assert receiver.images == dict.fromkeys(hashes.values(), 1)
+    # All lines are there, those of the first run, which went nowhere, first.
+    lines = [json.loads(line) for line in finished.stdout.splitlines()]
+    assert sorted(line["source_sha256"] for line in lines) == sorted(hashes.values())
+
+
+def test_ctrl_c_ends_both_and_both_resume(scans, tmp_path, sandbox, report):
+    """
+    SIGINT to both: they end with 130, and the same line again does the rest, each image once.
+    """
+    hashes = images_at(scans, 12)
+    sender, fetcher = pipeline(tmp_path, sandbox, sandbox, "--rate", "4")
+    wait_until(lambda: len(results_of(report)) >= 3, sender)
+    for process in (fetcher, sender):
+        process.send_signal(signal.SIGINT)
+    assert ends(sender, fetcher) == [130, 130]
+    assert 3 <= len(results_of(report)) < 12
+    assert open_intents(report) == []
+    assert ends(*pipeline(tmp_path, sandbox, sandbox)) == [0, 0]
+    accepted = [r["source_sha256"] for r in results_of(report)]
+    assert sorted(accepted) == sorted(hashes.values())
+    assert len(list((tmp_path / "images").glob("*.png"))) == 12
+
+
+@pytest.mark.parametrize("after_body", [False, True])
+def test_a_signal_waits_for_answers_and_records_the_rest(scans, tmp_path, report, after_body):
+    """
+    After SIGTERM nothing new is sent; what is answered in time counts, what is not is Uncertain.
+    """
+    images_at(scans, 9)
+    with receiving(Receiver()) as receiver:
+        receiver.delay = 1.0 if after_body else 60.0
+        process = start(
+            *("submit", "scans", "--base-url", receiver.base_url, "--concurrency", 3, "--json"),
+            cwd=tmp_path,
+        )
+        wait_until(lambda: len(receiver.submitted) == 3, process)
+        process.terminate()
+        finished = finish(process)
+        assert receiver.posts == 3
+    assert finished.code == 143
+    outcome = "Submitted" if after_body else "Uncertain"
+    assert finished.summary["outcomes"] == {outcome: 3}
+    assert (finished.summary["left"], finished.summary["stopped_by"]) == (6, "SIGTERM")
+    assert {r["outcome"] for r in results_of(report)} == {outcome}
+    assert open_intents(report) == []
+
+
+def test_a_second_signal_stops_at_once(scans, tmp_path, report):
+    """
+    What was in flight then is Uncertain by the next run.
+    """
+    images_at(scans, 3)
+    with receiving(Receiver()) as receiver:
+        receiver.delay = 60.0
+        argv = ("submit", "scans", "--base-url", receiver.base_url, "--json")
+        process = start(*argv, cwd=tmp_path)
+        wait_until(lambda: len(receiver.submitted) == 3, process)
+        process.terminate()
+        wait_until(lambda: process.poll() is not None or _was_warned(process))
+        process.terminate()
+        assert process.wait(timeout=60) == 143
+        process.communicate()
+        assert len(open_intents(report)) == 3
+        finished = run(*argv, cwd=tmp_path)
+    assert (finished.code, finished.summary["outcomes"]) == (3, {"Uncertain": 3})
+    assert receiver.posts == 3
+
+
+def _was_warned(process):
+    time.sleep(0.5)
+    return True
+
+
+def test_a_slow_reader_slows_it_down(scans, tmp_path):
+    """
+    While the reader takes no lines, no more images are sent than the pipe and the run hold.
+    """
+    images_at(scans, 600)
+    reading, writing = os.pipe()
+    with receiving(Receiver()) as receiver:
+        process = subprocess.Popen(
+            [
+                *(os.sys.executable, "-m", "batchfetch", "submit", "scans", "-o", "-"),
+                *("--base-url", receiver.base_url, "--concurrency", "4"),
+            ],
+            env=environment(),
+            cwd=tmp_path,
+            stdout=writing,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(writing)
+        count = -1
+        while count != receiver.posts:
+            count = receiver.posts
+            time.sleep(1.5)
+        assert 0 < count < 500
+        with os.fdopen(reading) as lines:
+            assert len(lines.readlines()) == 600
+        assert process.wait(timeout=60) == 0
+
+
+def test_both_on_standard_output_are_refused(scans, tmp_path):
+    """
+    A manifest and a summary on one stream are exit code 2, before anything is sent.
+    """
+    images_at(scans, 1)
+    finished = run("submit", "scans", "-o", "-", "--json", "--sandbox", cwd=tmp_path)
+    assert (finished.code, finished.stdout) == (2, "")
+    assert "--output - and --json both write to standard output" in finished.stderr
+    assert list(tmp_path.iterdir()) == [scans]
+
+
+@pytest.mark.anyio
+async def test_the_pipe_may_lead_to_a_file(scans, tmp_path):
+    """
+    Standard output that is redirected is the shell's: the lines are appended, and nothing is read.
+    """
+    images_at(scans, 2)
+    async with open_sandbox(SandboxSettings(processing_time=0)) as sandbox:
+        with (tmp_path / "lines.jsonl").open("w") as file:
+            process = start(
+                *("submit", "scans", "-o", "-", "--base-url", sandbox.url),
+                cwd=tmp_path,
+                stdout=file,
+            )
+            while process.poll() is None:
+                await _breathe()
+            process.stderr.close()
+    assert process.returncode == 0
+    assert len(lines_of(tmp_path / "lines.jsonl")) == 2
+
+
+async def _breathe():
+    import anyio  # noqa: PLC0415
+
+    await anyio.sleep(0.05)
