@@ -115,6 +115,9 @@ _REASONS = {
     "timeout": Sign.FAILED,
     "redirect": Sign.TURNED_AWAY,
     "bad_response": Sign.REACHED,
+    # Of a submission, whose file could not be sent.
+    "changed": Sign.NOTHING,
+    "unreadable": Sign.NOTHING,
 }
 
 

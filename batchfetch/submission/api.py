@@ -16,12 +16,13 @@ from batchfetch.report import open_report
 from batchfetch.run.api import open_client
 from batchfetch.scheduling import Pace, RetryPolicy
 from batchfetch.service import Credentials, Submitter, Transport
-from batchfetch.sources import Sources, read_sources
+from batchfetch.sources import Sources
 from batchfetch.submission.intake import SubmitIntake
 from batchfetch.submission.journal import Journal
 from batchfetch.submission.ledger import load_submit_report
 from batchfetch.submission.lines import require_submit_report
 from batchfetch.submission.manifest_file import open_manifest
+from batchfetch.submission.plan import checked_sources
 from batchfetch.submission.submission import Submission, Tell
 from batchfetch.submission.summary import SubmitSummary
 from batchfetch.submit_settings import SubmitOptions, SubmitSettings
@@ -51,9 +52,7 @@ async def open_submission(
     another run has the report or the manifest, `StorageError` if one of them cannot be used.
     """
     settings = settings or SubmitSettings()
-    if not isinstance(sources, Sources):
-        sources = read_sources(list(sources), only=settings.only)
-    await to_thread.run_sync(sources.check)
+    sources = await to_thread.run_sync(checked_sources, sources, settings)
     opened = open_client(
         settings.client, credentials=credentials, transport=transport, pace=pace, retries=retries
     )

@@ -4,11 +4,14 @@ What a submission would do, said without doing it.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from anyio import to_thread
 from pydantic import BaseModel, ConfigDict
 
+from batchfetch.errors import SettingsError
+from batchfetch.paths import expand_home
 from batchfetch.sources import Sources, read_sources
 from batchfetch.submission.image import Sending
 from batchfetch.submission.intake import SubmitIntake
@@ -58,9 +61,7 @@ async def plan_submission(
 
     Raises `ManifestError`, `SettingsError` and `StorageError` as `open_submission` does.
     """
-    if not isinstance(sources, Sources):
-        sources = read_sources(list(sources), only=settings.only)
-    await to_thread.run_sync(sources.check)
+    sources = await to_thread.run_sync(checked_sources, sources, settings)
     path = settings.report_path
     ledger = await to_thread.run_sync(load_submit_report, path)
     intake = SubmitIntake(sources, ledger, settings)
@@ -92,3 +93,31 @@ async def plan_submission(
         least_calls=to_submit,
         least_cost=None if price is None else round(to_submit * price, 6),
     )
+
+
+def checked_sources(sources: Iterable[str | Path] | Sources, settings: SubmitSettings) -> Sources:
+    """
+    Return *sources*, which can be read, and which are not what the run writes.
+
+    Raises `ManifestError` and `SettingsError`.
+    """
+    if not isinstance(sources, Sources):
+        given = list(sources)
+        for source in given:
+            _require_apart(source, settings)
+        sources = read_sources(given, only=settings.only)
+    sources.check()
+    return sources
+
+
+def _require_apart(source: str | Path, settings: SubmitSettings) -> None:
+    """
+    Raise `SettingsError` if *source* is what the run appends to: it would never come to its end.
+    """
+    for what, path in (("manifest", settings.output), ("report", settings.report_path)):
+        with suppress(OSError, ValueError):
+            if Path(expand_home(source)).samefile(path):
+                raise SettingsError(
+                    f"{source} is the {what} of this run, which it appends to; choose another"
+                    " --output"
+                )

@@ -21,8 +21,6 @@ from command import (
 from receiver import Receiver, receiving
 from submitting import images_at, lines_of, open_intents, results_of
 
-from batchfetch.sandbox import SandboxSettings, open_sandbox
-
 
 @pytest.fixture
 def scans(tmp_path):
@@ -253,27 +251,17 @@ def test_both_on_standard_output_are_refused(scans, tmp_path):
     assert list(tmp_path.iterdir()) == [scans]
 
 
-@pytest.mark.anyio
-async def test_the_pipe_may_lead_to_a_file(scans, tmp_path):
+def test_the_pipe_may_lead_to_a_file(scans, tmp_path, sandbox):
     """
     Standard output that is redirected is the shell's: the lines are appended, and nothing is read.
     """
     images_at(scans, 2)
-    async with open_sandbox(SandboxSettings(processing_time=0)) as sandbox:
-        with (tmp_path / "lines.jsonl").open("w") as file:
-            process = start(
-                *("submit", "scans", "-o", "-", "--base-url", sandbox.url),
-                cwd=tmp_path,
-                stdout=file,
-            )
-            while process.poll() is None:
-                await _breathe()
-            process.stderr.close()
-    assert process.returncode == 0
+    with (tmp_path / "lines.jsonl").open("w") as file:
+        process = start(
+            *("submit", "scans", "-o", "-", "--base-url", sandbox),
+            cwd=tmp_path,
+            env=client_credentials(),
+            stdout=file,
+        )
+        assert finish(process).code == 0
     assert len(lines_of(tmp_path / "lines.jsonl")) == 2
-
-
-async def _breathe():
-    import anyio  # noqa: PLC0415
-
-    await anyio.sleep(0.05)

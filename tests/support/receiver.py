@@ -87,6 +87,9 @@ class Receiver:
         self.acts = list(acts)
         self.submitted: list[Submitted] = []
         self.posts = 0
+        self.arrived = asyncio.Event()
+        """Set once an image has arrived whole."""
+
         self.tokens = 0
         self.refused_tokens: set[str] = set()
         self.calls_by_path: Counter[str] = Counter()
@@ -196,6 +199,7 @@ class Receiver:
         task_id = str(uuid.uuid4())
         hashed = image.hashed.hexdigest()
         self.submitted.append(Submitted(path, headers, hashed, image.size, task_id))
+        self.arrived.set()
         await asyncio.sleep(self.delay)
         if act.reply is not None:
             return await _send(writer, act.reply)

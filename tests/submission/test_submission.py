@@ -1,0 +1,396 @@
+"""
+What a submission does with its sources, its report and its manifest.
+"""
+
+import base64
+import json
+from pathlib import Path
+
+import anyio
+import pytest
+from receiver import Receiver, no_answer, status
+from replies import Ending, png_of
+from submitting import TOKEN, images_at, lines_of, results_of, submit_all, submitting
+
+from batchfetch.errors import OutputLockedError, SettingsError, StorageError
+from batchfetch.service import Credentials
+from batchfetch.sources import SourceImage
+from batchfetch.submission.api import open_submission
+from batchfetch.submission.image import PIECE, Image, ImageBody, digest_of
+from batchfetch.submission.plan import plan_submission
+from batchfetch.submit_settings import SubmitSettings, SubmitStatus
+
+pytestmark = pytest.mark.anyio
+
+SUBMITTED, UNCERTAIN = SubmitStatus.SUBMITTED, SubmitStatus.UNCERTAIN
+
+
+@pytest.fixture
+def scans(tmp_path):
+    """
+    Where the images are.
+    """
+    return tmp_path / "scans"
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """
+    Where the manifest goes.
+    """
+    return tmp_path / "manifest.jsonl"
+
+
+@pytest.fixture
+def report(tmp_path):
+    """
+    Where the report is, unless it is named.
+    """
+    return tmp_path / "manifest.report.jsonl"
+
+
+@pytest.fixture
+async def receiver():
+    """
+    A service that takes every image.
+    """
+    async with Receiver() as receiver:
+        yield receiver
+
+
+async def test_a_nightly_run_sends_what_is_new(scans, manifest, receiver):
+    """
+    What was accepted is not sent again, and the manifest goes on.
+    """
+    images_at(scans, 3)
+    await submit_all(scans, receiver.base_url)
+    images_at(scans, 5)
+    summary = await submit_all(scans, receiver.base_url)
+    assert (summary.images, summary.already, summary.calls) == (5, 3, 2)
+    assert (summary.outcomes, summary.exit_code) == ({SUBMITTED: 2}, 0)
+    assert [line["name"] for line in lines_of(manifest)] == [f"{n:05}" for n in range(5)]
+
+
+async def test_again_sends_it_again(scans, manifest, receiver):
+    """
+    `--again` does not look at what was accepted.
+    """
+    images_at(scans, 2)
+    await submit_all(scans, receiver.base_url)
+    summary = await submit_all(scans, receiver.base_url, again=True)
+    assert (summary.already, summary.outcomes) == (0, {SUBMITTED: 2})
+    assert set(receiver.images.values()) == {2}
+    assert len(lines_of(manifest)) == 4
+
+
+async def test_another_endpoint_is_another_submission(scans, receiver):
+    """
+    The same bytes for another endpoint are sent.
+    """
+    images_at(scans, 1)
+    await submit_all(scans, receiver.base_url)
+    summary = await submit_all(scans, receiver.base_url, endpoint="binarize")
+    assert summary.outcomes == {SUBMITTED: 1}
+    paths = [each.path for each in receiver.submitted]
+    assert paths == ["/v5.0/ocr/DeskewImage", "/v5.0/ocr/BinarizeImage"]
+
+
+async def test_another_report_is_another_ledger(scans, tmp_path, receiver):
+    """
+    The guard is the report's: without it the same images are sent.
+    """
+    images_at(scans, 1)
+    await submit_all(scans, receiver.base_url)
+    await submit_all(scans, receiver.base_url, output=tmp_path / "other.jsonl")
+    assert set(receiver.images.values()) == {2}
+
+
+async def test_equal_images_are_sent_once(scans, receiver):
+    """
+    Of images with the same bytes one is sent, while it is on its way and afterwards.
+    """
+    images_at(scans, 1)
+    for number in range(20):
+        (scans / f"copy{number}.png").write_bytes((scans / "00000.png").read_bytes())
+    receiver.delay = 0.1
+    summary = await submit_all(scans, receiver.base_url)
+    assert (summary.images, summary.already, summary.calls) == (21, 20, 1)
+    assert summary.exit_code == 0
+
+
+@pytest.mark.parametrize("act", [no_answer(Ending.CLOSE)])
+async def test_equal_images_of_an_uncertain_one_are_uncertain(scans, receiver, act):
+    """
+    When the answer to one is lost, the other one is not sent in its place.
+    """
+    images_at(scans, 1)
+    (scans / "copy.png").write_bytes((scans / "00000.png").read_bytes())
+    receiver.acts = [act]
+    summary = await submit_all(scans, receiver.base_url)
+    assert (summary.outcomes, receiver.posts) == ({UNCERTAIN: 2}, 1)
+
+
+async def test_equal_images_of_a_failed_one_are_tried(scans, receiver):
+    """
+    When one fails, the other one is sent.
+    """
+    images_at(scans, 1)
+    (scans / "copy.png").write_bytes((scans / "00000.png").read_bytes())
+    receiver.acts = [status(400)]
+    summary = await submit_all(scans, receiver.base_url)
+    assert summary.outcomes == {SUBMITTED: 1, SubmitStatus.FAILED: 1}
+    assert summary.images == 2
+
+
+@pytest.mark.parametrize(
+    "size", [1, 2, 3, 4, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE, 3 * PIECE + 2]
+)
+async def test_the_body_is_what_its_length_says(tmp_path, size):
+    """
+    Whatever the size of an image, the body is JSON with its base64, as long as announced.
+    """
+    path = tmp_path / "image"
+    data = bytes(number * 7 % 251 for number in range(min(size, 1000))) * (size // 1000 + 1)
+    path.write_bytes(data[:size])
+    body = ImageBody(Image(SourceImage(path, "image"), "deskew", digest_of(path)))
+    pieces = [piece async for piece in body]
+    await body.close()
+    text = b"".join(pieces)
+    assert len(text) == body.length
+    assert base64.b64decode(json.loads(text)["image"], validate=True) == data[:size]
+    assert max(map(len, pieces)) <= PIECE // 3 * 4 + 20
+
+
+@pytest.mark.parametrize("change", ["grown", "shrunk", "rewritten", "emptied", "gone"])
+async def test_a_file_that_changes_is_not_sent_as_something_else(scans, receiver, report, change):
+    """
+    What is in a file that was written to after it was hashed is not sent; the next run does that.
+    """
+    images_at(scans, 2, padding=2_000_000)
+    victim = scans / "00001.png"
+    before = victim.read_bytes()
+    after = {
+        "grown": before + b"more",
+        "shrunk": before[:-1],
+        "rewritten": before[:-1] + bytes([before[-1] ^ 1]),
+        "emptied": b"",
+        "gone": None,
+    }[change]
+    receiver.delay = 0.2
+
+    def spoil():
+        if after is None:
+            victim.unlink()
+        else:
+            victim.write_bytes(after)
+
+    async with submitting(scans, receiver.base_url, concurrency=1) as submission:
+        # Both are hashed before the first is answered.
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(submission.run)
+            await receiver.arrived.wait()
+            assert submission.progress.images == 2
+            spoil()
+    summary = submission.summary
+    assert summary.outcomes == {SUBMITTED: 1, SubmitStatus.FAILED: 1}
+    assert summary.reasons == ({"unreadable": 1} if change == "gone" else {"changed": 1})
+    assert len(receiver.submitted) == 1
+    failed = next(r for r in results_of(report) if r["outcome"] == "Failed")
+    assert str(victim) in failed["detail"]
+    if change in {"grown", "rewritten"}:
+        summary = await submit_all(scans, receiver.base_url)
+        assert (summary.already, summary.outcomes) == (1, {SUBMITTED: 1})
+
+
+async def test_a_table_carries_its_columns_on(tmp_path, scans, manifest, receiver):
+    """
+    The columns of a table with `source` are in the manifest, and its row in the report.
+    """
+    images_at(scans, 1)
+    table = tmp_path / "table.csv"
+    table.write_text(f"source,name,customer,endpoint\n{scans}/00000.png,night/one,4711,dewarp\n")
+    settings = SubmitSettings(output=manifest, base_url=receiver.base_url)
+    async with open_submission(
+        [table], settings, credentials=Credentials(access_token=TOKEN)
+    ) as submission:
+        await submission.run()
+    (line,) = lines_of(manifest)
+    assert (line["name"], line["customer"], line["endpoint"]) == ("night/one", "4711", "dewarp")
+    assert receiver.submitted[0].path == "/v5.0/ocr/DewarpImage"
+
+
+async def test_what_is_no_image_is_invalid_or_skipped(scans, tmp_path, receiver, report):
+    """
+    A file that was named and is no image has a line; one that a search finds is counted.
+    """
+    images_at(scans, 1)
+    (scans / "notes.txt").write_text("no image")
+    summary = await submit_all(scans, receiver.base_url)
+    assert (summary.images, summary.skipped, summary.exit_code) == (1, 1, 0)
+    summary = await submit_all(scans / "notes.txt", receiver.base_url, output=tmp_path / "m.jsonl")
+    assert (summary.outcomes, summary.exit_code) == ({SubmitStatus.INVALID: 1}, 3)
+    (line,) = results_of(tmp_path / "m.report.jsonl")
+    assert (line["source"], line["reason"]) == (str(scans / "notes.txt"), "not_image")
+
+
+async def test_a_limit_of_calls(scans, receiver):
+    """
+    The run stops before one call more, and the next goes on.
+    """
+    images_at(scans, 9)
+    summary = await submit_all(scans, receiver.base_url, max_calls=4)
+    assert (summary.exit_code, summary.calls, summary.left) == (4, 4, 5)
+    assert summary.stopped_by == "max-calls"
+    summary = await submit_all(scans, receiver.base_url, max_calls=5)
+    assert (summary.exit_code, summary.already, summary.calls) == (0, 4, 5)
+
+
+async def test_a_limit_of_time(scans, receiver):
+    """
+    When the time has passed nothing new is sent.
+    """
+    images_at(scans, 50)
+    receiver.delay = 0.2
+    summary = await submit_all(scans, receiver.base_url, max_runtime=0.5, concurrency=2)
+    assert (summary.exit_code, summary.stopped_by) == (4, "max-runtime")
+    assert 0 < summary.outcomes[SUBMITTED] < 50
+    assert set(receiver.images.values()) == {1}
+    assert summary.outcomes[SUBMITTED] == receiver.posts
+
+
+async def test_a_plan_touches_nothing(scans, receiver, tmp_path):
+    """
+    It counts what would be sent and what it would take, and writes nothing.
+    """
+    images_at(scans, 4, padding=100)
+    (scans / "copy.png").write_bytes((scans / "00000.png").read_bytes())
+    (scans / "notes.txt").write_text("no image")
+    settings = SubmitSettings(output=tmp_path / "manifest.jsonl", price_per_call=0.5)
+    before = sorted(tmp_path.rglob("*"))
+    plan = await plan_submission([scans], settings)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (plan.images, plan.to_submit, plan.already, plan.skipped) == (5, 4, 1, 1)
+    assert (plan.least_calls, plan.least_cost) == (4, 2.0)
+    assert plan.bytes == sum(len(png_of(f"scans{n}", 100)) for n in range(4))
+    receiver.acts = [no_answer(Ending.CLOSE)]
+    await submit_all(scans, receiver.base_url, concurrency=1)
+    plan = await plan_submission([scans], settings)
+    assert (plan.to_submit, plan.uncertain, plan.already) == (0, 2, 3)
+    plan = await plan_submission([scans], settings.model_copy(update={"again": True}))
+    assert plan.to_submit == 3
+
+
+async def test_one_run_at_a_time(scans, tmp_path, receiver):
+    """
+    Neither the report nor the manifest is written by two runs at once.
+    """
+    images_at(scans, 1)
+    async with submitting(scans, receiver.base_url):
+        with pytest.raises(OutputLockedError, match="writing the report"):
+            await submit_all(scans, receiver.base_url)
+        with pytest.raises(OutputLockedError, match="writing the manifest"):
+            await submit_all(scans, receiver.base_url, report=tmp_path / "other.jsonl")
+    assert receiver.posts == 0
+
+
+FETCHED = {"task_id": "x", "outcome": "Failed", "reason": "http_500", "calls": 1, "name": None}
+
+
+@pytest.mark.parametrize(
+    "text", ["hello\n", f"{json.dumps(FETCHED)}\n", '{"a": 1}\n', "a,b\n1,2\n"]
+)
+async def test_a_report_of_another_kind_stays_as_it_is(scans, report, receiver, text):
+    """
+    A file that is no report of a submission is refused, that of `fetch` too.
+    """
+    images_at(scans, 1)
+    report.write_text(text)
+    with pytest.raises(SettingsError, match="none of them is a report's"):
+        await submit_all(scans, receiver.base_url)
+    assert (report.read_text(), receiver.posts) == (text, 0)
+
+
+@pytest.mark.parametrize(
+    "data", [b"hello\n", b"\x89PNG\r\n\x1a\n\0\0", b"id,name\n1,2\n", b"no end"]
+)
+async def test_a_manifest_of_another_kind_stays_as_it_is(scans, manifest, receiver, data):
+    """
+    A file that is no manifest in JSON Lines is refused.
+    """
+    images_at(scans, 1)
+    manifest.write_bytes(data)
+    with pytest.raises(SettingsError, match="stays as it is"):
+        await submit_all(scans, receiver.base_url)
+    assert (manifest.read_bytes(), receiver.posts) == (data, 0)
+
+
+async def test_a_manifest_that_is_there_is_appended_to(scans, manifest, receiver):
+    """
+    Lines of a manifest that somebody else wrote stay, the last of them without its end, too.
+    """
+    images_at(scans, 1)
+    manifest.write_text('{"task_id": "one"}\n{"task_id": "two"}')
+    await submit_all(scans, receiver.base_url)
+    assert [line["task_id"] for line in lines_of(manifest)][:2] == ["one", "two"]
+    assert len(lines_of(manifest)) == 3
+
+
+async def test_what_a_run_appends_to_is_no_source(scans, manifest, receiver):
+    """
+    A manifest that is both would never end.
+    """
+    images_at(scans, 1)
+    await submit_all(scans, receiver.base_url)
+    with pytest.raises(SettingsError, match="is the manifest of this run"):
+        await submit_all(manifest, receiver.base_url)
+
+
+async def test_a_full_disk_under_the_manifest(scans, receiver, report):
+    """
+    Without a manifest the run stops with 6, and what was in flight is in the report.
+    """
+    images_at(scans, 50)
+    async with submitting(
+        scans, receiver.base_url, output=Path("/dev/full"), report=report, concurrency=2
+    ) as submission:
+        with pytest.raises(StorageError, match="/dev/full"):
+            await submission.run()
+    assert submission.summary.exit_code == 6
+    assert receiver.posts == len(results_of(report)) < 10
+    summary = await submit_all(scans, receiver.base_url)
+    assert summary.exit_code == 0
+    assert set(receiver.images.values()) == {1}
+    assert len(lines_of(scans.parent / "manifest.jsonl")) == 50
+
+
+async def test_a_full_disk_under_the_report(scans, receiver):
+    """
+    Without a report nothing is sent.
+    """
+    images_at(scans, 5)
+    async with submitting(scans, receiver.base_url, report=Path("/dev/full")) as submission:
+        with pytest.raises(StorageError, match="/dev/full"):
+            await submission.run()
+    assert (submission.summary.exit_code, receiver.posts) == (6, 0)
+
+
+@pytest.mark.parametrize("durability", ["none", "file", "full"])
+async def test_every_durability_writes_the_same(scans, manifest, receiver, durability):
+    """
+    What is synced differs, and what is written does not.
+    """
+    images_at(scans, 5)
+    summary = await submit_all(scans, receiver.base_url, durability=durability)
+    assert (summary.exit_code, len(lines_of(manifest))) == (0, 5)
+
+
+async def test_a_missing_manifest_is_not_made_up(scans, manifest, receiver):
+    """
+    A manifest that was taken away after a run that ended is the user's business.
+    """
+    images_at(scans, 2)
+    await submit_all(scans, receiver.base_url)
+    manifest.unlink()
+    images_at(scans, 3)
+    await submit_all(scans, receiver.base_url)
+    assert [line["name"] for line in lines_of(manifest)] == ["00002"]
