@@ -37,6 +37,8 @@ class ReportLine(BaseModel):
     manifest: object = None
     line: object = None
     bytes: NonNegativeInt | None = None
+    source: None = None
+    """A line about the source of an image is one of a submission's report."""
 
 
 L = TypeVar("L", bound=BaseModel)

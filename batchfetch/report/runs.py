@@ -19,6 +19,7 @@ from batchfetch.report.interruptions import Interruption
 from batchfetch.report.lines import AROUND
 from batchfetch.report.reader import raw_lines
 from batchfetch.settings import Settings
+from batchfetch.submit_settings import SubmitSettings
 from batchfetch.version import __version__
 
 log = logging.getLogger("batchfetch.report")
@@ -75,7 +76,7 @@ class RunLog:
     The report must be locked.  What cannot be written is warned of: a run goes on without its log.
     """
 
-    def __init__(self, settings: Settings, manifests: Sequence[str]) -> None:
+    def __init__(self, settings: Settings | SubmitSettings, manifests: Sequence[str]) -> None:
         report = settings.report_path
         # A report that is no plain file, such as a pipe, has nothing beside it.
         self._path = runs_path(report) if report.is_file() else None
@@ -161,7 +162,7 @@ def _runs(path: Path) -> Iterator[Run]:
             )
 
 
-def _given(settings: Settings) -> dict[str, JsonValue]:
+def _given(settings: Settings | SubmitSettings) -> dict[str, JsonValue]:
     # Credentials are no settings, and an address that holds some is refused.
     values: dict[str, JsonValue] = settings.model_dump(mode="json", exclude_defaults=True)
     return values

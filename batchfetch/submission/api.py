@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Unpack
 
 import anyio
-from anyio import to_thread
+from anyio import CancelScope, to_thread
 
 from batchfetch.errors import SettingsError
-from batchfetch.report import open_report
+from batchfetch.report import RunLog, open_report
 from batchfetch.run.api import open_client
 from batchfetch.scheduling import Pace, RetryPolicy
 from batchfetch.service import Credentials, Submitter, Transport
@@ -52,6 +52,9 @@ async def open_submission(
     another run has the report or the manifest, `StorageError` if one of them cannot be used.
     """
     settings = settings or SubmitSettings()
+    if not isinstance(sources, Sources):
+        sources = list(sources)
+    names = [] if isinstance(sources, Sources) else [str(source) for source in sources]
     sources = await to_thread.run_sync(checked_sources, sources, settings)
     opened = open_client(
         settings.client, credentials=credentials, transport=transport, pace=pace, retries=retries
@@ -67,7 +70,7 @@ async def open_submission(
         )
         async with report as writer, manifest as written:
             ledger = await to_thread.run_sync(load_submit_report, report_path)
-            yield Submission(
+            submission = Submission(
                 SubmitIntake(sources, ledger, settings),
                 Journal(writer, settings.durability),
                 written,
@@ -80,6 +83,22 @@ async def open_submission(
                 tell=tell,
                 attended=attended,
             )
+            async with _logged(submission, RunLog(settings, names)):
+                yield submission
+
+
+@asynccontextmanager
+async def _logged(submission: Submission, run_log: RunLog) -> AsyncIterator[None]:
+    """
+    Log that *submission* begins, and at the end of the block what it came to.
+    """
+    await to_thread.run_sync(run_log.begin)
+    try:
+        yield
+    finally:
+        with CancelScope(shield=True):
+            summary = submission.summary.model_dump(mode="json")
+            await to_thread.run_sync(run_log.end, summary)
 
 
 def submit(

@@ -184,13 +184,15 @@ async def test_a_file_that_changes_is_not_sent_as_something_else(scans, receiver
         else:
             victim.write_bytes(after)
 
-    async with submitting(scans, receiver.base_url, concurrency=1) as submission:
+    async with (
+        submitting(scans, receiver.base_url, concurrency=1) as submission,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(submission.run)
+        await receiver.arrived.wait()
         # Both are hashed before the first is answered.
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(submission.run)
-            await receiver.arrived.wait()
-            assert submission.progress.images == 2
-            spoil()
+        assert submission.progress.images == 2
+        spoil()
     summary = submission.summary
     assert summary.outcomes == {SUBMITTED: 1, SubmitStatus.FAILED: 1}
     assert summary.reasons == ({"unreadable": 1} if change == "gone" else {"changed": 1})
