@@ -49,10 +49,29 @@ if TYPE_CHECKING:
     from batchfetch.run.summary import Progress, Summary
     from batchfetch.sandbox import InjectedFault, Sandbox, SandboxSettings, open_sandbox
     from batchfetch.scheduling import Pace, RetryPolicy
-    from batchfetch.service import Body, Credentials, TokenSource, Transport, find_credentials
+    from batchfetch.service import (
+        Body,
+        Credentials,
+        RequestBody,
+        Submitter,
+        TokenSource,
+        Transport,
+        find_credentials,
+    )
     from batchfetch.settings import Checksum, Durability, Polling, Settings, SettingsOptions
     from batchfetch.statuses import StatusMeaning
     from batchfetch.storage import Found, Storage, Target
+    from batchfetch.submission.api import open_submission, submit
+    from batchfetch.submission.lines import SubmitResult
+    from batchfetch.submission.plan import SubmitPlan, plan_submission
+    from batchfetch.submission.submission import Submission
+    from batchfetch.submission.summary import SubmitProgress, SubmitSummary
+    from batchfetch.submit_settings import (
+        SubmitEndpoint,
+        SubmitOptions,
+        SubmitSettings,
+        SubmitStatus,
+    )
     from batchfetch.version import __version__
 
 # Imported when first used: `batchfetch --help` needs none of it, and aiohttp alone takes longer to
@@ -91,6 +110,7 @@ _HOMES = {
     "Progress": "run.summary",
     "ProgressHook": "hooks",
     "ReportError": "errors",
+    "RequestBody": "service",
     "Resumed": "hooks",
     "RetryPolicy": "scheduling",
     "Row": "run.intake",
@@ -105,6 +125,16 @@ _HOMES = {
     "StatusMeaning": "statuses",
     "Storage": "storage",
     "StorageError": "errors",
+    "Submission": "submission.submission",
+    "SubmitEndpoint": "submit_settings",
+    "SubmitOptions": "submit_settings",
+    "SubmitPlan": "submission.plan",
+    "SubmitProgress": "submission.summary",
+    "SubmitResult": "submission.lines",
+    "SubmitSettings": "submit_settings",
+    "SubmitStatus": "submit_settings",
+    "SubmitSummary": "submission.summary",
+    "Submitter": "service",
     "Summary": "run.summary",
     "Tally": "hooks",
     "Target": "storage",
@@ -119,8 +149,11 @@ _HOMES = {
     "open_batch": "run.api",
     "open_client": "run.api",
     "open_sandbox": "sandbox",
+    "open_submission": "submission.api",
     "plan": "run.plan",
+    "plan_submission": "submission.plan",
     "read_report": "report",
+    "submit": "submission.api",
 }
 
 __all__ = [
@@ -157,6 +190,7 @@ __all__ = [
     "Progress",
     "ProgressHook",
     "ReportError",
+    "RequestBody",
     "Resumed",
     "RetryPolicy",
     "Row",
@@ -171,6 +205,16 @@ __all__ = [
     "StatusMeaning",
     "Storage",
     "StorageError",
+    "Submission",
+    "SubmitEndpoint",
+    "SubmitOptions",
+    "SubmitPlan",
+    "SubmitProgress",
+    "SubmitResult",
+    "SubmitSettings",
+    "SubmitStatus",
+    "SubmitSummary",
+    "Submitter",
     "Summary",
     "Tally",
     "Target",
@@ -185,8 +229,11 @@ __all__ = [
     "open_batch",
     "open_client",
     "open_sandbox",
+    "open_submission",
     "plan",
+    "plan_submission",
     "read_report",
+    "submit",
 ]
 
 

@@ -33,6 +33,11 @@ from batchfetch.report.runs import Run
 from batchfetch.run.summary import Summary
 from batchfetch.sandbox.scenario import WELL_KNOWN
 from batchfetch.settings import Settings
+from batchfetch.sources import Refusal
+from batchfetch.submission.lines import SubmitResult, manifest_line
+from batchfetch.submission.sender import LOST
+from batchfetch.submission.summary import SubmitSummary
+from batchfetch.submit_settings import SubmitStatus
 
 MANUAL = ROOT / "batchfetch" / "manual"
 PATHS = {path.name: path for path in [ROOT / "README.md", *sorted(MANUAL.glob("*.md"))]}
@@ -350,9 +355,24 @@ def test_outcomes_and_reasons():
     """
     text = section("report.md", "Outcomes and reasons")
     outcomes, explained = text.split("| Reason |")
+    more, others = section("submit.md", "Report").split("| Outcome |")[1].split("| Reason |")
     assert re.findall(r"^\| `(\w+)`", outcomes, re.MULTILINE) == list(OutcomeStatus)
-    assert set(re.findall(r"`([a-z]\w+(?:<status>)?)`", outcomes)) == reasons()
-    assert sorted(first_cells(explained)) == sorted(reasons())
+    assert set(re.findall(r"^\| `(\w+)`", more, re.MULTILINE)) == set(SubmitStatus)
+    known = {*reasons(), *Refusal, LOST}
+    assert set(re.findall(r"`([a-z]\w+(?:<status>)?)`", outcomes + more)) == known
+    assert sorted(first_cells(explained + others)) == sorted(known)
+
+
+def test_submit_keys():
+    """
+    The tables list the keys of a submission's report, of its summary and of its manifest.
+    """
+    keys = {field.alias or name for name, field in SubmitResult.model_fields.items()}
+    assert set(first_cells(section("submit.md", "Report").split("| Outcome |")[0])) == keys
+    assert first_cells(section("submit.md", "Summary")) == list(SubmitSummary.model_fields)
+    result = SubmitResult(outcome=SubmitStatus.SUBMITTED, task_id="one")
+    line = json.loads(manifest_line(result))
+    assert first_cells(section("submit.md", "What comes out")) == list(line)
 
 
 def test_summary_keys():

@@ -11,6 +11,7 @@ import pytest
 from command import ROOT
 
 from batchfetch.settings import Settings, SettingsOptions
+from batchfetch.submit_settings import SubmitOptions, SubmitSettings
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "batchfetch" / "manual").glob("*.md"))]
 
@@ -70,3 +71,4 @@ def test_what_settings_accept_is_what_they_have():
     The options that are typed for callers are the fields, all of them.
     """
     assert get_type_hints(SettingsOptions).keys() == Settings.model_fields.keys()
+    assert get_type_hints(SubmitOptions).keys() == SubmitSettings.model_fields.keys()

@@ -9,7 +9,7 @@ from batchfetch.cli.explanation import STOPPED
 from batchfetch.cli.format import counts, duration, money, number, size
 from batchfetch.cli.panel import MARGIN, NARROWEST, fitting
 from batchfetch.exit_codes import ExitCode
-from batchfetch.submission.lines import Result
+from batchfetch.submission.lines import SubmitResult
 from batchfetch.submission.plan import SubmitPlan
 from batchfetch.submission.summary import SubmitProgress, SubmitSummary
 from batchfetch.submit_settings import SubmitSettings, SubmitStatus
@@ -20,7 +20,7 @@ _CAUSES = {ExitCode.CREDENTIALS: "credentials", ExitCode.STORAGE: "storage"}
 _STORAGE = "stopped because the manifest or the report cannot be written"
 
 
-def submitted_line(result: Result) -> str:
+def submitted_line(result: SubmitResult) -> str:
     """
     Return one line about an image that was not accepted.
     """

@@ -39,7 +39,7 @@ from batchfetch.errors import (
 )
 from batchfetch.exit_codes import ExitCode, code_of_failure
 from batchfetch.submission.api import open_submission
-from batchfetch.submission.lines import Result
+from batchfetch.submission.lines import SubmitResult
 from batchfetch.submission.plan import plan_submission
 from batchfetch.submission.submission import Submission
 from batchfetch.submission.summary import SubmitProgress, SubmitSummary
@@ -147,7 +147,7 @@ class _ResultLog:
     def __init__(self) -> None:
         self._left = _SHOWN
 
-    def add(self, result: Result) -> None:
+    def add(self, result: SubmitResult) -> None:
         if result.status is SubmitStatus.SUBMITTED:
             log.debug("%s: %s", result.source, result.task_id)
             return

@@ -17,7 +17,7 @@ from batchfetch.errors import JobError
 from batchfetch.models import JobState
 from batchfetch.sources import SourceImage
 from batchfetch.submission.ledger import content_key, task_key
-from batchfetch.submission.lines import Intent, Result
+from batchfetch.submission.lines import Intent, SubmitResult
 from batchfetch.submit_settings import SubmitStatus
 
 _HEAD, _TAIL = b'{"image": "', b'"}'
@@ -120,12 +120,12 @@ class Image:
         calls: int = 0,
         started_at: datetime | None = None,
         finished_at: datetime,
-    ) -> Result:
+    ) -> SubmitResult:
         """
         Return the line that says what became of it.
         """
         source = self.source
-        return Result(
+        return SubmitResult(
             task_id=task_id,
             outcome=status,
             reason=reason,

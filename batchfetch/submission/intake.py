@@ -11,11 +11,11 @@ from batchfetch.models import Job
 from batchfetch.sources import Refusal, RefusedSource, SourceImage
 from batchfetch.submission.image import Digest, Image, Sending, digest_of
 from batchfetch.submission.ledger import Standing, SubmitLedger, content_key, task_key
-from batchfetch.submission.lines import Intent, Result
+from batchfetch.submission.lines import Intent, SubmitResult
 from batchfetch.submission.sender import LOST
 from batchfetch.submit_settings import SubmitSettings, SubmitStatus
 
-Decision = Sending | Result
+Decision = Sending | SubmitResult
 """Send it; or its result is known already."""
 
 _EARLIER = (
@@ -53,7 +53,7 @@ class SubmitIntake:
 
         self.all_read = False
 
-    def begin(self, unfinished: Iterable[Intent]) -> list[Result]:
+    def begin(self, unfinished: Iterable[Intent]) -> list[SubmitResult]:
         """
         Return the results of the images that were in flight when a run died.
 
@@ -112,7 +112,7 @@ class SubmitIntake:
             decisions += self._judge(other)
         return decisions
 
-    def _read(self) -> Image | Result | None:
+    def _read(self) -> Image | SubmitResult | None:
         source = next(self._sources, None)
         if source is None:
             return None
@@ -154,7 +154,7 @@ class SubmitIntake:
             job = Job(str(self._ordinal), endpoint=image.endpoint)
             yield Sending(job=job, ordinal=self._ordinal, image=image)
 
-    def _unusable(self, source: SourceImage, reason: Refusal, detail: str) -> Result:
+    def _unusable(self, source: SourceImage, reason: Refusal, detail: str) -> SubmitResult:
         image = Image(source, source.endpoint or self._endpoint, Digest(0, ""))
         result = image.result(
             SubmitStatus.INVALID, reason=reason, detail=detail, finished_at=datetime.now(UTC)
@@ -162,8 +162,8 @@ class SubmitIntake:
         return result.model_copy(update={"source_bytes": None, "source_sha256": None})
 
 
-def _refused(source: RefusedSource) -> Result:
-    return Result(
+def _refused(source: RefusedSource) -> SubmitResult:
+    return SubmitResult(
         outcome=SubmitStatus.INVALID,
         reason=source.reason,
         detail=source.detail,
@@ -176,8 +176,8 @@ def _refused(source: RefusedSource) -> Result:
     )
 
 
-def _lost(intent: Intent) -> Result:
-    return Result(
+def _lost(intent: Intent) -> SubmitResult:
+    return SubmitResult(
         **intent.model_dump(),
         outcome=SubmitStatus.UNCERTAIN,
         reason=LOST,
@@ -185,7 +185,7 @@ def _lost(intent: Intent) -> Result:
     )
 
 
-def _keys_of(result: Result) -> Iterator[str]:
+def _keys_of(result: SubmitResult) -> Iterator[str]:
     """
     Yield the keys that *result* is about, the image's own last.
     """

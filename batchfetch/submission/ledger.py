@@ -16,13 +16,13 @@ from batchfetch.hash_table import HashTable
 from batchfetch.models import STORED_FOR
 from batchfetch.report.lines import AROUND, MAX_LINE
 from batchfetch.report.reader import LineReader, open_to_read
-from batchfetch.submission.lines import Intent, Line, Result, decode, require_submit_report
+from batchfetch.submission.lines import Intent, Line, SubmitResult, decode, require_submit_report
 from batchfetch.submit_settings import SubmitStatus
 
 _ACCEPTED = 0b01
 _UNCERTAIN = 0b10
 
-M = TypeVar("M", Intent, Result)
+M = TypeVar("M", Intent, SubmitResult)
 
 
 class Standing(Enum):
@@ -118,13 +118,13 @@ class SubmitLedger:
         """
         return list(_lines_at(path, sorted(self._in_flight.values()), Intent))
 
-    def accepted(self, path: Path, *, recent: bool) -> Iterator[Result]:
+    def accepted(self, path: Path, *, recent: bool) -> Iterator[SubmitResult]:
         """
         Yield the results in the report at *path* whose images may not be in the manifest; with
         *recent* also those of the last 24 hours.
         """
         starts = {*self._unchecked, *(self._recent if recent else ())}
-        return _lines_at(path, sorted(starts), Result)
+        return _lines_at(path, sorted(starts), SubmitResult)
 
 
 def load_submit_report(path: Path) -> SubmitLedger:

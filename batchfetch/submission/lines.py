@@ -43,7 +43,7 @@ class Intent(BaseModel):
     extra: Mapping[str, JsonValue] = NO_EXTRA
 
 
-class Result(BaseModel):
+class SubmitResult(BaseModel):
     """
     What became of an image in a run.
     """
@@ -144,7 +144,7 @@ def require_submit_report(path: Path) -> None:
     require_report(path, decode)
 
 
-def manifest_line(result: Result) -> bytes:
+def manifest_line(result: SubmitResult) -> bytes:
     """
     Return the line of the manifest for an image that was accepted.
     """

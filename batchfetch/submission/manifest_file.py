@@ -19,7 +19,7 @@ from batchfetch.locks import lock, sync_folder
 from batchfetch.report.lines import MAX_LINE, is_torn
 from batchfetch.report.repair import repair
 from batchfetch.settings import Durability
-from batchfetch.submission.lines import Result, manifest_line
+from batchfetch.submission.lines import SubmitResult, manifest_line
 
 
 class ManifestWriter(Protocol):
@@ -30,7 +30,7 @@ class ManifestWriter(Protocol):
     name: str
     """What a checkpoint calls it."""
 
-    async def write(self, results: Iterable[Result]) -> None:
+    async def write(self, results: Iterable[SubmitResult]) -> None:
         """
         Write a line for each of *results*; they are with the system on return.
 
@@ -38,7 +38,7 @@ class ManifestWriter(Protocol):
         """
         ...
 
-    async def complete(self, results: Iterable[Result]) -> int:
+    async def complete(self, results: Iterable[SubmitResult]) -> int:
         """
         Write a line for each of *results*, of earlier runs, that has none yet; return how many.
 
@@ -68,7 +68,7 @@ class FileManifest:
         self._turn = asyncio.Lock()
         self.name = str(path.absolute())
 
-    async def write(self, results: Iterable[Result]) -> None:
+    async def write(self, results: Iterable[SubmitResult]) -> None:
         """
         See `ManifestWriter.write`.
         """
@@ -104,7 +104,7 @@ class FileManifest:
             with _errors(self._path), CancelScope(shield=True):
                 await to_thread.run_sync(os.fsync, self._file)
 
-    async def complete(self, results: Iterable[Result]) -> int:
+    async def complete(self, results: Iterable[SubmitResult]) -> int:
         """
         See `ManifestWriter.complete`.
         """
@@ -112,7 +112,7 @@ class FileManifest:
         await self.write(missing)
         return len(missing)
 
-    def _without_line(self, results: list[Result]) -> list[Result]:
+    def _without_line(self, results: list[SubmitResult]) -> list[SubmitResult]:
         if not results or not self._is_regular:
             return results
         wanted = {str(result.task_id).casefold() for result in results}

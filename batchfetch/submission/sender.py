@@ -19,7 +19,7 @@ from batchfetch.service import Submitter
 from batchfetch.submission.answer import task_id_in
 from batchfetch.submission.image import ImageBody, Sending
 from batchfetch.submission.journal import Journal, new_intent
-from batchfetch.submission.lines import Ending, Result
+from batchfetch.submission.lines import Ending, SubmitResult
 from batchfetch.submit_settings import SubmitStatus
 from batchfetch.text import sanitize
 
@@ -47,7 +47,7 @@ class Sender:
         journal: Journal,
         setbacks: Setbacks,
         pace: Pace,
-        decided: Callable[[Result, Sending], Awaitable[None]],
+        decided: Callable[[SubmitResult, Sending], Awaitable[None]],
         *,
         redact: Callable[[str], str],
         clock: Callable[[], float] = anyio.current_time,
@@ -142,7 +142,7 @@ class Sender:
         else:
             await self._journal.write(Ending(intent=intent, ended="stopped"))
 
-    async def _decide(self, state: Sending, result: Result) -> None:
+    async def _decide(self, state: Sending, result: SubmitResult) -> None:
         state.decide()
         self._undecided.pop(state.job.task_id, None)
         await self._journal.write(result)
@@ -156,7 +156,7 @@ class Sender:
         detail: str | None,
         *,
         intent: str | None = None,
-    ) -> Result:
+    ) -> SubmitResult:
         return state.image.result(
             status,
             intent=intent,

@@ -34,7 +34,7 @@ from batchfetch.submission.agenda import SubmitAgenda
 from batchfetch.submission.image import Sending
 from batchfetch.submission.intake import Decision, SubmitIntake
 from batchfetch.submission.journal import Journal
-from batchfetch.submission.lines import Checkpoint, Intent, Result
+from batchfetch.submission.lines import Checkpoint, Intent, SubmitResult
 from batchfetch.submission.manifest_file import ManifestWriter
 from batchfetch.submission.sender import Sender
 from batchfetch.submission.summary import SubmitProgress, SubmitSummary
@@ -52,7 +52,7 @@ _ATTENDED = 60.0
 # Seconds spent on counting the rest of the sources of a run that was stopped.
 _COUNTING = 2.0
 
-Tell = Callable[[Result], None]
+Tell = Callable[[SubmitResult], None]
 """Is told of each image whose result is in the report."""
 
 
@@ -71,7 +71,7 @@ class Submission:
         settings: SubmitSettings,
         *,
         unfinished: Iterable[Intent],
-        accepted: Iterable[Result],
+        accepted: Iterable[SubmitResult],
         skipped: Callable[[], int] = lambda: 0,
         tell: Tell | None = None,
         attended: bool = False,
@@ -323,7 +323,7 @@ class Submission:
                 await self._journal.write(decision)
                 self._count(decision)
 
-    async def _decided(self, result: Result, state: Sending) -> None:
+    async def _decided(self, result: SubmitResult, state: Sending) -> None:
         """
         Take the *result* of an image that was on its way; it is in the report.
         """
@@ -332,14 +332,14 @@ class Submission:
         if result.status is SubmitStatus.SUBMITTED:
             await self._write_manifest([result])
 
-    async def _write_manifest(self, results: list[Result]) -> None:
+    async def _write_manifest(self, results: list[SubmitResult]) -> None:
         # What is cut off here is in the report, and the next run writes it.
         self._without_line += len(results)
         await self._manifest.write(results)
         self._without_line -= len(results)
         self._has_written = True
 
-    def _count(self, result: Result) -> None:
+    def _count(self, result: SubmitResult) -> None:
         self._outcomes[result.status] += 1
         if result.reason is not None:
             self._reasons[result.reason] += 1

@@ -27,6 +27,9 @@ from batchfetch import (
     Settings,
     SettingsOptions,
     Storage,
+    SubmitResult,
+    SubmitSettings,
+    SubmitSummary,
     Summary,
     Tally,
     Transport,
@@ -147,3 +150,22 @@ def mended() -> list[str]:
     The last line of each task.
     """
     return [line.task_id for line in batchfetch.read_report("images") if line.task_id]
+
+
+def heard(result: SubmitResult) -> None:
+    """
+    What became of an image.
+    """
+    print(result.source, result.status, result.task_id)  # noqa: T201 - what a callback does
+
+
+async def submitted() -> SubmitSummary:
+    """
+    Images are submitted, with an event loop or without.
+    """
+    settings = SubmitSettings(output="-", retry="Uncertain", endpoint="dewarp", max_runtime="8h")
+    async with batchfetch.open_submission(["scans", Path("a.png")], settings, tell=heard) as run:
+        await run.run()
+    return (
+        batchfetch.submit("scans", output="manifest.jsonl") if run.progress.images else run.summary
+    )
