@@ -514,6 +514,8 @@ def test_every_sample_is_run_by_a_test():
         *("ids.txt", "manifest.csv", "manifest.jsonl", "troubled.csv", "quickstart.py"),
         # Tested in `test_samples.py`.
         *("Dockerfile", "airflow_dag.py", "cronjob.yaml", "notebook.py", "notify.sh"),
+        # Tested in `test_closed_loop.py`.
+        "closed-loop.sh",
     }
 
 
