@@ -276,7 +276,10 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _report_is_not_the_output(self) -> Self:
         if self.report is not None and self.report == self.output:
-            raise ValueError("report and output are the same path")
+            raise ValueError(
+                "report and output are the same path, and output is a folder; give the report a"
+                " name of its own, or leave it out"
+            )
         return self
 
 
@@ -296,9 +299,12 @@ def checked_base_url(url: str) -> str:
     if parts.username is not None or parts.password is not None:
         raise ValueError("holds credentials; give them in the environment instead")
     if parts.query or parts.fragment:
-        raise ValueError("must not have a query or a fragment")
+        raise ValueError("has a query or a fragment; leave out all from the ? or # on")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise ValueError("must be https: plain http would show the token to the network")
+        raise ValueError(
+            "is plain http, which would show the token to the network; use https://, or a"
+            " loopback address"
+        )
     return url.rstrip("/")
 
 

@@ -153,11 +153,14 @@ def test_roots_of_a_service(url):
         ("https://host:port", "is not a valid URL; use https://host[:port]"),
         ("https://[::1", "is not a valid URL; use https://host[:port]"),
         ("https://me:s3cret@host", "holds credentials"),
-        ("https://host/?key=s3cret", "must not have a query"),
-        ("https://host/#top", "must not have a query or a fragment"),
-        ("http://api.aspose.cloud", "must be https: plain http would show the token"),
-        ("http://localhost.example.com", "must be https"),
-        ("http://127.0.0.1.example.com", "must be https"),
+        ("https://host/?key=s3cret", "has a query or a fragment; leave out all from the ? or # on"),
+        ("https://host/#top", "has a query or a fragment"),
+        (
+            "http://api.aspose.cloud",
+            "is plain http, which would show the token to the network; use https://, or a loopback",
+        ),
+        ("http://localhost.example.com", "is plain http, which would show"),
+        ("http://127.0.0.1.example.com", "is plain http, which would show"),
     ],
 )
 def test_what_is_no_root_of_a_service(url, sentence):
@@ -233,7 +236,9 @@ def test_the_report_is_in_the_output_unless_it_is_elsewhere():
     """
     assert str(Settings(output="out").report_path) == "out/report.jsonl"
     assert str(Settings(output="out", report="r.jsonl").report_path) == "r.jsonl"
-    assert refusal(output="a", report="a") == "report and output are the same path"
+    assert refusal(output="a", report="a").endswith(
+        "give the report a name of its own, or leave it out"
+    )
 
 
 @pytest.mark.parametrize(

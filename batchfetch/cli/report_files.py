@@ -48,7 +48,7 @@ def check_format(path: Path) -> None:
         *others, last = FORMATS
         raise SettingsError(
             f"--output: {str(path)!r} ends with none of {', '.join(others)} and {last}, "
-            "which choose what is written"
+            "which choose what is written; end it with one of them"
         )
 
 
@@ -61,7 +61,9 @@ def check_destination(path: Path, digest: Digest) -> None:
             return
         is_file = path.is_file()
     except OSError as exc:
-        raise SettingsError(f"--output: {str(path)!r} cannot be used: {exc.strerror}") from None
+        raise SettingsError(
+            f"--output: {str(path)!r} cannot be used: {exc.strerror}; give another name"
+        ) from None
     if not is_file:
         raise SettingsError(f"--output: {str(path)!r} is no regular file; give another name")
     if any(_is_same(path, kept) for kept in _inputs(digest)):
@@ -112,7 +114,9 @@ def _whole(path: Path) -> Iterator[BinaryIO]:
             yield file
         part.replace(target)
     except OSError as exc:
-        raise StorageError(f"{path} cannot be written: {exc.strerror or exc}") from exc
+        raise StorageError(
+            f"{path} cannot be written: {exc.strerror or exc}; make room, or give another name"
+        ) from exc
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)

@@ -99,7 +99,9 @@ def _path_of(given: str) -> Path:
     except ValueError as exc:
         raise SettingsError(f"{given}: {exc}") from None
     except OSError as exc:
-        raise SettingsError(f"the report {given} cannot be read: {exc.strerror}") from None
+        raise SettingsError(
+            f"the report {given} cannot be read: {exc.strerror}; give an output folder or a report"
+        ) from None
     if problem is not None:
         raise SettingsError(f"the report {path} is {problem}; give an output folder or a report")
     return path

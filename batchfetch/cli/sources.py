@@ -64,7 +64,8 @@ def unknown_variables(
     known = [*(str(option.envvar) for option in command.params if option.envvar), *also]
     for name in sorted(environment):
         if name.startswith(prefix) and name not in known:
-            yield f"unknown variable {sanitize(name, 80)}{did_you_mean(name, known)}"
+            hint = did_you_mean(name, known) or "; it has no effect, so unset it"
+            yield f"unknown variable {sanitize(name, 80)}{hint}"
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:

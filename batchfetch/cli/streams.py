@@ -43,7 +43,9 @@ def print_stdout(text: str) -> None:
         _silence(sys.stdout)
     except OSError as error:
         _silence(sys.stdout)
-        raise StorageError(f"standard output cannot be written: {error.strerror}") from error
+        raise StorageError(
+            f"standard output cannot be written: {error.strerror}; make room, or send it elsewhere"
+        ) from error
 
 
 def print_text(text: str) -> None:

@@ -87,7 +87,9 @@ def open_lines(source: str, end: int | None = None) -> Iterator[Lines]:
     try:
         file = _open(source, end)
     except OSError as exc:
-        raise ManifestError(f"{name} cannot be opened: {describe_error(exc)}") from exc
+        raise ManifestError(
+            f"{name} cannot be opened: {describe_error(exc)}; give one that can be read"
+        ) from exc
     try:
         # Bytes that are not text are read as lone surrogates, so one of them does not end the file.
         encoding = _encoding(file, name)
@@ -147,7 +149,9 @@ def _encoding(file: io.BufferedReader, name: str) -> str:
     try:
         start = file.peek(_BUFFER)
     except (EOFError, OSError, zlib.error) as exc:
-        raise ManifestError(f"{name} cannot be read: {describe_error(exc)}") from exc
+        raise ManifestError(
+            f"{name} cannot be read: {describe_error(exc)}; copy or export it again"
+        ) from exc
     for mark, encoding in _BYTE_ORDER_MARKS.items():
         if start.startswith(mark):
             return encoding

@@ -67,7 +67,8 @@ class Lines:
             line = self._stream.readline(MAX_ROW)
         except (EOFError, OSError, zlib.error) as exc:
             raise ManifestError(
-                f"{self.name} cannot be read beyond line {self.number}: {describe_error(exc)}"
+                f"{self.name} cannot be read beyond line {self.number}: {describe_error(exc)};"
+                " copy or export it again"
             ) from exc
         if line[-1:] == "\x1a" and len(line) < MAX_ROW:
             return line.rstrip("\x1a")  # Without a line end, so the file ends here.

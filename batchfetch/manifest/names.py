@@ -60,17 +60,17 @@ def _problem(name: str) -> str | None:
     Return why *name* would not be below the output, here or on another system.
     """
     if _CONTROL.search(name):
-        return "contains control characters"
+        return "contains control characters; remove them"
     if name.startswith("/"):
         return "is an absolute path; use one relative to the output"
     if "\\" in name or ":" in name:
-        return "contains a backslash or a colon"
+        return "contains a backslash or a colon; write / between folders"
     *folders, _ = parts = name.split("/")
     if any(part in {"", ".", ".."} for part in parts):
-        return "has an empty, a . or a .. part"
+        return "has an empty, a . or a .. part; use a path below the output"
     # Windows drops trailing dots and blanks, which would turn `.. /` into `../`.
     if any(folder[-1] in " ." for folder in folders):
-        return "has a folder that ends with a dot or a blank"
+        return "has a folder that ends with a dot or a blank; remove that"
     return None
 
 

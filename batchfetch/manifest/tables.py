@@ -59,7 +59,10 @@ def _first_line(lines: Lines) -> tuple[str, str | None]:
     while piece := lines.piece():
         text = piece.lstrip(MARKS)
         if is_cut(piece):
-            raise ManifestError(f"{lines.name}, line {lines.number}: the header is too long")
+            raise ManifestError(
+                f"{lines.name}, line {lines.number}: the header is too long; give a table with one"
+                " line for the names of the columns and one for each task"
+            )
         if preamble := _PREAMBLE.fullmatch(text):
             declared = preamble["delimiter"] or declared
         elif text and not text.isspace():

@@ -316,7 +316,8 @@ def _affordable(concurrency: int) -> int:
     if files == resource.RLIM_INFINITY or affordable >= concurrency:
         return concurrency
     log.warning(
-        "%d requests in flight instead of %d: no more than %d files may be open (ulimit -n)",
+        "%d requests in flight instead of %d: no more than %d files may be open; raise that with"
+        " ulimit -n, or lower --concurrency",
         *(affordable, concurrency, files),
     )
     return affordable

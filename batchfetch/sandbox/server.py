@@ -137,7 +137,9 @@ async def _listen(runner: web.AppRunner, settings: SandboxSettings) -> None:
         await web.TCPSite(runner, settings.host, settings.port).start()
     except OSError as exc:
         address = f"{settings.host}:{settings.port}"
-        raise SettingsError(f"the sandbox cannot listen on {address}: {exc.strerror}") from exc
+        raise SettingsError(
+            f"the sandbox cannot listen on {address}: {exc.strerror}; choose another --port"
+        ) from exc
 
 
 def _root_url(runner: web.AppRunner) -> str:

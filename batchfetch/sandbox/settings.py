@@ -119,7 +119,10 @@ class SandboxSettings(BaseModel):
     @classmethod
     def _only_this_machine(cls, host: str) -> str:
         if not is_loopback(host):
-            raise ValueError("must be a loopback address: the stand-in takes any credentials")
+            raise ValueError(
+                f"{shown(host)} is no loopback address, and the stand-in takes any credentials; use"
+                " 127.0.0.1"
+            )
         return host
 
     @field_validator("faults")
@@ -129,6 +132,7 @@ class SandboxSettings(BaseModel):
     ) -> Mapping[InjectedFault, float]:
         if sum(faults.values()) > 1:
             raise ValueError(
-                "must not exceed 100% in total, because a response has one fault at most"
+                f"the shares are {100 * sum(faults.values()):g} % in total, and a response has one"
+                " fault at most; give 100 % or less"
             )
         return faults

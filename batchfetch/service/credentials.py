@@ -62,12 +62,17 @@ class Credentials(BaseModel):
     @model_validator(mode="after")
     def _is_enough(self) -> Self:
         if (self.client_id is None) != (self.client_secret is None):
-            raise ValueError("a client id and a client secret go together")
+            raise ValueError("a client id and a client secret go together; give both")
         if self.client_id is None and self.access_token is None:
-            raise ValueError("give a client id with its secret, or an access token")
+            raise ValueError(
+                "nothing is given; give a client id with its secret, or an access token"
+            )
         for secret in (self.client_id, self.client_secret, self.access_token):
             if secret is not None and not fits_a_header(secret.get_secret_value()):
-                raise ValueError("a credential is empty, or holds characters that cannot be sent")
+                raise ValueError(
+                    "a credential is empty, or holds characters that cannot be sent; give it as the"
+                    " service shows it"
+                )
         return self
 
     @property
@@ -117,7 +122,7 @@ def find_credentials(environment: Mapping[str, str]) -> Credentials:
         given, missing = client_id, client_secret
         if "client_secret" in found:
             given, missing = missing, given
-        raise SettingsError(f"{given} was given without {missing}: they go together")
+        raise SettingsError(f"{given} is set without {missing}; set both, they go together")
     if not found:
         raise SettingsError(
             f"no credentials: set {client_id} and {client_secret}, or {access_token} (or each with "
@@ -161,7 +166,9 @@ def _read(path: Path, source: str) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise SettingsError(f"{place} cannot be read: {error.strerror}") from None
+        raise SettingsError(
+            f"{place} cannot be read: {error.strerror}; give a file that this user may read"
+        ) from None
     if len(text) > _MAX_FILE:
         raise SettingsError(f"{place} is too long for a credential; give a file with nothing else")
     return _cleaned(_decoded(text, place), place)
@@ -187,7 +194,9 @@ def _cleaned(text: str, place: str) -> str:
     if "\n" in text:
         raise SettingsError(f"{place} holds more than one line; leave only the credential")
     if not fits_a_header(text):
-        raise SettingsError(f"{place} holds blanks or characters that no credential has")
+        raise SettingsError(
+            f"{place} holds blanks or characters that no credential has; leave only the credential"
+        )
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
         log.warning(
             "%s begins and ends with a quote, which is sent with it: docker's --env-file keeps"

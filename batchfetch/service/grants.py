@@ -97,7 +97,9 @@ def _object(body: bytes) -> Mapping[str, Any] | None:
 
 def _grant(token: str, answer: Mapping[str, Any]) -> Grant:
     if not fits_a_header(token):
-        raise CredentialsError("the service gave a token that cannot be sent back")
+        raise CredentialsError(
+            "the service gave a token that cannot be sent back; check that --base-url is right"
+        )
     kind = answer.get("token_type")
     is_odd = isinstance(kind, str) and kind.strip().lower() not in {"", "bearer"}
     return Grant(token, _life(answer.get("expires_in")), str(kind) if is_odd else None)

@@ -174,7 +174,8 @@ class Folder:
             self._try(unknown[at : at + _TRIED])
         if refused := sorted({*filename} & self._impossible):
             raise UnsafeNameError(
-                f"{self.path / filename}: the file system takes no name with {''.join(refused)!r}"
+                f"{self.path / filename}: the file system takes no name with {''.join(refused)!r};"
+                " use another name"
             )
 
     def _try(self, characters: Sequence[str]) -> None:
@@ -210,7 +211,9 @@ class Folder:
         except OSError as exc:
             raise image_error(self.path / filename, exc) from exc
         if not stat.S_ISREG(found.st_mode):
-            raise UnsafeNameError(f"{self.path / filename} exists and is no plain file")
+            raise UnsafeNameError(
+                f"{self.path / filename} exists and is no plain file; remove it or use another name"
+            )
         return found.st_size
 
     def open_to_read(self, filename: str) -> int:

@@ -19,10 +19,11 @@ _NONE_LEFT = {errno.EMFILE, errno.ENFILE}
 _ADVICE = {
     errno.ENOSPC: "make room and run again",
     errno.EDQUOT: "make room and run again",
-    errno.EROFS: "the file system is read-only",
+    errno.EROFS: "the file system is read-only; choose another --output",
     errno.EACCES: "allow this user to write there, or choose another --output",
     errno.EPERM: "allow this user to write there, or choose another --output",
-    errno.ENOENT: "the output folder cannot be made there, or was removed during the run",
+    errno.ENOENT: "the output folder cannot be made there, or was removed during the run; choose"
+    " another --output, or see to the disk and run again",
     errno.EEXIST: "a file is in the way; choose another --output",
     errno.ENOTDIR: "a file is in the way; choose another --output",
     errno.EMFILE: "allow more open files (ulimit -n) and run again",

@@ -823,7 +823,7 @@ def test_a_full_disk_under_stdout_is_exit_6(fetch):
     with Path("/dev/full").open("w") as full:
         finished = fetch("--json", stdout=full)
     assert finished.code == 6
-    assert finished.stderr.endswith("standard output cannot be written: No space left on device\n")
+    assert finished.stderr.endswith("No space left on device; make room, or send it elsewhere\n")
 
 
 # The stand-in as a process
@@ -851,4 +851,4 @@ def test_the_stand_in_has_variables_of_its_own(tmp_path):
     """
     finished = run("sandbox", env=environment(BATCHFETCH_SANDBOX_HOST="192.0.2.1"))
     assert finished.code == 2
-    assert finished.stderr.startswith("batchfetch: BATCHFETCH_SANDBOX_HOST: must be a loopback")
+    assert finished.stderr.startswith("batchfetch: BATCHFETCH_SANDBOX_HOST: '192.0.2.1' is no loop")

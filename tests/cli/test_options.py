@@ -271,7 +271,14 @@ def test_a_file_may_use_toml_values_or_the_words_of_the_command_line(in_file):
             {},
             "--polling: 'Input' is not valid; it should be 'thrifty' or 'prompt'",
         ),
-        (typed(output="a", report="a"), {}, "report and output are the same path"),
+        (
+            typed(output="a", report="a"),
+            {},
+            (
+                "report and output are the same path, and output is a folder; "
+                "give the report a name of its own, or leave it out"
+            ),
+        ),
         (
             typed(attempts="0", polling="x"),
             {},

@@ -288,7 +288,7 @@ except ManifestError as exc:
             ),
         ),
         ("txt", PNG, "- is not text: it is a PNG image; give a list of task ids"),
-        ("txt", None, "- cannot be opened: standard input is closed"),
+        ("txt", None, "- cannot be opened: standard input is closed; give one that can be read"),
     ],
 )
 def test_standard_input_is_a_manifest(manifest_format, given, printed):

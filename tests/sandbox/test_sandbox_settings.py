@@ -36,7 +36,10 @@ def test_an_empty_text_is_no_faults():
         ("reset=1.5", "less than or equal to 1"),
         ("reset=-1%", "greater than or equal to 0"),
         ("reset=nan", "finite"),
-        ("reset=60%,429=60%", "must not exceed 100% in total"),
+        (
+            "reset=60%,429=60%",
+            "the shares are 120 % in total, and a response has one fault at most; give 100 %",
+        ),
     ],
 )
 def test_invalid_faults_are_refused(faults, message):
@@ -60,7 +63,7 @@ def test_other_addresses_are_refused(host):
     """
     The stand-in never listens on a network.
     """
-    with pytest.raises(ValidationError, match="must be a loopback address"):
+    with pytest.raises(ValidationError, match=r"is no loopback address, and .*; use 127\.0\.0\.1"):
         SandboxSettings(host=host)
 
 

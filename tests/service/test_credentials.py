@@ -109,7 +109,7 @@ def test_half_a_pair(given, missing):
     """
     One of a pair is refused, also beside a token, and the error names both.
     """
-    with pytest.raises(SettingsError, match=f"{given} was given without {missing}"):
+    with pytest.raises(SettingsError, match=f"{given} is set without {missing}; set both"):
         find_credentials({given: "half", TOKEN: "a-token"})
 
 
