@@ -18,6 +18,9 @@ from batchfetch.report.tasks import Task
 MOST_ROWS = 1000
 MOST_IMAGES = 1500
 
+# Rows on paper, as in the page's style.
+_PRINTED = 100
+
 _COMPLETED = OutcomeStatus.COMPLETED
 
 # What browsers show of the formats that are submitted.
@@ -38,15 +41,28 @@ def wrong_tasks(digest: Digest, count: int) -> str:
     # In turn one of each reason, so that the rare ones are there, too.
     in_turn = (task for tasks in zip_longest(*by_kind.values()) for task in tasks if task)
     entries = [entry for *_, entry in digest.entries(islice(in_turn, MOST_ROWS))]
+    outcomes = ",".join(sorted({outcome.value for outcome, _ in by_kind}))
     heads = ("Task", "Outcome", "Reason", "What happened", "Calls", "Decided (UTC)", "Row")
     rows = table(heads, map(_row, entries), numbers=[4], short=[1, 2, 5])
     return "\n".join(
         (
             filter_field("wrong-filter", "#wrong-rows tbody tr", "Only rows with"),
-            _cut(len(entries), count, "task", "batchfetch report … -o wrong.csv lists them all"),
+            _cut(
+                len(entries),
+                count,
+                "task",
+                f"batchfetch report … --only {outcomes} -o wrong.csv lists them all",
+            ),
+            _on_paper(len(entries)),
             f'<div id="wrong-rows">{rows}</div>',
         )
     )
+
+
+def _on_paper(rows: int) -> str:
+    if rows <= _PRINTED:
+        return ""
+    return f'<p class="quiet paper">On paper the first {_PRINTED} of {rows}.</p>'
 
 
 def _row(entry: Entry) -> Sequence[str]:

@@ -2,10 +2,11 @@
 The outages and pauses of a run in words.  Pure functions.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 
-from batchfetch.cli.format import duration
+from batchfetch.cli.format import duration, number
 from batchfetch.report.interruptions import Cause, Interruption
 from batchfetch.text import sanitize
 
@@ -28,6 +29,15 @@ def time_within(interruptions: Iterable[Interruption], since: float, till: float
         for each in interruptions
     )
     return sum(seconds for seconds in overlaps if seconds > 0)
+
+
+def interruption_totals(interruptions: Sequence[Interruption]) -> tuple[str, str]:
+    """
+    Return how long all *interruptions* were, and how many there are of each kind.
+    """
+    found = Counter(each.cause for each in interruptions)
+    kinds = " and ".join(number(count, cause) for cause, count in found.items())
+    return duration(sum(each.seconds for each in interruptions)), kinds
 
 
 def interruption_lines(

@@ -67,10 +67,17 @@ def table(
 
 def _row(heads: Sequence[str], row: Sequence[str], kinds: Sequence[str]) -> str:
     cells = "".join(
-        f'<td data-label="{text(head)}"{kind}>{text(cell, _MOST)}</td>'
+        f'<td data-label="{text(head)}"{kind}>{_breakable(text(cell, _MOST))}</td>'
         for head, cell, kind in zip(heads, row, kinds, strict=True)
     )
     return f"<tr>{cells}</tr>"
+
+
+def _breakable(escaped: str) -> str:
+    """
+    Return text in markup with a path's parts rather than its names on lines of their own.
+    """
+    return escaped.replace("/", "/<wbr>")
 
 
 # The most characters of a cell: a thousand rows must stay a page.

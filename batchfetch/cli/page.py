@@ -4,7 +4,7 @@ The page of `batchfetch report -o night.html`: one file that needs no other but 
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
 from itertools import pairwise
@@ -14,7 +14,7 @@ from string import Template
 from batchfetch.cli.charts import LEGEND, chart, spans_of
 from batchfetch.cli.format import counts, duration, number, size
 from batchfetch.cli.gallery import contact_sheet, wrong_tasks
-from batchfetch.cli.interruptions import interruption_lines
+from batchfetch.cli.interruptions import interruption_totals
 from batchfetch.cli.markup import bars, commands, section, table, text, tiles
 from batchfetch.cli.report_text import end_of, instant
 from batchfetch.models import OutcomeStatus
@@ -111,9 +111,25 @@ def _figures(figures: Figures) -> str:
     times = figures.time_to_image
     entries += _spread("First call to image", times.from_first_call)
     entries += _spread("Submission to image", times.from_submission)
+    entries += _last_run(figures.runs)
     skipped = figures.unusable_lines
     note = f"<p>Lines that are no outcomes and were skipped: {skipped}</p>" if skipped else ""
     return tiles(entries) + note
+
+
+def _last_run(runs: Sequence[RunFigures]) -> Iterator[tuple[str, str, str]]:
+    """
+    Yield how the last run ended, and how long it asked nothing.
+    """
+    if not runs:
+        return
+    last = runs[-1]
+    took = "" if last.seconds is None else f", took {duration(last.seconds)}"
+    how, _, more = end_of(last).partition(", ")
+    began = f"began {instant(last.began_at)}{took}"
+    yield "Last run", how, "; ".join(filter(None, (more, began)))
+    if last.interruptions:
+        yield "Interrupted", *interruption_totals(last.interruptions)
 
 
 def _commonest(reasons: Mapping[str, int]) -> str:
@@ -222,13 +238,13 @@ def _runs(runs: Sequence[RunFigures]) -> str:
             f"{run.calls}",
             counts(run.outcomes) or "nothing decided",
             end_of(run),
-            "; ".join(interruption_lines(run.interruptions, instant)),
+            ": ".join(interruption_totals(run.interruptions)) if run.interruptions else "",
             ", ".join(f"{name} {value}" for name, value in run.settings.items()),
             run.report,
         )
         for run in reversed(runs)
     ]
-    heads = ("Began", "Took", "Calls", "Outcomes", "Ended", "Waited", "Settings", "Report")
+    heads = ("Began", "Took", "Calls", "Outcomes", "Ended", "Interrupted", "Settings", "Report")
     return table(heads, rows, numbers=[2], short=[0, 1])
 
 

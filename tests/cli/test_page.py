@@ -29,7 +29,7 @@ TAGS = {
     *("html", "head", "meta", "link", "title", "style", "body", "header", "nav", "main", "section"),
     *("h1", "h2", "h3", "p", "a", "div", "dl", "dt", "dd", "small", "ul", "li", "span", "figure"),
     *("figcaption", "svg", "rect", "table", "thead", "tbody", "tr", "th", "td", "button", "input"),
-    *("label", "pre", "code", "img", "script"),
+    *("label", "pre", "code", "img", "script", "wbr"),
 }
 
 
@@ -276,7 +276,10 @@ def test_the_page_of_many_tasks_stays_small(tmp_path):
     text = (tmp_path / "x.html").read_text()
     assert len(text) < 2_000_000
     parsed = Parsed(text)
-    assert "1000 of 10000 tasks" in parsed.text
+    assert (
+        "1000 of 10000 tasks: batchfetch report … --only Error,Failed -o wrong.csv" in parsed.text
+    )
+    assert "On paper the first 100 of 1000." in parsed.text
     assert "1500 of 90000 images" in parsed.text
     # What is rare is there, too.
     assert parsed.text.count("service_error") >= 3
@@ -519,6 +522,26 @@ def test_light_and_dark_are_readable(page):
     dark, contrast = look_at(page, script, dark=True)
     assert dark < 0.1
     assert contrast >= 4.5
+
+
+@in_browser
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_bad_night_prints_on_a_few_sheets(tmp_path):
+    """
+    Of a thousand tasks that went wrong a hundred are on paper, each in a line or two.
+    """
+    (tmp_path / "images").mkdir()
+    with (tmp_path / "images/report.jsonl").open("w") as file:
+        for number in range(1000):
+            line = {"task_id": f"1a7389f7-4f1c-4c11-9d1e-{number:012}", "outcome": "Failed"}
+            line |= {"reason": "http_500", "detail": "HTTP 500 Internal Server Error", "calls": 5}
+            line |= {"finished_at": "2026-01-01T00:00:00Z", "manifest": "/srv/ocr/manifest.csv"}
+            file.write(json.dumps(line | {"line": number, "name": f"box-1/page-{number}"}) + "\n")
+    assert run("report", "-o", "x.html", cwd=tmp_path).code == 0
+    print_to(tmp_path / "x.pdf", tmp_path / "x.html")
+    sheets = (tmp_path / "x.pdf").read_bytes().count(b"/Type /Page\n")
+    assert 2 <= sheets <= 9
 
 
 @in_browser
