@@ -2,6 +2,8 @@
 Disks that are full, small, read-only, forbidden or gone, and a machine short of descriptors.
 """
 
+import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -180,6 +182,58 @@ def test_full_disk_under_the_report_stops_at_once(fetch, disk, tmp_path, origin)
     assert images_in(tmp_path / "out") == IMAGES
     assert {call.task_id for call in origin.calls} == set(TASKS) - set(had)
     assert sorted(line["task_id"] for line in read_report(report)) == sorted(TASKS)
+
+
+def fill(disk):
+    """
+    Leave no room on *disk*; return the file that takes it all.
+    """
+    filler = disk.folder / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    return filler
+
+
+@pytest.mark.parametrize("torn", [0, 1, 50], ids=["whole", "without its end", "torn"])
+def test_full_disk_while_the_report_is_repaired(fetch, disk, tmp_path, origin, torn):
+    """
+    Where a last line can be neither ended nor followed by another, the run stops with the report
+    as it is, or without the torn line; with room the rest follows, and every task has one line.
+    """
+    report = disk.folder / "report.jsonl"
+    output = tmp_path / "out"
+    first = fetch(output, "--report", report, "--max-calls", 6)
+    assert first.code == 4
+    # The line's end is that of a block: one more byte takes another.
+    lines = report.read_bytes().splitlines(keepends=True)
+    room = 4096 - (sum(map(len, lines)) - torn) % 4096
+    note = json.dumps({"note": ""})
+    lines.insert(0, f"{json.dumps({'note': '-' * (room - len(note) - 1)})}\n".encode())
+    text = b"".join(lines)
+    report.write_bytes(text[: len(text) - torn])
+    assert report.stat().st_size % 4096 == 0
+    before = report.read_bytes()
+    filler = fill(disk)
+    origin.calls.clear()
+    full = fetch(output, "--report", report)
+    if torn == 1:
+        assert full.code == 6
+        assert f"the report {report} cannot be opened" in full.stderr
+        assert origin.calls == []
+    else:
+        assert_stopped_by_the_disk(full)
+    assert report.read_bytes() == (before if torn < 2 else b"".join(lines[:-1]))
+
+    filler.unlink()
+    origin.calls.clear()
+    had = images_in(output)
+    roomy = fetch(output, "--report", report)
+    assert roomy.code == 0, roomy.stderr
+    assert images_in(output) == IMAGES
+    assert {call.task_id for call in origin.calls} == set(TASKS) - set(had)
+    lines = [line for line in read_report(report) if "note" not in line]
+    assert sorted(line["task_id"] for line in lines) == sorted(TASKS)
 
 
 def test_file_larger_than_allowed_stops_the_run(fetch, tmp_path):
