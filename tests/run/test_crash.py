@@ -327,3 +327,70 @@ def test_killed_while_one_image_takes_the_place_of_another(runs, tmp_path, text,
     asked = {call.task_id for call in runs.origin.calls}
     assert asked == {task for task, name in others.items() if name not in replaced}
     assert parts_in(runs.out) == []
+
+
+class Damaged:
+    """
+    An output whose report ends in the middle, as a power cut leaves it: the images are all there.
+    """
+
+    def __init__(self, runs, torn) -> None:
+        self.runs = runs
+        assert runs.run() == 0
+        lines = runs.report.read_bytes().splitlines(keepends=True)
+        self.report = b"".join(lines[:2]) + lines[2][:-torn]
+
+    def renew(self):
+        """
+        Put it back into that state.
+        """
+        self.runs.report.write_bytes(self.report)
+        self.runs.origin.forget()
+
+    def check_end(self):
+        """
+        Nothing was asked, and each task has one line, which the earlier runs wrote or an adoption.
+        """
+        assert self.runs.origin.calls == []
+        self.runs.check_end()
+        adopted = [line for line in read_report(self.runs.report) if not line["calls"]]
+        assert len(adopted) >= len(TASKS) - 3
+
+
+@BOTH
+@pytest.mark.parametrize("torn", [1, 30])
+@pytest.mark.parametrize(
+    "text",
+    ["is_torn(tail)", "os.ftruncate(file, start)", 'os.write(file, b"\\n")', "encode, outcomes"],
+)
+def test_killed_while_it_repairs_or_adopts(runs, torn, text):
+    """
+    Killed at a step of the repair or of an adoption, the next run does the rest, and asks nothing.
+    """
+    damaged = Damaged(runs, torn)
+    damaged.renew()
+    cuts = torn > 1
+    passes = {"os.ftruncate(file, start)": cuts, 'os.write(file, b"\\n")': not cuts}.get(text, True)
+    assert runs.run("--adopt", after=text) == (KILLED if passes else 0)
+    runs.check_after_kill()
+    assert runs.run("--adopt") == 0
+    damaged.check_end()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300 + KILLS)
+@BOTH
+def test_killed_before_any_line_of_a_repair(runs):
+    """
+    There is no line before which a death does harm to a run that repairs its report and adopts.
+    """
+    damaged = Damaged(runs, 30)
+    for number in itertools.count(1, STEP if STEP == 1 else 5 * STEP):
+        damaged.renew()
+        how = runs.run("--adopt", before_line=number)
+        runs.check_after_kill()
+        assert runs.run("--adopt") == 0
+        damaged.check_end()
+        if how != KILLED:
+            break
+    assert number > 100
