@@ -5,10 +5,11 @@ Keep copies of the report with the images, and bring in what other machines have
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
-from anyio import CancelScope, create_task_group, to_thread
+from anyio import CancelScope, create_task_group, move_on_after, to_thread
 
 from batchfetch.errors import StorageError
 from batchfetch.exception_groups import unwrapped
@@ -20,14 +21,24 @@ log = logging.getLogger(__name__)
 # Seconds between two segments: what a machine loses that is lost itself.
 _EVERY = 30.0
 
+# Seconds that the last one may take if an error ended the run: often it was the store's.
+_LAST = 20.0
+
+_NOT_YET = "new lines of %s are not kept with the images yet: %s"
+
 
 @asynccontextmanager
 async def kept_report(
-    keeper: ReportKeeper, report: ReportWriter, path: Path, *, every: float = _EVERY
+    keeper: ReportKeeper,
+    report: ReportWriter,
+    path: Path,
+    *,
+    every: float = _EVERY,
+    last: float = _LAST,
 ) -> AsyncIterator[None]:
     """
     Add to the *report* at *path* what *keeper* has beyond it, and keep there what is new during
-    the block, *every* so many seconds and at its end.
+    the block, *every* so many seconds and at its end; after an error for *last* seconds at most.
 
     Raises `StorageError` if it cannot be done at first.  Later a warning says so: the next run
     sends what is left.
@@ -40,12 +51,16 @@ async def kept_report(
     with unwrapped():
         async with create_task_group() as tasks:
             tasks.start_soon(copies.send_from_time_to_time, every)
+            patience: float | None = last
             try:
                 yield
+                patience = None
             finally:
                 tasks.cancel_scope.cancel()
-                with CancelScope(shield=True):
+                with move_on_after(patience, shield=True) as scope:
                     await copies.send()
+                if scope.cancelled_caught:
+                    log.warning(_NOT_YET, path, f"the store did not answer within {last:.0f} s")
 
 
 async def note_kept(keeper: ReportKeeper, path: Path, ledger: Ledger) -> None:
@@ -54,10 +69,10 @@ async def note_kept(keeper: ReportKeeper, path: Path, ledger: Ledger) -> None:
 
     To be called before the report itself is noted, which knows better.  Raises `StorageError`.
     """
-    known = await to_thread.run_sync(lambda: SegmentLog(path, read_only=True).known)
-    for name in await keeper.segments():
-        if name not in known:
-            load_segment(await keeper.read_segment(name), ledger)
+    log_of_segments = await to_thread.run_sync(partial(SegmentLog, path, read_only=True))
+    for name in log_of_segments.missing(await keeper.segments()):
+        segment = await keeper.read_segment(name)
+        await to_thread.run_sync(load_segment, segment, ledger)
 
 
 class _Copies:
@@ -71,8 +86,7 @@ class _Copies:
         self._log = await to_thread.run_sync(SegmentLog, self._path)
         # What a run that died had not sent comes before anything that is added behind it.
         await self._send()
-        kept = await self._keeper.segments()
-        if missing := [name for name in kept if name not in self._log.known]:
+        if missing := self._log.missing(await self._keeper.segments()):
             await self._merge(missing)
 
     async def send_from_time_to_time(self, every: float) -> None:
@@ -87,7 +101,7 @@ class _Copies:
         try:
             await self._send()
         except StorageError as exc:
-            log.warning("new lines of %s are not kept with the images yet: %s", self._path, exc)
+            log.warning(_NOT_YET, self._path, exc)
 
     async def _send(self) -> None:
         async with self._is_sending:
@@ -97,7 +111,7 @@ class _Copies:
                 await self._keeper.write_segment(name, data)
                 # The log is written before a cancellation is heard: else it would be sent again.
                 with CancelScope(shield=True):
-                    await to_thread.run_sync(self._log.note, name, end)
+                    await to_thread.run_sync(self._log.note, name, len(data), end)
 
     async def _merge(self, missing: list[str]) -> None:
         newest = await to_thread.run_sync(Newest, self._path)
@@ -108,7 +122,7 @@ class _Copies:
             await self._report.append(lines)
             added += lines.count(b"\n")
             end = self._log.sent + len(lines)
-            await to_thread.run_sync(self._log.note, name, end)
+            await to_thread.run_sync(self._log.note, name, len(segment), end)
         if added:
             log.info(
                 "%s: added %d lines of runs elsewhere, which were kept with the images",

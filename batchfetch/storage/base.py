@@ -104,9 +104,9 @@ class ReportKeeper(Protocol):
     A storage that can also keep copies of the report, for a machine that is lost.
     """
 
-    async def segments(self) -> list[str]:
+    async def segments(self) -> dict[str, int]:
         """
-        Return the names of the segments that are kept, in their order.  Raises `StorageError`.
+        Return the bytes of each segment that is kept, by its name.  Raises `StorageError`.
         """
         ...
 
@@ -118,6 +118,6 @@ class ReportKeeper(Protocol):
 
     async def write_segment(self, name: str, data: bytes) -> None:
         """
-        Keep *data* as the segment *name*.  Raises `StorageError`.
+        Keep *data* as the segment *name*, in place of what it was before.  Raises `StorageError`.
         """
         ...

@@ -96,12 +96,12 @@ class StoreStorage:
         """
         return self._bucket.read(name)
 
-    async def segments(self) -> list[str]:
+    async def segments(self) -> dict[str, int]:
         """
         See `ReportKeeper.segments`.
         """
         async with aclosing(self._bucket.list(_SEGMENTS)) as pages:
-            return sorted([key.rpartition("/")[2] async for page in pages for key, _ in page])
+            return {key.rpartition("/")[2]: size async for page in pages for key, size in page}
 
     async def read_segment(self, name: str) -> bytes:
         """
