@@ -62,7 +62,7 @@ class Placement:
             return Placed.ASK if self._may_replace(job, owner) else Placed.UNCLEAR
         if _is_image(settled, size):
             return Placed.SETTLED
-        return Placed.UNCLEAR if self._settings.adopt else Placed.ASK
+        return Placed.UNCLEAR  # By now it may be the image of a task whose line was lost.
 
     async def look(self, state: JobState, settled: Settled | None, size: int) -> Placed | Outcome:
         """
@@ -83,7 +83,7 @@ class Placement:
             await self._storage.release([job.filename])
             return Placed.SETTLED
         is_own = claimed or owner is not None or _is_named_by_id(job)
-        if is_own or self._settings.adopt:
+        if (is_own or self._settings.adopt) and not self._is_outdated(job, owner):
             image = await self._sound_image(job.filename)
             if image is not None:
                 return Outcome.of(state, _COMPLETED, image=image)
@@ -94,6 +94,14 @@ class Placement:
             "a file that the report does not account for",
             "--adopt to count it as this task's",
         )
+
+    def _is_outdated(self, job: Job, owner: Owner | None) -> bool:
+        """
+        Whether the file is the image of *job* by the report, which wants another one in its place.
+        """
+        if owner is None or not owner.is_task(job.task_id) or self._settings.adopt:
+            return False
+        return not self._storage.is_claimed(job.filename)
 
     def _may_replace(self, job: Job, owner: Owner) -> bool:
         resubmitted = job.extra.get(RESUBMITS)

@@ -277,6 +277,41 @@ def test_an_object_says_whose_it_is(machine, tmp_path, store, origin, prefix):
     assert machine.images() == {"page 1": png_of("a", PADDING), "page 2": png_of("x", PADDING)}
 
 
+def test_an_image_whose_line_was_lost_is_not_replaced(machine, other):
+    """
+    The image of a task that took another's place, on a machine that was lost, is left alone.
+    """
+    machine.origin.script["b"] = [large(PADDING + 1)]
+    assert machine.run({"a": "page 1"}).code == 0
+    segments = machine.store.own(machine.prefix)
+    assert other.run({"b": "page 1"}, "--replace").code == 0
+    for key in set(machine.store.own(machine.prefix)) - set(segments):
+        machine.store.client.delete_object(Bucket=BUCKET, Key=machine.prefix + key)
+    machine.origin.forget()
+    assert machine.run({"a": "page 1"}).code == 3
+    assert last_lines(machine.report)["a"]["reason"] == "bad_name"
+    assert machine.origin.calls == []
+    assert machine.images() == {"page 1": png_of("b", PADDING + 1)}
+    assert machine.run({"a": "page 1"}, "--replace").code == 0
+    assert machine.images() == {"page 1": png_of("a", PADDING)}
+
+
+def test_an_image_of_another_size_is_fetched_again(machine):
+    """
+    A task's own object that is not what the report says is replaced, or adopted if told so.
+    """
+    assert machine.run({"a": "page 1"}).code == 0
+    key = f"{machine.prefix}page 1.png"
+    machine.store.put(key, png_of("a", 7), taskid="a")
+    assert machine.run({"a": "page 1"}).code == 0
+    assert machine.images() == {"page 1": png_of("a", PADDING)}
+    machine.store.put(key, png_of("a", 7), taskid="a")
+    machine.origin.forget()
+    assert machine.run({"a": "page 1"}, "--adopt").code == 0
+    assert machine.origin.calls == []
+    assert machine.images() == {"page 1": png_of("a", 7)}
+
+
 def test_an_object_without_notes(machine):
     """
     An object that notes nothing is a task's by its name, else by --adopt; a broken one is replaced.
