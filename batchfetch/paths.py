@@ -1,11 +1,15 @@
 """
-Paths as users write them (`~` is the home folder), and names as file systems compare them.
+Paths as users write them: `~` is the home folder, and a store's URL is none.  And names as file
+systems compare them.
 """
 
 import os
+import re
 import unicodedata
 from contextlib import suppress
 from pathlib import Path
+
+_STORE = re.compile(r"(?:s3|az|gs)://", re.IGNORECASE)
 
 
 def expand_home(path: str | Path) -> str:
@@ -39,3 +43,32 @@ def fold_name(name: str) -> str:
     if name.isascii():
         return name.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def is_store(text: object) -> bool:
+    """
+    Whether *text* is the URL of a store.
+    """
+    return isinstance(text, str) and _STORE.match(text) is not None
+
+
+def report_in(output: Path | str) -> Path:
+    """
+    Return where the report of *output* is by default: in the folder, or for the URL of a store in
+    the working directory.
+    """
+    if isinstance(output, Path):
+        return output / "report.jsonl"
+    return Path(f"{output.rstrip('/').rpartition('/')[2]}.report.jsonl")
+
+
+def report_at(place: str | Path) -> Path:
+    """
+    Return the report that *place* stands for: a report, an output folder, or the URL of a store.
+
+    Raises `ValueError` with a sentence if it begins with a `~` that has no meaning.
+    """
+    if is_store(place):
+        return report_in(place)
+    path = Path(expand_home(place))
+    return report_in(path) if path.is_dir() else path

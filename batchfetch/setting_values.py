@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from batchfetch.models import OutcomeStatus
-from batchfetch.paths import expand_home
+from batchfetch.paths import expand_home, is_store
 from batchfetch.setting_errors import shown
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", re.IGNORECASE)
@@ -95,6 +95,8 @@ def parse_path(path: object) -> object:
     """
     Return *path* with its `~` expanded; leave alone what is no path.
     """
+    if is_store(path):
+        raise ValueError("is the URL of a store; give a file of this machine")
     return expand_home(path) if isinstance(path, str | Path) else path
 
 

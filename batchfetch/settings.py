@@ -23,6 +23,7 @@ from pydantic import (
 
 from batchfetch.endpoints import endpoint_path
 from batchfetch.models import OutcomeStatus
+from batchfetch.paths import report_in
 from batchfetch.setting_errors import invalid_values
 from batchfetch.setting_values import Duration, Failures, FilePath, Outcomes, Output, Rate, Size
 
@@ -210,9 +211,7 @@ class Settings(BaseModel):
         """
         if self.report is not None:
             return self.report
-        if isinstance(self.output, Path):
-            return self.output / "report.jsonl"
-        return Path(f"{self.output.rpartition('/')[2]}.report.jsonl")
+        return report_in(self.output)
 
     @field_validator("base_url")
     @classmethod

@@ -94,9 +94,11 @@ def contact_sheet(digest: Digest, page: Path, count: int) -> str:
     warned = _completed(digest, warned=True)
     others = _completed(digest, warned=False)
     chosen = islice(chain(warned, others), MOST_IMAGES)
-    outputs = [digest.outputs(source) for source in range(len(digest.sources))]
+    sources = range(len(digest.sources))
+    outputs = [digest.outputs(source) for source in sources]
+    stores = [digest.store(source) for source in sources]
     items = [
-        _item(entry, entry.path, _found(entry.path, outputs[source]), page)
+        _item(entry, entry.path, _found(entry.path, outputs[source]), page, stores[source])
         for source, _, entry in digest.entries(chosen)
         if entry.path is not None
     ]
@@ -133,7 +135,7 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _item(entry: Entry, path: str, image: Path | None, page: Path) -> str:
+def _item(entry: Entry, path: str, image: Path | None, page: Path, store: str | None) -> str:
     words = "".join(
         f'<span class="warned">{text(warning, 120)}</span>' for warning in entry.warnings[:2]
     )
@@ -142,7 +144,8 @@ def _item(entry: Entry, path: str, image: Path | None, page: Path) -> str:
         f'<span class="quiet">{size(entry.bytes or 0)}</span>{words}'
     )
     if image is None:
-        return f'<li><div class="missing">not there</div>{caption}</li>'
+        where = "not there" if store is None else f"in {text(store, 120)}"
+        return f'<li><div class="missing">{where}</div>{caption}</li>'
     before = _source(entry)
     shown = _picture(image, page, path)
     if before is not None:

@@ -23,7 +23,7 @@ from batchfetch.cli.sources import resolve, unknown_variables
 from batchfetch.cli.streams import print_stdout, print_text
 from batchfetch.cli.submit_report import show_submissions
 from batchfetch.errors import SettingsError
-from batchfetch.paths import expand_home
+from batchfetch.paths import is_store, report_at
 from batchfetch.report.digest import Digest, Source
 from batchfetch.report.figures import Figures
 from batchfetch.submission.figures import is_submit_report
@@ -93,8 +93,7 @@ def _path_of(given: str) -> Path:
     Return the report that *given* stands for.
     """
     try:
-        path = Path(expand_home(given))
-        path = path / "report.jsonl" if path.is_dir() else path
+        path = report_at(given)
         problem = None if path.is_file() else "no regular file" if path.exists() else "not there"
     except ValueError as exc:
         raise SettingsError(f"{given}: {exc}") from None
@@ -102,6 +101,11 @@ def _path_of(given: str) -> Path:
         raise SettingsError(
             f"the report {given} cannot be read: {exc.strerror}; give an output folder or a report"
         ) from None
+    if problem is not None and is_store(given):
+        raise SettingsError(
+            f"{path}, the report of {given}, is {problem} in the working directory; go where fetch"
+            " was run, or give the report"
+        )
     if problem is not None:
         raise SettingsError(f"the report {path} is {problem}; give an output folder or a report")
     return path

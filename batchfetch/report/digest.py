@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batchfetch.models import OutcomeStatus
+from batchfetch.paths import is_store
 from batchfetch.report.count import TaskCount
 from batchfetch.report.entries import Entry, decode_entry, seconds_at
 from batchfetch.report.figures import Example, Figures, Groups, Resubmitted, RunFigures, Trouble
@@ -168,11 +169,21 @@ class Digest:
         """
         Return where images of source *number* may be: beside it, or where its runs put them.
         """
-        given = [
+        known = [Path(output) for output in self._given(number) if not is_store(output)]
+        return list(dict.fromkeys([self.sources[number].path.parent, *known]))
+
+    def store(self, number: int) -> str | None:
+        """
+        Return the URL to which the last run of source *number* put images; None if it had a folder.
+        """
+        last = next(iter(self._given(number)), None)
+        return last if is_store(last) else None
+
+    def _given(self, number: int) -> list[str]:
+        outputs = [
             run.settings.get("output") for p in self._periods[number].of_runs if (run := p.run)
         ]
-        known = [Path(output) for output in reversed(given) if isinstance(output, str)]
-        return list(dict.fromkeys([self.sources[number].path.parent, *known]))
+        return [output for output in reversed(outputs) if isinstance(output, str)]
 
     def tasks(self) -> Iterator[Task]:
         """

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from batchfetch.errors import ReportError, SettingsError
 from batchfetch.models import Outcome
-from batchfetch.paths import expand_home
+from batchfetch.paths import report_at
 from batchfetch.report.advice import report_error
 from batchfetch.report.ledger import NEAR, Ledger, Owner
 from batchfetch.report.lines import AROUND, MAX_LINE, ReportLine, decode, is_torn
@@ -182,14 +182,14 @@ def read_report(path: str | Path) -> Iterator[Outcome]:
     """
     Read the last line of each task in a report, in the report's order.
 
-    *path* is a report, or an output folder with a `report.jsonl`.  Raises `ReportError` if there is
+    *path* is a report, an output folder with a `report.jsonl`, or the URL of a store, whose report
+    is in the working directory.  Raises `ReportError` if there is
     none, or if it cannot be read.
     """
     try:
-        path = Path(expand_home(path))
+        report = report_at(path)
     except ValueError as exc:
         raise ReportError(f"{path} cannot be read: {exc}") from None
-    report = path / "report.jsonl" if path.is_dir() else path
     if not report.exists():
         raise ReportError(f"there is no report at {report}; give a report or an output folder")
     return iter(LastLines(report))

@@ -373,6 +373,9 @@ def test_two_runs_at_once(machine, other):
         ("http://scans/x", (), "use s3://, az:// or gs://"),
         ("s3a://scans/x", (), "use s3://, az:// or gs://"),
         ("az://scans/x", (), "set AZURE_STORAGE_ACCOUNT_NAME"),
+        ("s3://scans/x", ("--report", "s3://scans/r.jsonl"), "give a file of this machine"),
+        ("images", ("--report", "S3://scans/r.jsonl"), "give a file of this machine"),
+        ("s3://scans/x", ("--ca-file", "s3://scans/ca.pem"), "give a file of this machine"),
     ],
 )
 def test_outputs_that_cannot_be(tmp_path, origin, store, output, options, sentence):
@@ -391,6 +394,77 @@ def test_outputs_that_cannot_be(tmp_path, origin, store, output, options, senten
     assert finished.stderr.count("\n") == 1
     assert origin.calls == []
     assert [path.name for path in tmp_path.iterdir()] == ["ids.txt"]
+
+
+def test_the_report_of_a_store(machine, other):
+    """
+    The URL stands for the report that runs into it have here; elsewhere a sentence says so.
+    """
+    assert machine.run({"a": "page 1"}).code == 0
+    known = run("report", machine.url, "--json", env=machine.variables, cwd=machine.folder)
+    assert json.loads(known.stdout)["tasks"] == 1
+    page = run(
+        "report", f"{machine.url}/", "-o", "n.html", env=machine.variables, cwd=machine.folder
+    )
+    assert page.code == 0
+    assert f"in {machine.url}" in (machine.folder / "n.html").read_text()
+    assert "not there" not in (machine.folder / "n.html").read_text()
+    unknown = run("report", machine.url, env=machine.variables, cwd=other.folder)
+    assert unknown.code == 2
+    assert f"{REPORT}, the report of {machine.url}, is not there" in unknown.stderr
+    table = run("report", REPORT, "-o", "s3://x/t.csv", env=machine.variables, cwd=machine.folder)
+    assert table.code == 2
+    assert "give a file of this machine" in table.stderr
+
+
+def test_output_from_anywhere(machine, tmp_path):
+    """
+    The output's URL may come from the environment, or from a file.
+    """
+    _, manifest, _, _, *options = machine.argv({"a": ""})
+    variables = {**machine.variables, "BATCHFETCH_OUTPUT": machine.url}
+    assert run("fetch", manifest, *options, env=variables, cwd=machine.folder).code == 0
+    (machine.folder / "night.toml").write_text(f'output = "{machine.url}"\n')
+    machine.origin.forget()
+    again = run(
+        *("fetch", manifest, "--config", "night.toml", *options),
+        env=machine.variables,
+        cwd=machine.folder,
+    )
+    assert again.code == 0
+    assert machine.origin.calls == []
+
+
+def test_a_dry_run_touches_nothing(machine):
+    """
+    What a run would do is found out by reading alone, in the store and here.
+    """
+    machine.store.put(f"{machine.prefix}a.png", png_of("a"))
+    with proxied(machine.store.url) as proxy:
+        planned = machine.run(ids("a", "b"), "--dry-run", "--json", AWS_ENDPOINT_URL=proxy.url)
+    assert (planned.summary["adopted"], planned.summary["to_fetch"]) == (1, 1)
+    assert {each.method for each in proxy.requests} <= {"GET", "HEAD"}
+    assert machine.store.own(machine.prefix) == []
+    assert [path.name for path in machine.folder.iterdir()] == ["manifest.csv"]
+    assert machine.origin.calls == []
+
+
+def test_outputs_within_each_other(machine, store, tmp_path, origin, prefix):
+    """
+    A prefix and one below it are held by two runs at once, and neither touches the other's own.
+    """
+    inner = Machine(store, tmp_path / "inner", origin, f"{prefix}/2026-11/ward7")
+    inner.url, inner.prefix = f"{machine.url}/ward7", f"{machine.prefix}ward7/"
+    origin.script["late"] = [pending]
+    process = start(*inner.argv(ids("late")), env=inner.variables, cwd=inner.folder)
+    wait_until(lambda: origin.calls, process)
+    before = store.own(inner.prefix)
+    assert machine.run({"a": "", "b": "ward7/b", "x": "ward7/.batchfetch/report/x"}).code == 3
+    assert last_lines(machine.report)["x"]["reason"] == "bad_name"
+    assert store.own(inner.prefix) == before
+    process.send_signal(signal.SIGINT)
+    assert finish(process).code == 130
+    assert machine.images() == {**expected_images(["a"], PADDING), "ward7/b": png_of("b", PADDING)}
 
 
 def test_without_the_extra(tmp_path, origin, store):
