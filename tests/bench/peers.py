@@ -31,6 +31,12 @@ class Assignment:
     ca_file: Path | None = None
     """The root certificate to trust; None is plain HTTP."""
 
+    in_store: bool = False
+    """Whether *output* is a prefix of a store: below a folder for the bucket, in the store's."""
+
+    store: str | None = None
+    """The store's address, while it is served."""
+
 
 Command = Callable[[Assignment, Tools], list[str]]
 
@@ -130,6 +136,55 @@ def batchfetch(*options: str, program: tuple[str, ...] = ()) -> Command:
 
     return command
 
+
+def rclone_copy(task: Assignment, tools: Tools) -> list[str]:
+    """
+    The bare images, which are here already, with `rclone copy`.
+    """
+    command = [tools.programs["rclone"], "copy", str(named_images(task)), f":s3:{_in_bucket(task)}"]
+    command += ["--config=", "--s3-provider=Other", "--s3-env-auth", f"--s3-endpoint={task.store}"]
+    return [*command, "--s3-force-path-style", f"--transfers={task.concurrency}"]
+
+
+def s5cmd_copy(task: Assignment, tools: Tools) -> list[str]:
+    """
+    The same with `s5cmd cp`.
+    """
+    command = [tools.programs["s5cmd"], "--endpoint-url", str(task.store)]
+    command += ["--numworkers", str(task.concurrency), "--log", "error"]
+    return [*command, "cp", f"{named_images(task)}/*", f"s3://{_in_bucket(task)}/"]
+
+
+def batchfetch_to_store(task: Assignment, tools: Tools) -> list[str]:
+    """
+    batchfetch into the store.
+    """
+    line = [*tools.batchfetch, "fetch", str(task.corpus.ids_file), "--base-url", task.base_url]
+    line += ["--output", f"s3://{_in_bucket(task)}", "--report", f"{task.scratch}/report.jsonl"]
+    return [*line, "--concurrency", str(task.concurrency)]
+
+
+def named_images(task: Assignment) -> Path:
+    """
+    Return a folder with the bare images under the names that they are to have.
+    """
+    folder = task.scratch / "named"
+    folder.mkdir()
+    for task_id in task.corpus.task_ids:
+        (folder / f"{task_id}.png").hardlink_to(task.corpus.image(task_id))
+    return folder
+
+
+def _in_bucket(task: Assignment) -> str:
+    return f"{task.output.parent.name}/{task.output.name}"
+
+
+STORE_PEERS = (
+    Peer("rclone", "`rclone copy`, the files are here", ("rclone",), rclone_copy),
+    Peer("s5cmd", "`s5cmd cp`, the files are here", ("rclone", "s5cmd"), s5cmd_copy),
+    Peer("batchfetch", "**batchfetch**", ("rclone", "obstore"), batchfetch_to_store),
+)
+"""Who is compared where the output is a store."""
 
 PEERS = (
     Peer("writes", "bare writes of the same bytes", (), bare_writes),

