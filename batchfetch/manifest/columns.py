@@ -2,13 +2,14 @@
 Mapping of a manifest's column names or object keys to the fields of a job.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from pydantic import JsonValue
 
+from batchfetch.errors import ManifestError
 from batchfetch.manifest.rows import RowReader
-from batchfetch.manifest.values import without_surrogates
+from batchfetch.manifest.values import shown, without_surrogates
 from batchfetch.models import NO_EXTRA, BadRow, Job
 
 _FIELDS: Mapping[str, str] = {
@@ -139,10 +140,58 @@ class Columns:
             extra = _mended(extra, rows, line)
         return rows.job(line, **known, extra=extra)
 
+    def field_at(self, index: int) -> str | None:
+        """
+        Return the field of a job that the column at *index* holds; None for an extra column.
+        """
+        return next((field for field, known in self._known.items() if known == index), None)
+
+    def jobs(
+        self,
+        rows: RowReader,
+        first_line: int,
+        cells: Sequence[Sequence[Any]],
+        *,
+        undecoded: bool = False,
+    ) -> Iterator[Job | BadRow]:
+        """
+        Return the rows from *first_line* on, whose *cells* are given column by column.
+
+        They are those of `job`; what holds the times of submission may have datetimes, too.
+        """
+        if undecoded:
+            found = zip(*cells, strict=True)
+            return (
+                self.job(rows, first_line + number, values, undecoded=True)
+                for number, values in enumerate(found)
+            )
+        known = {field: cells[index] for field, index in self._known.items()}
+        if not self._extra:
+            return rows.jobs(first_line, **known)
+        others = zip(*(cells[index] for index in self._extra.values()), strict=True)
+        extra = [dict(zip(self._extra, values)) for values in others]  # noqa: B905 - as many
+        return rows.jobs(first_line, **known, extra=extra)
+
     def _unique(self, label: str, index: int) -> str:
         if label and label not in self._extra:
             return label
         return f"{label or 'column'} {index + 1}"
+
+
+def require_columns(columns: Columns, names: ColumnNames, source: str) -> None:
+    """
+    Raise `ManifestError` if *columns*, those of the table *source*, lack the one of task ids, or
+    one that was named.
+    """
+    found = quote_labels(columns.labels)
+    for label, is_there in ((names.task_id, columns.has_task_id), (names.name, columns.has_name)):
+        if label is not None and not is_there:
+            raise ManifestError(f"{source} has no column {shown(label)}; its columns are {found}")
+    if not columns.has_task_id:
+        raise ManifestError(
+            f"{source} has no column task_id; its columns are {found};"
+            " rename one, or name it with --id-column"
+        )
 
 
 def _mended(extra: Mapping[str, JsonValue], rows: RowReader, line: int) -> dict[str, JsonValue]:

@@ -13,7 +13,13 @@ _MAX_TOTAL = 1000
 # Folders within each other: programs that copy or delete them often recurse.
 _MAX_DEPTH = 100
 
-_ORDINARY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}")
+_ORDINARY_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}")
+
+ORDINARY_NAME = re.compile(
+    r"(?:[A-Za-z0-9_][A-Za-z0-9_-]{0,100}/){0,7}[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}"
+)
+"""Names that need no closer look: nearly all."""
+
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SPECIAL_IN_ID = re.compile(r"[%/\\:]|^\.")
 
@@ -25,9 +31,9 @@ def image_filename(name: str) -> str:
     Raises `ValueError` with a message for the user if the path would not be below the output, on
     this system or on one that the output is copied to, or is longer than file systems allow.
     """
-    if not _ORDINARY.fullmatch(name):
+    if not ORDINARY_NAME.fullmatch(name):
         _require_safe(name)
-    return _with_suffix(name)
+    return with_suffix(name)
 
 
 def default_filename(task_id: str) -> str:
@@ -39,12 +45,15 @@ def default_filename(task_id: str) -> str:
 
     Raises `ValueError` if the id is too long for a file name.
     """
-    if _ORDINARY.fullmatch(task_id):
-        return _with_suffix(task_id)
+    if _ORDINARY_ID.fullmatch(task_id):
+        return with_suffix(task_id)
     return image_filename(_SPECIAL_IN_ID.sub(lambda found: f"%{ord(found[0]):02X}", task_id))
 
 
-def _with_suffix(name: str) -> str:
+def with_suffix(name: str) -> str:
+    """
+    Return *name* with `.png` at its end.
+    """
     return name if name[-4:].lower() == ".png" else f"{name}.png"
 
 
@@ -78,7 +87,7 @@ def _excess(name: str) -> str | None:
     """
     Return in what *name* is more than file systems and programs can be expected to take.
     """
-    *folders, file = _with_suffix(name).split("/")
+    *folders, file = with_suffix(name).split("/")
     if len(folders) > _MAX_DEPTH:
         return f"has {len(folders)} folders in each other; at most {_MAX_DEPTH} are allowed"
     if any(len(folder.encode()) > _MAX_PART for folder in folders):

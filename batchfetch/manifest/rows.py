@@ -3,13 +3,15 @@ Validation of manifest rows, independent of the format: a row becomes a job or a
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from itertools import count, repeat
 
 from pydantic import JsonValue
 
 from batchfetch.endpoints import endpoint_path
+from batchfetch.manifest.bulk import ordinary_jobs
 from batchfetch.manifest.names import default_filename, image_filename
 from batchfetch.manifest.notices import Notices
 from batchfetch.manifest.times import parse_time
@@ -94,6 +96,32 @@ class RowReader:
             row.get("submitted_at"),
             row.get("endpoint"),
             extra if isinstance(extra, dict) else {},
+        )
+
+    def jobs(
+        self,
+        first_line: int,
+        task_id: Sequence[JsonValue],
+        name: Sequence[JsonValue] | None = None,
+        submitted_at: Sequence[JsonValue | datetime] | None = None,
+        endpoint: Sequence[JsonValue] | None = None,
+        extra: Iterable[Mapping[str, JsonValue]] | None = None,
+    ) -> Iterator[Job | BadRow]:
+        """
+        Return the rows from *first_line* on, which are given column by column.
+        """
+        columns = (task_id, name, submitted_at, endpoint, extra)
+        found = ordinary_jobs(self._manifest, first_line, *columns)
+        if found is not None:
+            return found
+        return map(
+            self.job,
+            count(first_line),
+            task_id,
+            name or repeat(None),
+            submitted_at or repeat(None),
+            endpoint or repeat(None),
+            extra or repeat(NO_EXTRA),
         )
 
     def bad(self, line: int | None, detail: str) -> BadRow:

@@ -7,10 +7,15 @@ from collections.abc import Iterable, Iterator
 
 from batchfetch.errors import ManifestError
 from batchfetch.manifest.cells import QuotedRows, Row, plain_rows
-from batchfetch.manifest.columns import USUAL_NAMES, ColumnNames, Columns, label_key, quote_labels
+from batchfetch.manifest.columns import (
+    USUAL_NAMES,
+    ColumnNames,
+    Columns,
+    label_key,
+    require_columns,
+)
 from batchfetch.manifest.lines import MARKS, Lines, is_cut, is_utf8
 from batchfetch.manifest.rows import RowReader
-from batchfetch.manifest.values import shown
 from batchfetch.models import BadRow, Job
 
 # What spreadsheets and PowerShell write above the header, and the characters it begins with.
@@ -88,16 +93,7 @@ def _header(lines: Lines, header: Row, names: ColumnNames) -> Columns:
             f"{lines.name} is not text: its first line is not UTF-8; save the file as UTF-8"
         )
     columns = Columns(cells, names)
-    for label, found in ((names.task_id, columns.has_task_id), (names.name, columns.has_name)):
-        if label is not None and not found:
-            raise ManifestError(
-                f"{lines.name} has no column {shown(label)}; its columns are {quote_labels(cells)}"
-            )
-    if not columns.has_task_id:
-        raise ManifestError(
-            f"{lines.name} has no column task_id; its columns are {quote_labels(cells)};"
-            " rename one, or name it with --id-column"
-        )
+    require_columns(columns, names, lines.name)
     return columns
 
 
