@@ -40,6 +40,13 @@ def sanitize(text: str, limit: int = MAX_LENGTH) -> str:
     return text.translate(_HARMLESS)
 
 
+def needs_extra(what: str, extra: str) -> str:
+    """
+    Return a sentence that says how to get the *extra* that *what* takes.
+    """
+    return f"{what} needs the extra {extra}; install it with pip install 'batchfetch[{extra}]'"
+
+
 def escape_json(document: str) -> str:
     """
     Return the JSON *document* with the characters that `sanitize` replaces as escapes (`\\u202e`).

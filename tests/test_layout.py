@@ -44,6 +44,7 @@ SEAMS = {
     "multidict": {"sandbox"},
     "obstore": {"storage"},
     "PIL": {"sandbox"},
+    "pyarrow": {"manifest", "report"},
     "pybase64": {"decoding", "sandbox", "submission"},
     "rich": {"cli"},
     "yarl": {"service"},
@@ -56,6 +57,7 @@ DOCUMENTED = {
     "aiohttp": {"aiohttp", "aiohttp.web"},
     "anyio": {"anyio", "anyio.abc", "anyio.lowlevel", "anyio.to_thread"},
     "obstore": {"obstore", "obstore.exceptions", "obstore.store"},
+    "pyarrow": {"pyarrow", "pyarrow.parquet"},
 }
 
 PATHS = sorted(PACKAGE.rglob("*.py"))

@@ -17,7 +17,8 @@ _LINE = "batchfetch fetch manifest.csv -o images"
 
 _HELP = """Fetch the image of every task in the MANIFESTs, `-` for standard input.
 
-A manifest is .txt (one id a line), .csv or .tsv (with a header) or .jsonl, each also as .gz.
+A manifest is .txt (one id a line), .csv or .tsv (with a header) or .jsonl, each also as .gz; or
+.parquet, also a folder of part files, with the extra parquet.
 
 Every option is also BATCHFETCH_<OPTION> in the environment (--max-calls is
 BATCHFETCH_MAX_CALLS) and a key of the TOML file given with --config.  Credentials are taken from

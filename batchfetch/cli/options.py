@@ -125,7 +125,7 @@ class RunOptions(OutputOptions):
     """
 
     # The values of ManifestFormat, whose module takes too long to import for --help.
-    manifest_format: Literal["txt", "csv", "tsv", "jsonl"] | None = None
+    manifest_format: Literal["txt", "csv", "tsv", "jsonl", "parquet"] | None = None
     """How manifests are written [default: by suffix; txt for standard input]."""
 
     metrics_file: Path | None = None

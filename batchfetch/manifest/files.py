@@ -16,6 +16,7 @@ from batchfetch.errors import ManifestError
 from batchfetch.manifest.formats import ManifestFormat
 from batchfetch.manifest.kinds import kind_of, suffix_help
 from batchfetch.manifest.lines import Lines, describe_error
+from batchfetch.manifest.parts import is_folder_of_parts, printable
 
 STDIN = "-"
 """The source name that stands for standard input."""
@@ -40,31 +41,34 @@ codecs.register_error(
 
 def format_of(source: str) -> ManifestFormat:
     """
-    Return the format of *source* by its suffix; standard input is read as `TXT`.
+    Return the format of *source* by its suffix, or by the part files in it if it is a folder;
+    standard input is read as `TXT`.
 
     Raises `ManifestError` if the suffix is not that of a manifest format.
     """
     if source == STDIN:
         return ManifestFormat.TXT
     suffixes = [suffix.lower() for suffix in Path(source).suffixes]
+    if is_folder_of_parts(Path(source)):
+        return ManifestFormat.PARQUET
     suffix = (suffixes[:-1] if suffixes[-1:] == [".gz"] else suffixes)[-1:] or [""]
     if (known := _SUFFIXES.get(suffix[0])) is not None:
         return known
-    raise ManifestError(f"{_printable(source)} {suffix_help(source, suffix[0], _SUFFIXES)}")
+    raise ManifestError(f"{printable(source)} {suffix_help(source, suffix[0], _SUFFIXES)}")
 
 
-def is_regular(source: str) -> bool:
+def is_repeatable(source: str) -> bool:
     """
-    Whether *source* is a regular file, which can be read again from its beginning.
+    Whether *source* is a regular file or a folder, which can be read again from its beginning.
     """
-    return source != STDIN and Path(source).is_file()
+    return source != STDIN and (Path(source).is_file() or Path(source).is_dir())
 
 
 def end_of_lines(source: str) -> int | None:
     """
     Return the size of *source* in bytes if it is a regular file that ends with a whole line.
     """
-    if not is_regular(source) or _is_compressed(source):
+    if not is_repeatable(source) or _is_compressed(source):
         return None
     try:
         with Path(source).open("rb") as file:
@@ -83,7 +87,7 @@ def open_lines(source: str, end: int | None = None) -> Iterator[Lines]:
     It is read up to the byte *end*, if given.  Raises `ManifestError` if it cannot be opened or is
     not text.
     """
-    name = _printable(source)
+    name = printable(source)
     try:
         file = _open(source, end)
     except OSError as exc:
@@ -120,11 +124,6 @@ class _Beginning(io.FileIO):
         count = super().readinto(memoryview(buffer)[: self._left])
         self._left -= count or 0
         return count
-
-
-def _printable(source: str) -> str:
-    # The report contains this name as UTF-8, and a path may contain bytes that are not UTF-8.
-    return source.encode(errors="replace").decode()
 
 
 def _is_compressed(source: str) -> bool:

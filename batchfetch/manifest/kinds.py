@@ -8,7 +8,7 @@ from pathlib import Path
 _SPREADSHEET = "a spreadsheet; save it as CSV"
 _ARCHIVE = "an archive; unpack it"
 _PICTURE = "a picture; give a list of task ids"
-_PARQUET = "a Parquet file; export it as CSV"
+_PARQUET = "a Parquet file; give it as a file whose name ends in .parquet"
 _DATABASE = "a database; export the tasks as CSV"
 _PAGE = "a web page or XML; export the tasks as CSV"
 
@@ -26,6 +26,10 @@ _SIGNATURES = {
     b"(\xb5/\xfd": _ARCHIVE,
     b"7z\xbc\xaf": _ARCHIVE,
     b"PAR1": _PARQUET,
+    b"PARE": "an encrypted Parquet file; give one that is not",
+    b"ARROW1": "an Arrow file; write it as Parquet",
+    b"Obj\x01": "an Avro file; write it as Parquet",
+    b"ORC": "an ORC file; write it as Parquet",
     b"SQLite format 3": _DATABASE,
 }
 _MARKUP = (b"<!doctype", b"<html", b"<?xml")
@@ -36,7 +40,10 @@ _SUFFIXES = {
     **dict.fromkeys((".html", ".htm", ".xml"), _PAGE),
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".tif", ".tiff"), _PICTURE),
     **dict.fromkeys((".db", ".sqlite"), _DATABASE),
-    ".parquet": _PARQUET,
+    ".feather": "an Arrow file; write it as Parquet",
+    ".arrow": "an Arrow file; write it as Parquet",
+    ".avro": "an Avro file; write it as Parquet",
+    ".orc": "an ORC file; write it as Parquet",
     ".pdf": "a PDF; give a list of task ids",
     ".json": "JSON; write one object a line and call it .jsonl",
 }
@@ -69,7 +76,7 @@ def suffix_help(source: str, suffix: str, known: Collection[str]) -> str:
     """
     path = Path(source)
     if path.is_dir():
-        return "is a folder; give a manifest"
+        return "is a folder without .parquet files; give a manifest"
     if not path.exists():
         return "cannot be opened: No such file or directory"
     kind = _SUFFIXES.get(suffix)
@@ -82,8 +89,8 @@ def suffix_help(source: str, suffix: str, known: Collection[str]) -> str:
     near = get_close_matches(suffix, known, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
     return (
-        f"has no known manifest format: its name must end in {', '.join(known)}, or one of them"
-        f" followed by .gz, or --manifest-format must say what it is{hint}"
+        f"has no known manifest format: its name must end in {', '.join(known)}, or one of those of"
+        f" text followed by .gz, or --manifest-format must say what it is{hint}"
     )
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from batchfetch.errors import ManifestError
 from batchfetch.manifest.columns import ColumnNames
-from batchfetch.manifest.files import STDIN, end_of_lines, format_of, is_regular, open_lines
-from batchfetch.manifest.formats import ManifestFormat, read_rows
+from batchfetch.manifest.files import STDIN, end_of_lines, format_of, is_repeatable, open_lines
+from batchfetch.manifest.formats import ManifestFormat, open_parquet, read_rows
 from batchfetch.models import BadRow, Job
 from batchfetch.paths import expand_home
 
@@ -54,9 +54,9 @@ class Manifest:
     @property
     def is_at_hand(self) -> bool:
         """
-        Whether every source is a regular file, so that no read waits for the writer of a pipe.
+        Whether every source is a file or a folder, so that no read waits for the writer of a pipe.
         """
-        return all(is_regular(source) for source in self._sources)
+        return all(is_repeatable(source) for source in self._sources)
 
     def name_columns(self, id_column: str | None, name_column: str | None) -> None:
         """
@@ -75,7 +75,7 @@ class Manifest:
             with ExitStack() as stack:
                 rows = stack.enter_context(self._rows(source))
                 # Bytes read from a pipe cannot be read again, so the open source is kept.
-                if not is_regular(source):
+                if not is_repeatable(source):
                     self._opened[source] = stack.pop_all(), rows
 
     def __iter__(self) -> Iterator[Job | BadRow]:
@@ -97,6 +97,10 @@ class Manifest:
                 yield opened[1]
             return
         manifest_format = self._format or format_of(source)
+        if manifest_format is ManifestFormat.PARQUET:
+            with open_parquet(source, self._names) as rows:
+                yield rows
+            return
         with open_lines(source, end) as lines:
             yield read_rows(lines, manifest_format, self._names)
 

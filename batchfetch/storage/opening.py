@@ -11,6 +11,7 @@ from batchfetch.settings import Durability
 from batchfetch.storage.base import Storage
 from batchfetch.storage.executor import FileExecutor
 from batchfetch.storage.local import open_folder
+from batchfetch.text import needs_extra
 
 
 @asynccontextmanager
@@ -32,9 +33,7 @@ async def open_storage(
     except ImportError as exc:
         if exc.name != "obstore":
             raise
-        raise SettingsError(
-            f"{output} needs the extra store; install it with pip install 'batchfetch[store]'"
-        ) from None
+        raise SettingsError(needs_extra(output, "store")) from None
     bucket = Bucket(output)
     await bucket.require_access()
     yield StoreStorage(bucket, executor)

@@ -165,6 +165,12 @@ def refused(path):
             "is no manifest: it is a spreadsheet; save it as CSV",
         ),
         ("m.xlsx", b"", "is no manifest: it is a spreadsheet; save it as CSV"),
+        ("m.csv", b"PAR1....PAR1", "a Parquet file; give it as a file whose name ends in .parquet"),
+        ("m.dat", b"PAR1....PAR1", "is no manifest: it is a Parquet file; give it as a file whose"),
+        ("m.csv", b"PARE....PARE", "an encrypted Parquet file; give one that is not"),
+        ("m.arrow", b"ARROW1\0\0", "is no manifest: it is an Arrow file; write it as Parquet"),
+        ("m.avro", b"Obj\x01", "an Avro file; write it as Parquet"),
+        ("m.orc", b"ORC", "an ORC file; write it as Parquet"),
         ("m.zip", b"PK\x03\x04", "a zip archive or a spreadsheet; unpack it"),
         ("m.tar", b"", "an archive; unpack it"),
         ("m.xml", b"", "a web page or XML"),
@@ -202,7 +208,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     """
     (tmp_path / "folder.txt").mkdir()
     (tmp_path / "folder").mkdir()
-    assert "is a folder; give a manifest" in refused(tmp_path / "folder")
+    assert "is a folder without .parquet files; give a manifest" in refused(tmp_path / "folder")
     assert "No such file" in refused(tmp_path / "none")
     assert "No such file" in refused(tmp_path / "none.txt")
     assert "directory" in refused(tmp_path / "folder.txt")
@@ -288,6 +294,11 @@ except ManifestError as exc:
             ),
         ),
         ("txt", PNG, "- is not text: it is a PNG image; give a list of task ids"),
+        (
+            "txt",
+            b"PAR1",
+            "- is not text: it is a Parquet file; give it as a file whose name ends in .parquet",
+        ),
         ("txt", None, "- cannot be opened: standard input is closed; give one that can be read"),
     ],
 )

@@ -18,7 +18,7 @@ from batchfetch.manifest.formats import read_rows
 from batchfetch.manifest.lines import MAX_ROW, Lines
 from batchfetch.models import BadRow, Job, Outcome
 
-TXT, CSV, TSV, JSONL = ManifestFormat
+TXT, CSV, TSV, JSONL, _ = ManifestFormat
 
 
 def rows_of(text, manifest_format=TXT):

@@ -19,7 +19,7 @@ from batchfetch.manifest.formats import read_rows
 from batchfetch.manifest.lines import Lines
 from batchfetch.models import BadRow, Job
 
-TXT, CSV, TSV, JSONL = ManifestFormat
+TXT, CSV, TSV, JSONL, _ = ManifestFormat
 GUID = "94b25465-48cc-4485-8669-b18f66bef4ae"
 
 
