@@ -353,3 +353,9 @@ class Outcome(BaseModel):
             endpoint=row.endpoint,
             extra=row.extra,
         )
+
+
+REPORT_COLUMNS = tuple(
+    field.alias or name for name, field in Outcome.model_fields.items() if name != "extra"
+)
+"""The keys of the report's lines that are columns of a table made of it, in their order."""

@@ -1,6 +1,8 @@
 """
-Sanitizing of untrusted text before it is displayed or logged.
+Sanitizing of untrusted text before it is displayed, logged or opened in a spreadsheet.
 """
+
+import re
 
 MAX_LENGTH = 1000
 """The most characters kept of one text from the service."""
@@ -24,6 +26,30 @@ _HARMFUL = (
 )
 _ESCAPED = {code: f"\\u{code:04x}" for code in _HARMFUL if code >= 0x7F}
 _HARMLESS = dict.fromkeys(_HARMFUL, _REPLACEMENT) | dict.fromkeys(map(ord, "\t\n\r"), " ")
+
+
+# What a spreadsheet takes for a formula, behind any number of apostrophes; and numbers with a sign.
+# In some languages also the wide forms of these characters begin one.
+_FORMULA = re.compile("'*[-=+@\t\r\n\uff0b\uff0d\uff1d\uff20]")
+_MARKED = re.compile(f"'{_FORMULA.pattern}")
+_SIGNED = re.compile(r"[+-]\d+(?:[.,]\d+)*(?:[eE][+-]?\d+)?")
+
+
+def mark_formula(text: str) -> str:
+    """
+    Return *text* as a cell that no spreadsheet takes for a formula: with an apostrophe before it if
+    it begins like one and is no number.
+
+    Text that only looks marked gets one, too, so that `unmark_formula` always gives *text* back.
+    """
+    return f"'{text}" if _FORMULA.match(text) and not _SIGNED.fullmatch(text) else text
+
+
+def unmark_formula(cell: str) -> str:
+    """
+    Return the text of a *cell* that `mark_formula` made.
+    """
+    return cell[1:] if _MARKED.match(cell) else cell
 
 
 def sanitize(text: str, limit: int = MAX_LENGTH) -> str:

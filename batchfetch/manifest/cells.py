@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 from batchfetch.manifest.lines import MARKS, MAX_ROW, Lines, is_cut
 from batchfetch.manifest.quoting import DamagedQuotationError, QuotedRow
+from batchfetch.text import unmark_formula
 
 # Lines after a damaged quotation that all have to look like rows before they are read as rows.
 _EVIDENCE = 20
@@ -65,15 +66,17 @@ class QuotedRows:
             if text[0] in MARKS:
                 text = text.lstrip(MARKS)
             if '"' not in text and len(text) < MAX_ROW:
-                yield pieces.number, text.rstrip("\n").split(delimiter), not text.isascii()
+                cells = text.rstrip("\n").split(delimiter)
+                yield pieces.number, _unmarked(cells, text), not text.isascii()
                 continue
             # Many programs quote every cell; here all marks are around cells and none within.
             if text[0] == '"' and text[-2:] == '"\n':
                 cells = text[1:-2].split(between)
                 if text.count('"') == 2 * len(cells):
-                    yield pieces.number, cells, not text.isascii()
+                    yield pieces.number, _unmarked(cells, text), not text.isascii()
                     continue
-            yield self._quoted_row(text)
+            first, parsed, undecoded = self._quoted_row(text)
+            yield first, parsed if isinstance(parsed, str) else _unmarked(parsed, "'"), undecoded
 
     def _quoted_row(self, text: str) -> Row:
         first, feed = self._pieces.number, self._feed
@@ -138,6 +141,13 @@ class QuotedRows:
             f"{where} not form a row: {what}; check for a missing quotation mark, and write those"
             " within a cell twice"
         )
+
+
+def _unmarked(cells: list[str], text: str) -> list[str]:
+    """
+    Return *cells*, made of *text*, without the apostrophes that keep them from being formulas.
+    """
+    return list(map(unmark_formula, cells)) if "'" in text else cells
 
 
 class _Pieces:

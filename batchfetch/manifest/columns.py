@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from batchfetch.errors import ManifestError
 from batchfetch.manifest.rows import RowReader
 from batchfetch.manifest.values import shown, without_surrogates
-from batchfetch.models import NO_EXTRA, BadRow, Job
+from batchfetch.models import NO_EXTRA, REPORT_COLUMNS, BadRow, Job
 
 _FIELDS: Mapping[str, str] = {
     "taskid": "task_id",
@@ -67,7 +67,8 @@ class Columns:
     The fields that the values of a row belong to, by its *labels*: header cells or object keys.
 
     Case, blanks, dashes and underscores in labels do not matter.  If there is a `task_id` as well
-    as an `id`, the `id` is an extra column.
+    as an `id`, the `id` is an extra column.  In a table made of a report, what the report says of
+    a task is none of its columns.
     """
 
     def __init__(self, labels: Sequence[str], names: ColumnNames = USUAL_NAMES) -> None:
@@ -78,6 +79,9 @@ class Columns:
         self.longest_label = max(map(len, [*_FIELDS, *labels])) + _SLACK
         """The most characters that a label may have where the header is repeated."""
 
+        self.is_report = set(labels).issuperset(REPORT_COLUMNS)
+        """Whether this is a table made of a report; its rows without a task id are none."""
+
         self._known: dict[str, int] = {}
         self._extra: dict[str, int] = {}
         # A label as it was given comes first and `id` last; the sort keeps all other order.
@@ -86,7 +90,7 @@ class Columns:
             field = names.field_of(labels[index])
             if field is not None and field not in self._known:
                 self._known[field] = index
-            else:
+            elif not (self.is_report and labels[index] in REPORT_COLUMNS):
                 self._extra[self._unique(labels[index].strip(), index)] = index
         if names.name_is_task_id and self.has_task_id:
             self._known["name"] = self._known["task_id"]
@@ -159,11 +163,12 @@ class Columns:
 
         They are those of `job`; what holds the times of submission may have datetimes, too.
         """
-        if undecoded:
-            found = zip(*cells, strict=True)
+        if undecoded or (self.is_report and None in cells[self.id_index]):
+            found = enumerate(zip(*cells, strict=True), first_line)
             return (
-                self.job(rows, first_line + number, values, undecoded=True)
-                for number, values in enumerate(found)
+                self.job(rows, line, values, undecoded=undecoded)
+                for line, values in found
+                if not self.is_report or values[self.id_index] is not None
             )
         known = {field: cells[index] for field, index in self._known.items()}
         if not self._extra:

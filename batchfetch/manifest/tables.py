@@ -107,7 +107,7 @@ def _rows(
             continue
         task_id = cells[id_index] if id_index < len(cells) else ""
         if len(task_id) <= columns.longest_label:
-            if _is_blank(cells, task_id):
+            if _is_blank(cells, task_id) or (columns.is_report and not task_id.strip()):
                 continue
             if (other := _other_header(cells, task_id, columns, names)) is not None:
                 columns = other

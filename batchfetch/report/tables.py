@@ -2,28 +2,17 @@
 Tables of report lines that are manifests, too: JSON Lines and CSV.
 """
 
+import codecs
 import csv
 import io
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pydantic import JsonValue
 from pydantic_core import from_json
 
-from batchfetch.models import Outcome
-
-KEYS = tuple(field.alias or name for name, field in Outcome.model_fields.items() if name != "extra")
-"""The keys of a line that are columns of a table, in their order."""
-
-# What a manifest reads: these cells must come back as they are.
-_READ_BACK = frozenset({"task_id", "name", "submitted_at", "endpoint"})
-
-# What a spreadsheet takes for a formula.  A number with a sign is none.
-_FORMULA = re.compile(r"[=@\t\r]|[+-](?!\d+(?:[.,]\d+)*\Z)")
-
-# A formula that is nothing but a text: how a cell was marked that is written again.
-_MARKED = re.compile(r'="(?:[^"]|"")*"')
+from batchfetch.models import REPORT_COLUMNS
+from batchfetch.text import mark_formula
 
 
 def jsonl_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
@@ -35,24 +24,29 @@ def jsonl_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
 
 def csv_lines(lines: Iterable[bytes], columns: Iterable[str]) -> Iterator[bytes]:
     """
-    Return *lines* of a report as rows of CSV, and before them a header.
+    Return *lines* of a report as rows of CSV, and before them a header.  A byte order mark tells
+    spreadsheets that it is UTF-8, and a text that they would take for a formula has an apostrophe
+    before it; the reader of manifests takes both off.
 
     *columns* are those of `extra`: each is a column, and one that is called like a key of the
     report, or like another column, is `extra.NAME`.
     """
-    labels = _labels(columns)
-    yield _row([*KEYS, *(_cell("extra", label) for label in labels.values())])
+    labels = labels_of(columns)
+    yield codecs.BOM_UTF8 + _row([*REPORT_COLUMNS, *map(mark_formula, labels.values())])
     for line in lines:
         values = from_json(line)
         extra = values.get("extra") or {}
-        cells = [_cell(key, values.get(key)) for key in KEYS]
-        cells += [_cell("extra", extra.get(column)) for column in labels]
+        cells = [_cell(key, values.get(key)) for key in REPORT_COLUMNS]
+        cells += [_cell("", extra.get(column)) for column in labels]
         yield _row(cells)
 
 
-def _labels(columns: Iterable[str]) -> Mapping[str, str]:
+def labels_of(columns: Iterable[str]) -> Mapping[str, str]:
+    """
+    Return for each of *columns*, those of `extra`, the label that no other column has.
+    """
     # Databases and spreadsheets do not tell `Line` from `line`.
-    taken = {key.casefold() for key in (*KEYS, "extra")}
+    taken = {key.casefold() for key in (*REPORT_COLUMNS, "extra")}
     labels = {}
     for column in columns:
         label = column
@@ -75,20 +69,15 @@ def _row(cells: Sequence[str]) -> bytes:
 
 
 def _cell(key: str, value: JsonValue) -> str:
-    text = _text(key, value)
-    if not _FORMULA.match(text) or _MARKED.fullmatch(text):
-        return text
-    # A spreadsheet must not run what others have written.  Words of the service become text by an
-    # apostrophe.  A manifest's own words come back from ="…" as they were.
-    if key in _READ_BACK or key == "extra":
-        return '="{}"'.format(text.replace('"', '""'))
-    return f"'{text}"
+    if value is None:
+        return ""
+    if isinstance(value, int | float):
+        return json.dumps(value)
+    return mark_formula(_text(key, value))
 
 
 def _text(key: str, value: JsonValue) -> str:
     match value:
-        case None:
-            return ""
         case str():
             return value
         case list() if key in {"messages", "warnings"}:

@@ -279,7 +279,7 @@ def test_a_table_is_a_manifest(night, tmp_path):
     What was not Completed is fetched again from the CSV that lists it, under its names.
     """
     report(night, "-o", tmp_path / "again.csv", "--only", "Error,NotExist,Failed")
-    with (tmp_path / "again.csv").open(newline="") as file:
+    with (tmp_path / "again.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert sorted(row["task_id"] for row in rows) == ["b", "c", "d"]
     assert {row["customer"] for row in rows} == {"x", "y"}
@@ -300,9 +300,11 @@ def test_a_spreadsheet_runs_nothing(night):
     Ids and columns that begin like a formula are text.
     """
     report(night, "-o", "all.csv")
-    with (night / "all.csv").open(newline="") as file:
+    with (night / "all.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = {row["task_id"]: row for row in csv.DictReader(file)}
-    assert rows['="-f"']["customer"] == '="=1+1"'
+    assert rows["'-f"]["customer"] == "'=1+1"
+    done = run("fetch", "all.csv", "--dry-run", "--json", cwd=night)
+    assert json.loads(done.stdout)["reasons"] == {}
 
 
 def test_figures_and_a_file_in_one_go(night):
@@ -326,7 +328,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(night, tmp_path):
     (tmp_path / "link.csv").symlink_to(folder / "night.csv")
     report(night, "-o", tmp_path / "link.csv")
     assert (tmp_path / "link.csv").is_symlink()
-    assert (folder / "night.csv").read_text().startswith("task_id,outcome,")
+    assert (folder / "night.csv").read_text(encoding="utf-8-sig").startswith("task_id,outcome,")
     assert [path.name for path in folder.iterdir()] == ["night.csv"]
 
 

@@ -5,14 +5,18 @@ Tables of report lines: CSV and JSON Lines that are manifests as they are.
 import csv
 import io
 import json
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchfetch.models import Outcome, OutcomeStatus
+from batchfetch.manifest import ManifestFormat
+from batchfetch.manifest.formats import read_rows
+from batchfetch.manifest.lines import Lines
+from batchfetch.models import REPORT_COLUMNS, Job, Outcome, OutcomeStatus
 from batchfetch.report.lines import encode
-from batchfetch.report.tables import KEYS, csv_lines, jsonl_lines
+from batchfetch.report.tables import csv_lines, jsonl_lines
 
 
 def line_of(task_id="a", **more):
@@ -27,7 +31,7 @@ def table_of(*lines, columns=()):
     """
     The rows of the CSV of these lines, each by its columns.
     """
-    text = b"".join(csv_lines(lines, columns)).decode()
+    text = b"".join(csv_lines(lines, columns)).decode("utf-8-sig")
     return list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
 
 
@@ -46,7 +50,7 @@ def test_columns_are_the_keys_and_the_manifests_own():
     rows = table_of(
         line_of("a", extra={"page": "7"}), line_of("b", calls=2), columns=["customer", "page"]
     )
-    assert list(rows[0]) == [*KEYS, "customer", "page"]
+    assert list(rows[0]) == [*REPORT_COLUMNS, "customer", "page"]
     assert (rows[0]["task_id"], rows[0]["page"], rows[0]["customer"]) == ("a", "7", "")
     assert (rows[1]["calls"], rows[1]["page"], rows[1]["reason"]) == ("2", "", "")
 
@@ -78,40 +82,37 @@ def test_values_are_written_as_a_person_would():
     assert [row[name] for name in extra] == ["[1, 2]", "true", "1.5", 'a "b",\nc']
 
 
-@pytest.mark.parametrize("formula", ["=1+1", "@SUM(A1)", "+cmd|' /C calc'!A0", "-2+3", "\t=1"])
+@pytest.mark.parametrize(
+    "formula",
+    [
+        *("=1+1", "@SUM(A1)", "+cmd|' /C calc'!A0", "-2+3", "\t=1", "\n=1", "-f", "--5", "\uff1d1"),
+        *("'=x", "''@x", "'-5", '="=1+1"', '="a"&HYPERLINK("b")'),
+    ],
+)
 def test_no_cell_is_a_formula(formula):
     """
-    Words of the service get an apostrophe; those of the manifest are text for a spreadsheet, and
-    come back from it as they were.
+    An apostrophe makes a text of it, in every column; one more where it begins with some.
     """
     (row,) = table_of(
         line_of(
-            "a",
+            formula.strip(),
             name=formula,
             detail=formula,
             messages=(formula,),
             status=OutcomeStatus.ERROR,
-            extra={"note": formula},
+            extra={"note": formula, "list": [formula]},
         ),
-        columns=["note"],
+        columns=["note", "list"],
     )
-    assert row["detail"] == row["messages"] == f"'{formula}"
-    assert row["name"] == row["note"] == f'="{formula}"'
+    marked = f"'{formula}"
+    assert row["task_id"] == f"'{formula.strip()}"
+    assert row["detail"] == row["messages"] == row["name"] == row["note"] == marked
+    assert row["list"] == json.dumps([formula], ensure_ascii=False)
 
 
-def test_a_cell_is_marked_once():
-    """
-    What was read from such a table is written as it was, unless something follows the text.
-    """
-    extra = {"once": '="=1+1"', "more": '="a"&HYPERLINK("b")', "quoted": '=a"b'}
-    (row,) = table_of(line_of("a", extra=extra), columns=extra)
-    assert row["once"] == '="=1+1"'
-    assert row["more"] == '="=""a""&HYPERLINK(""b"")"'
-    (again,) = table_of(line_of("a", extra={"quoted": row["quoted"]}), columns=["quoted"])
-    assert again["quoted"] == row["quoted"] == '="=a""b"'
-
-
-@pytest.mark.parametrize("plain", ["-5", "+49", "-1.5", "-1,5", "a=b", "x-1", ""])
+@pytest.mark.parametrize(
+    "plain", ["-5", "+49", "-1.5", "-1,5", "-1e5", "a=b", "x-1", "'x", "", "'"]
+)
 def test_what_is_no_formula_stays_as_it_is(plain):
     """
     Numbers with a sign, and signs within a text.
@@ -120,13 +121,71 @@ def test_what_is_no_formula_stays_as_it_is(plain):
     assert row["note"] == plain
 
 
+def test_numbers_are_numbers():
+    """
+    Also small ones, with a sign and an exponent.
+    """
+    extra = {"a": -1e-9, "b": -7, "c": True}
+    (row,) = table_of(line_of("a", extra=extra), columns=extra)
+    assert [row[name] for name in extra] == ["-1e-09", "-7", "true"]
+
+
+def test_a_spreadsheet_is_told_that_it_is_utf_8():
+    """
+    By a byte order mark, once.
+    """
+    text = b"".join(csv_lines([line_of("a")], []))
+    assert text.startswith(b"\xef\xbb\xbftask_id,")
+    assert text.count(b"\xef\xbb\xbf") == 1
+
+
+# What a reader of CSV takes off where files were put together, and the line ends that it unifies.
+TEXTS = st.text(st.characters(exclude_characters="\r\x1a\ufeff", codec="utf-8")) | st.from_regex(
+    r"'{0,2}[-=+@\t']{1,2}[0-9a\"]{0,3}", fullmatch=True
+)
+
+
+@given(TEXTS, TEXTS, st.from_regex(r"'{0,2}[-=+@a']{1,2}[0-9a]{1,3}", fullmatch=True))
+def test_a_table_is_a_manifest_with_the_same_values(label, text, task_id):
+    """
+    Whatever begins like a formula, or like one that was marked, comes back as it was.
+    """
+    label = f"x{label.strip()}"
+    line = line_of(task_id, extra={label: text})
+    data = b"".join(csv_lines([line], [label]))
+    stream = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig")
+    (row,) = read_rows(Lines(stream, "m"), ManifestFormat.CSV)
+    assert row.task_id == task_id
+    assert row.extra == {label: text}
+
+
+def test_what_a_report_says_is_no_column_of_its_manifest():
+    """
+    Else every round of fetching and reporting would add its columns; rows without an id are none,
+    as in the report itself.
+    """
+    submitted = datetime(2026, 11, 25, tzinfo=UTC)
+    lines = [
+        line_of("a", name="n", submitted_at=submitted, endpoint="deskew", extra={"page": 7}),
+        line_of(None, status=OutcomeStatus.INVALID, reason="bad_row", extra={"page": 8}),
+        line_of("b", extra={"outcome": "theirs"}),
+    ]
+    data = b"".join(csv_lines(lines, ["page", "outcome"]))
+    stream = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig")
+    first, second = read_rows(Lines(stream, "m"), ManifestFormat.CSV)
+    extra = {"page": "7", "extra.outcome": ""}
+    assert first == Job("a", "n.png", "n", submitted, "deskew", "m", 2, extra)
+    assert (second.task_id, second.line) == ("b", 4)
+    assert second.extra == {"page": "", "extra.outcome": "theirs"}
+
+
 @given(st.dictionaries(st.text(min_size=1), st.text() | st.integers() | st.none()))
 def test_any_extra_columns_make_a_table(extra):
     """
     Whatever names and values a manifest has, the table has as many cells in each row.
     """
     line = json.dumps({"task_id": "a", "outcome": "Completed", "calls": 1, "extra": extra}).encode()
-    text = b"".join(csv_lines([line, line], extra)).decode()
+    text = b"".join(csv_lines([line, line], extra)).decode("utf-8-sig")
     rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
-    assert [len(row) for row in rows] == [len(KEYS) + len(extra)] * 3
+    assert [len(row) for row in rows] == [len(REPORT_COLUMNS) + len(extra)] * 3
     assert len({name.casefold() for name in rows[0]}) == len(rows[0])
