@@ -59,6 +59,7 @@ if TYPE_CHECKING:
         find_credentials,
     )
     from batchfetch.settings import Checksum, Durability, Polling, Settings, SettingsOptions
+    from batchfetch.sharding import Shard
     from batchfetch.statuses import StatusMeaning
     from batchfetch.storage import Found, Storage, Target
     from batchfetch.submission.api import open_submission, submit
@@ -120,6 +121,7 @@ _HOMES = {
     "SettingsError": "errors",
     "SettingsOptions": "settings",
     "Settled": "hooks",
+    "Shard": "sharding",
     "StaleConnectionError": "errors",
     "StatusError": "errors",
     "StatusMeaning": "statuses",
@@ -200,6 +202,7 @@ __all__ = [
     "SettingsError",
     "SettingsOptions",
     "Settled",
+    "Shard",
     "StaleConnectionError",
     "StatusError",
     "StatusMeaning",

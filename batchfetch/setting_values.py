@@ -7,16 +7,18 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PlainSerializer
 
 from batchfetch.models import OutcomeStatus
 from batchfetch.paths import expand_home, is_store
 from batchfetch.setting_errors import shown
+from batchfetch.sharding import Shard
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", re.IGNORECASE)
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b)?", re.IGNORECASE)
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:/\s*(s|m|h))?", re.IGNORECASE)
+_SHARD = re.compile(r"(\d{1,5})\s*/\s*(\d{1,5})", re.ASCII)
 
 STORES = frozenset({"s3", "az", "gs"})
 """Schemes of the URLs that an output may have."""
@@ -60,6 +62,23 @@ def parse_rate(text: object) -> object:
     if (match := _RATE.fullmatch(text.strip())) is None:
         raise ValueError(f"{shown(text)} is not a valid rate; use 20, 20/s or 600/m")
     return float(match[1]) / _SECONDS[(match[2] or "s").lower()]
+
+
+def parse_shard(shard: object) -> Shard:
+    """
+    Return the part that a text like `3/8` names; leave alone what is a `Shard`.
+    """
+    if isinstance(shard, Shard):
+        index, count = shard.index, shard.count
+    elif isinstance(shard, str) and (match := _SHARD.fullmatch(shard.strip())):
+        index, count = int(match[1]), int(match[2])
+    else:
+        raise ValueError(f"{shown(shard)} is not a valid shard; use I/N, such as 1/8")
+    if not 1 <= index <= count:
+        raise ValueError(
+            f"'{index}/{count}' is not a valid shard; parts are counted from 1 to N: 1/8 to 8/8"
+        )
+    return Shard(index, count)
 
 
 def _split_outcomes(text: object) -> object:
@@ -146,6 +165,7 @@ Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
 Rate = Annotated[float, BeforeValidator(parse_rate), Field(gt=0, allow_inf_nan=False)]
 Outcomes = Annotated[frozenset[OutcomeStatus], BeforeValidator(_split_outcomes)]
 ChosenOutcomes = Annotated[frozenset[OutcomeStatus], BeforeValidator(parse_chosen)]
+ShardOf = Annotated[Shard, BeforeValidator(parse_shard), PlainSerializer(str)]
 FilePath = Annotated[Path, BeforeValidator(parse_path)]
 Output = Annotated[Path | str, BeforeValidator(parse_output)]
 Failures = Annotated[frozenset[OutcomeStatus], BeforeValidator(parse_failures)]

@@ -25,7 +25,17 @@ from batchfetch.endpoints import endpoint_path
 from batchfetch.models import OutcomeStatus
 from batchfetch.paths import report_in
 from batchfetch.setting_errors import invalid_values
-from batchfetch.setting_values import Duration, Failures, FilePath, Outcomes, Output, Rate, Size
+from batchfetch.setting_values import (
+    Duration,
+    Failures,
+    FilePath,
+    Outcomes,
+    Output,
+    Rate,
+    ShardOf,
+    Size,
+)
+from batchfetch.sharding import Shard
 
 _MAX_DEPTH = 200
 
@@ -88,6 +98,7 @@ class SettingsOptions(TypedDict, total=False):
     adopt: bool
     id_column: str | None
     name_column: str | None
+    shard: Shard | str | None
     retry: Iterable[OutcomeStatus] | str
     fail_on: Iterable[OutcomeStatus] | str
 
@@ -195,6 +206,9 @@ class Settings(BaseModel):
     name_column: str | None = None
     """The manifest's column of image names, instead of name."""
 
+    shard: ShardOf | None = None
+    """The I-th of N parts of the tasks, 1/N to N/N; each part is a process of its own."""
+
     retry: Outcomes = frozenset(
         {OutcomeStatus.TIMED_OUT, OutcomeStatus.FAILED, OutcomeStatus.INVALID}
     )
@@ -207,11 +221,39 @@ class Settings(BaseModel):
     @property
     def report_path(self) -> Path:
         """
-        Where the report is, given or not.
+        Where the report is, given or not; that of a shard carries its label.
+        """
+        whole = self.whole_report_path
+        if self.shard is None or _is_special(whole):
+            return whole
+        return self.shard.path_of(whole)
+
+    @property
+    def whole_report_path(self) -> Path:
+        """
+        Where the report of a run without shards is.
         """
         if self.report is not None:
             return self.report
         return report_in(self.output)
+
+    @property
+    def rate_share(self) -> float | None:
+        """
+        Requests per second of this process; None for any number.
+        """
+        if self.rate is None or self.shard is None:
+            return self.rate
+        return self.rate / self.shard.count
+
+    @property
+    def max_calls_share(self) -> int | None:
+        """
+        The most API calls of this process; None for any number.
+        """
+        if self.max_calls is None or self.shard is None:
+            return self.max_calls
+        return self.shard.share_of(self.max_calls)
 
     @field_validator("base_url")
     @classmethod
@@ -305,6 +347,16 @@ def checked_base_url(url: str) -> str:
             " loopback address"
         )
     return url.rstrip("/")
+
+
+def _is_special(path: Path) -> bool:
+    """
+    Whether *path* is a pipe or a device: there is no other file beside it.
+    """
+    try:
+        return path.exists() and not path.is_file() and not path.is_dir()
+    except OSError:
+        return False
 
 
 def is_loopback(host: str) -> bool:

@@ -19,7 +19,7 @@ PACKAGE = Path(batchfetch.__file__).parent
 LAYERS = [
     {
         *("endpoints", "exception_groups", "locks", "paths", "redaction", "statuses", "text"),
-        *("hash_table", "tuning", "version"),
+        *("hash_table", "sharding", "tuning", "version"),
     },
     {"errors", "models"},
     {"setting_errors"},

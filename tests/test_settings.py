@@ -10,6 +10,7 @@ from batchfetch.errors import SettingsError
 from batchfetch.models import OutcomeStatus
 from batchfetch.setting_errors import shown
 from batchfetch.settings import Settings, is_loopback
+from batchfetch.sharding import Shard
 
 
 def refusal(**settings):
@@ -267,3 +268,65 @@ def test_the_name_of_a_column_is_not_empty(name):
     """
     assert getattr(Settings(**{name: " Page ID "}), name) == "Page ID"
     assert refusal(**{name: " "}) == "must not be empty; give the name of a column"
+
+
+@pytest.mark.parametrize(
+    ("text", "index", "count"), [("1/1", 1, 1), ("3/8", 3, 8), (" 8 / 8 ", 8, 8)]
+)
+def test_parts(text, index, count):
+    """
+    A part is a number of a number, counted from 1; a run log has it as text.
+    """
+    settings = Settings(shard=text)
+    assert settings.shard == Shard(index, count)
+    assert Settings(shard=Shard(index, count)) == settings
+    assert settings.model_dump(mode="json", exclude_defaults=True) == {"shard": f"{index}/{count}"}
+
+
+@pytest.mark.parametrize("shard", ["0/8", "9/8", "1/0", "0/0", Shard(0, 8)])
+def test_parts_that_there_are_not(shard):
+    """
+    What counts from 0, or beyond the number, is told how parts are counted.
+    """
+    assert refusal(shard=shard) == (
+        f"'{shard}' is not a valid shard; parts are counted from 1 to N: 1/8 to 8/8"
+    )
+
+
+@pytest.mark.parametrize("shard", ["x", "", "3", "3/", "/8", "-1/8", "1/8/2", "1.5/8", 38])
+def test_what_is_no_part(shard):
+    """
+    Anything else is told what a part looks like.
+    """
+    assert refusal(shard=shard) == f"{shard!r} is not a valid shard; use I/N, such as 1/8"
+
+
+@pytest.mark.parametrize(
+    ("settings", "path"),
+    [
+        ({}, "images/report.3-of-8.jsonl"),
+        ({"report": "night.jsonl"}, "night.3-of-8.jsonl"),
+        ({"report": "a.b/night.log"}, "a.b/night.3-of-8.log"),
+        ({"output": "s3://scans/2026/11"}, "11.report.3-of-8.jsonl"),
+        ({"report": "/dev/null"}, "/dev/null"),
+    ],
+)
+def test_the_report_of_a_part(settings, path):
+    """
+    The report of a part has the part in its name; only a device or a pipe has no other beside it.
+    """
+    assert str(Settings(shard="3/8", **settings).report_path) == path
+
+
+def test_a_part_has_its_share():
+    """
+    Rate and calls are given for the whole; the shares add up to them exactly.
+    """
+    parts = [Settings(shard=f"{i}/8", rate="20/s", max_calls=19) for i in range(1, 9)]
+    assert [part.max_calls_share for part in parts] == [3, 3, 3, 2, 2, 2, 2, 2]
+    assert sum(part.rate_share for part in parts) == 20
+    assert [Settings(shard=f"{i}/3", max_calls=2).max_calls_share for i in (1, 2, 3)] == [1, 1, 0]
+    alone = Settings(rate="20/s", max_calls=19)
+    assert (alone.rate_share, alone.max_calls_share) == (20, 19)
+    free = Settings(shard="1/8")
+    assert (free.rate_share, free.max_calls_share) == (None, None)

@@ -12,7 +12,7 @@ import click
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.fields import FieldInfo
 
-from batchfetch.setting_values import parse_duration, parse_rate, parse_size
+from batchfetch.setting_values import parse_duration, parse_rate, parse_shard, parse_size
 
 # The environment variables of `fetch`, `sandbox`, `report` and `submit` begin with these.
 PREFIX = "BATCHFETCH_"
@@ -30,6 +30,7 @@ _PARSED: Mapping[object, str] = {
     parse_duration: "DURATION",
     parse_size: "SIZE",
     parse_rate: "RATE",
+    parse_shard: "I/N",
 }
 _NAMED = {
     "output": "DIR|URL",

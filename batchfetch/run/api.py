@@ -87,7 +87,9 @@ async def open_client(
     credentials = credentials or find_credentials(os.environ)
     retries = retries or RetryPolicy(attempts=settings.attempts)
     pace = pace or LocalPace(
-        slots=_affordable(settings.concurrency), rate=settings.rate, max_calls=settings.max_calls
+        slots=_affordable(settings.concurrency),
+        rate=settings.rate_share,
+        max_calls=settings.max_calls_share,
     )
     redactor = Redactor()
     async with AsyncExitStack() as stack:

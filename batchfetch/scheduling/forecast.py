@@ -59,7 +59,7 @@ def estimate(tasks: int, settings: Settings) -> Forecast:
         tasks=tasks,
         least_calls=tasks,
         expected_calls=calls,
-        expected_seconds=calls / min(calls_per_second, settings.rate or math.inf),
+        expected_seconds=calls / min(calls_per_second, settings.rate_share or math.inf),
         least_cost=None if price is None else price * tasks,
         expected_cost=None if price is None else price * calls,
     )
