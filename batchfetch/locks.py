@@ -17,15 +17,16 @@ log = logging.getLogger(__name__)
 _MISSING = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
 
 
-def lock(file: int, path: Path) -> None:
+def lock(file: int, path: Path, *, shared: bool = False) -> None:
     """
-    Keep other processes from locking the open *file* at *path*, until it is closed.
+    Keep other processes from locking the open *file* at *path*, until it is closed; if it is
+    *shared*, only from locking it alone.
 
     Where the file system has no locks, this is said once in a warning.  Raises `BlockingIOError` if
     another process holds the lock, `OSError` if the file system fails.
     """
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         raise
     except OSError as exc:

@@ -156,7 +156,7 @@ async def open_batch(  # noqa: PLR0913 - everything can be handed in
             await to_thread.run_sync(jobs.check)
         if storage is None:
             storage = await stack.enter_async_context(
-                open_storage(settings.output, settings.durability, files)
+                open_storage(settings.output, settings.durability, files, shard=settings.shard)
             )
         await stack.enter_async_context(storage.lock())
         report = await _open_report(stack, settings, storage, files)

@@ -70,7 +70,9 @@ async def plan(jobs: Iterable[Row], settings: Settings | None = None) -> Plan:
         await to_thread.run_sync(jobs.check)
     ledger = Ledger()
     with FileExecutor() as files:
-        opened = open_storage(settings.output, settings.durability, files, make=False)
+        opened = open_storage(
+            settings.output, settings.durability, files, make=False, shard=settings.shard
+        )
         async with opened as storage:
             if isinstance(storage, ReportKeeper):
                 await note_kept(storage, settings.report_path, ledger)

@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 
 from batchfetch.settings import Durability
+from batchfetch.sharding import Shard
 from batchfetch.storage.claims import Claims
 from batchfetch.storage.folder import Folder
 from batchfetch.storage.os_errors import ImageErrors
@@ -16,13 +17,17 @@ from batchfetch.storage.part import Part, write
 
 class Files:
     """
-    Files below *folder*, as durable as *durability* says.
+    Files below *folder*, as durable as *durability* says; those under construction carry the
+    *shard*.
     """
 
-    def __init__(self, folder: Folder, claims: Claims, durability: Durability) -> None:
+    def __init__(
+        self, folder: Folder, claims: Claims, durability: Durability, shard: Shard | None = None
+    ) -> None:
         self.folder = folder
         self.claims = claims
         self._durability = durability
+        self._shard = shard
 
     @property
     def waits_for_disk(self) -> bool:
@@ -42,7 +47,7 @@ class Files:
         Write the file *name*, of *owner*, in one go.  Blocks; raises `OSError`, `UnsafeNameError`.
         """
         with self.folder.parent_of(name, make=True) as (parent, last):
-            part = Part(parent, last)
+            part = Part(parent, last, self._shard)
             try:
                 write(part.file, data)
                 self.publish(part, parent, name, owner)
@@ -61,7 +66,7 @@ class Files:
         with self.folder.parent_of(name, make=True) as (parent, last):
             folder = os.dup(parent)
         try:
-            return Part(folder, last), folder
+            return Part(folder, last, self._shard), folder
         except BaseException:
             os.close(folder)
             raise

@@ -1,5 +1,5 @@
 """
-The output folder: locked by one run at a time, and never left through a link or a name.
+The output folder, which is never left through a link or a name.
 
 Everything here blocks.
 """
@@ -9,19 +9,13 @@ import re
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
-from batchfetch.errors import (
-    OutputLockedError,
-    UnsafeNameError,
-)
-from batchfetch.locks import lock, sync_folder
+from batchfetch.errors import UnsafeNameError
+from batchfetch.locks import sync_folder
+from batchfetch.sharding import Shard
+from batchfetch.storage.folder_lock import LOCK_NAME, FolderLock
 from batchfetch.storage.os_errors import NO_NAME, image_error, storage_error, storage_errors
-
-LOCK_NAME = ".batchfetch.lock"
-
-_SIGNATURE = re.compile(r"(\d+) (\S+) (\S+)\n")
 
 # Names that no part of a path below the folder may have.
 _NO_NAMES = frozenset({"", ".", ".."})
@@ -33,29 +27,6 @@ _ORDINARY = re.compile(r"[A-Za-z0-9_./-]*")
 _TRIED = 40
 
 _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-
-
-def _sign(lock: int) -> None:
-    """
-    Write into the file of the *lock* which process holds it, on which host, and since when.
-    """
-    signature = f"{os.getpid()} {os.uname().nodename} {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}\n"
-    with suppress(OSError):  # The lock holds without it, on a full disk too.
-        if os.fstat(lock).st_nlink == 1:  # Otherwise it is also a file outside.
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, signature.encode(), 0)
-
-
-def _holder(lock: int) -> str:
-    """
-    Return what `_sign` has written into the file of the *lock*, in words; nothing if it cannot be
-    read.
-    """
-    with suppress(OSError, UnicodeDecodeError):
-        if found := _SIGNATURE.fullmatch(os.pread(lock, 512, 0).decode("ascii")):
-            process, host, since = found.groups()
-            return f" (process {process} on {host}, since {since})"
-    return ""
 
 
 class Folder:
@@ -77,7 +48,7 @@ class Folder:
             if make:
                 path.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(path, _OPEN_FOLDER)
-        self._lock: int | None = None
+        self._lock = FolderLock(self._descriptor, path)
         # Unusual characters that the file system takes in a name, and those that it does not.
         self._possible: set[str] = set()
         self._impossible: set[str] = set()
@@ -86,34 +57,25 @@ class Folder:
         """
         Let go of the folder and of its lock.
         """
-        for descriptor in (self._lock, self._descriptor):
-            if descriptor is not None:
-                os.close(descriptor)
+        self._lock.release()
+        os.close(self._descriptor)
 
     @property
     def is_locked(self) -> bool:
         """
         Whether a run has it, which may make files there.
         """
-        return self._lock is not None
+        return self._lock.is_held
 
-    def lock(self) -> None:
+    def lock(self, shard: Shard | None = None) -> None:
         """
-        Keep other runs out until `close`, or until this process dies.
+        Keep other runs out until `close`, or until this process dies; a *shard* lets others of its
+        run in.
 
         Raises `OutputLockedError` if another run is in.
         """
         with storage_errors(self.path / LOCK_NAME):
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._lock = os.open(LOCK_NAME, flags, 0o666, dir_fd=self._descriptor)
-            try:
-                lock(self._lock, self.path)
-            except BlockingIOError:
-                raise OutputLockedError(
-                    f"another run{_holder(self._lock)} is writing to {self.path}; "
-                    "wait for it or choose another --output"
-                ) from None
-        _sign(self._lock)
+            self._lock.acquire(shard)
 
     def sync(self, descriptor: int) -> None:
         """
@@ -182,7 +144,8 @@ class Folder:
         name = f".batchfetch.{''.join(characters)}.00000000.part".encode()
         try:
             os.close(os.open(name, os.O_WRONLY | os.O_CREAT, 0o666, dir_fd=self._descriptor))
-            os.unlink(name, dir_fd=self._descriptor)
+            with suppress(FileNotFoundError):  # Another shard tries the same.
+                os.unlink(name, dir_fd=self._descriptor)
         except OSError as exc:
             if exc.errno not in NO_NAME:
                 raise storage_error(self.path, exc) from exc

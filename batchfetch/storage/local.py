@@ -13,6 +13,7 @@ from anyio import to_thread
 
 from batchfetch.errors import JobError, OutOfDescriptorsError, UnsafeNameError
 from batchfetch.settings import Durability
+from batchfetch.sharding import Shard
 from batchfetch.storage.base import Found
 from batchfetch.storage.claims import Claims
 from batchfetch.storage.executor import FileExecutor
@@ -29,22 +30,30 @@ log = logging.getLogger(__name__)
 class LocalStorage:
     """
     Files below *folder*; None stands for one that is not there yet and is not to be made.
+
+    A *shard* has it together with others.
     """
 
     def __init__(
-        self, folder: Folder | None, executor: FileExecutor, durability: Durability
+        self,
+        folder: Folder | None,
+        executor: FileExecutor,
+        durability: Durability,
+        shard: Shard | None = None,
     ) -> None:
         self.folder = folder
         self.executor = executor
+        self._shard = shard
         self._claims = Claims()
-        self._files = None if folder is None else Files(folder, self._claims, durability)
+        self._files = None if folder is None else Files(folder, self._claims, durability, shard)
 
     @asynccontextmanager
     async def lock(self) -> AsyncIterator[None]:
         """
         See `Storage.lock`.
         """
-        self._made.folder.lock()
+        folder = self._made.folder
+        await to_thread.run_sync(folder.lock, self._shard)
         if swept := await self._sweep(remove=True):
             log.info("removed %d unfinished files of an earlier run", swept)
         yield
@@ -58,7 +67,8 @@ class LocalStorage:
 
     async def _sweep(self, *, remove: bool) -> int:
         folder = self._made.folder
-        return await to_thread.run_sync(partial(sweep, folder, self._claims, remove=remove))
+        work = partial(sweep, folder, self._claims, remove=remove, shard=self._shard)
+        return await to_thread.run_sync(work)
 
     def open(
         self, name: str, size_hint: int | None = None, *, owner: str | None = None
@@ -134,17 +144,22 @@ def _size(folder: Folder, name: str) -> int | JobError | None:
 
 @asynccontextmanager
 async def open_folder(
-    root: Path, durability: Durability, executor: FileExecutor, *, make: bool = True
+    root: Path,
+    durability: Durability,
+    executor: FileExecutor,
+    *,
+    make: bool = True,
+    shard: Shard | None = None,
 ) -> AsyncIterator[LocalStorage]:
     """
-    Open the folder *root*; with *make*, make it if missing.
+    Open the folder *root*, for one *shard* of a run; with *make*, make it if missing.
 
     Raises `StorageError` if it cannot be used.
     """
     is_there = make or await to_thread.run_sync(root.exists)
     folder = await to_thread.run_sync(partial(Folder, root, make=make)) if is_there else None
     try:
-        storage = LocalStorage(folder, executor, durability)
+        storage = LocalStorage(folder, executor, durability, shard)
         if not make:
             await storage.look()
         yield storage

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from batchfetch.errors import SettingsError
 from batchfetch.settings import Durability
+from batchfetch.sharding import Shard
 from batchfetch.storage.base import Storage
 from batchfetch.storage.executor import FileExecutor
 from batchfetch.storage.local import open_folder
@@ -16,16 +17,21 @@ from batchfetch.text import needs_extra
 
 @asynccontextmanager
 async def open_storage(
-    output: Path | str, durability: Durability, executor: FileExecutor, *, make: bool = True
+    output: Path | str,
+    durability: Durability,
+    executor: FileExecutor,
+    *,
+    make: bool = True,
+    shard: Shard | None = None,
 ) -> AsyncIterator[Storage]:
     """
-    Open *output*, a folder or the URL of a prefix in a store; with *make*, make the folder if
-    missing.
+    Open *output*, a folder or the URL of a prefix in a store, for one *shard* of a run; with
+    *make*, make the folder if missing.
 
     Raises `StorageError` if it cannot be used, `SettingsError` if what a store needs is missing.
     """
     if isinstance(output, Path):
-        async with open_folder(output, durability, executor, make=make) as folder:
+        async with open_folder(output, durability, executor, make=make, shard=shard) as folder:
             yield folder
         return
     try:
@@ -36,4 +42,4 @@ async def open_storage(
         raise SettingsError(needs_extra(output, "store")) from None
     bucket = Bucket(output)
     await bucket.require_access()
-    yield StoreStorage(bucket, executor)
+    yield StoreStorage(bucket, executor, shard)

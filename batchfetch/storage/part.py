@@ -9,12 +9,18 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 
+from batchfetch.sharding import LABEL, Shard
+
 PART_NAME = re.compile(r"\..+\.([0-9a-f]{8}|[0-9a-f]{16})\.part", re.DOTALL)
 """What the names of files under construction look like; 8 digits are those of an older version."""
 
-CLAIM_NAME = re.compile(r"\.batchfetch\.([0-9a-f]{16})\.([0-9a-f]{16})([0-9a-f]{16})\.part")
+CLAIM_NAME = re.compile(
+    rf"\.batchfetch\.(?:{LABEL}\.)?([0-9a-f]{{16}})\.([0-9a-f]{{16}})([0-9a-f]{{16}})\.part"
+)
 """What the names of claims look like: the number of the part, a digest of the file's name in its
 folder, a digest of the owner."""
+
+_LABELLED = re.compile(rf"\.batchfetch\.({LABEL})\..+")
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -26,21 +32,23 @@ class Part:
     """
     A file under construction in *folder*, an open directory, where it will be called *name*.
 
-    Made at once.  It ends with `publish` or with `discard`.  Raises `OSError`.
+    Made at once; its hidden name carries the *shard* that makes it.  It ends with `publish` or with
+    `discard`.  Raises `OSError`.
     """
 
-    __slots__ = ("_folder", "_name", "_number", "_part", "file")
+    __slots__ = ("_folder", "_name", "_part", "_prefix", "file")
 
-    def __init__(self, folder: int, name: bytes) -> None:
+    def __init__(self, folder: int, name: bytes, shard: Shard | None = None) -> None:
         self._folder = folder
         self._name = name
+        label = f".{shard.label}" if shard else ""
         # No part of the name: it may be as long as the file system allows, or hold what that does
         # not take.
         #
         # Drawn for each, and not counted: forks of one process would count alike, and take the
         # claims of a dead one for void.
-        self._number = os.urandom(8).hex()
-        self._part = f".batchfetch.{self._number}.part"
+        self._prefix = f".batchfetch{label}.{os.urandom(8).hex()}"
+        self._part = f"{self._prefix}.part"
         self.file = os.open(self._part, _FLAGS, 0o666, dir_fd=folder)
         """The open file's descriptor; the caller closes it."""
 
@@ -61,13 +69,24 @@ class Part:
         """
         Return what to call an empty file that says *text* of this one (see `claims`).
         """
-        return f".batchfetch.{self._number}.{text}.part"
+        return f"{self._prefix}.{text}.part"
 
     def discard(self) -> None:
         """
         Remove the file.
         """
         unlink(self._part, self._folder)
+
+
+def may_be_living(name: str, shard: Shard | None) -> bool:
+    """
+    Whether the part or claim *name* may be one of another process, while this one has the lock of
+    *shard*: then only the other shards of the same number are on.
+    """
+    if shard is None or (found := _LABELLED.fullmatch(name)) is None:
+        return False
+    other = Shard.labelled(found[1])
+    return other.count == shard.count and other.index != shard.index
 
 
 def unlink(name: str, folder: int) -> None:

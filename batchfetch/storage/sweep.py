@@ -6,22 +6,26 @@ Everything here blocks.
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import count
 
+from batchfetch.sharding import Shard
 from batchfetch.storage.claims import Claims
-from batchfetch.storage.folder import LOCK_NAME, Folder
+from batchfetch.storage.folder import Folder
+from batchfetch.storage.folder_lock import LOCK_NAME, SHARD_LOCK
 from batchfetch.storage.os_errors import storage_errors
-from batchfetch.storage.part import CLAIM_NAME, PART_NAME
+from batchfetch.storage.part import CLAIM_NAME, PART_NAME, may_be_living
 
 # Bytes of the longest path below the output that holds our files; what is deeper is not ours.
 _DEEPEST = 1024
 
 
-def sweep(folder: Folder, claims: Claims, *, remove: bool) -> int:
+def sweep(folder: Folder, claims: Claims, *, remove: bool, shard: Shard | None = None) -> int:
     """
-    Note in *claims* those that hold, and return how many parts were found.
+    Note in *claims* those that hold, and return how many parts of dead runs were found.
 
-    With *remove*, the parts and the claims that are void are removed.
+    With *remove*, the parts and the claims that are void are removed, and without a *shard* the
+    files that shards have locked.  What other shards may be at work on stays.
 
     A folder below that has a lock of its own belongs to other runs and is left alone.  To be called
     with *remove* only while the lock is held.  Raises `StorageError`.
@@ -30,17 +34,21 @@ def sweep(folder: Folder, claims: Claims, *, remove: bool) -> int:
     with storage_errors(folder.path):
         for path, descriptor, names in _folders(folder):
             parts = {found[1]: name for name in names if (found := PART_NAME.fullmatch(name))}
-            useless = list(parts.values())
+            dead = [name for name in parts.values() if not may_be_living(name, shard)]
+            useless = list(dead)
             for name in names:
                 if (claim := CLAIM_NAME.fullmatch(name)) is None:
                     continue
-                if claim[1] in parts:
-                    useless.append(name)
-                else:
+                if claim[1] not in parts:
                     claims.note(path, name)
+                elif not may_be_living(name, shard):
+                    useless.append(name)
+            if shard is None:
+                useless += filter(SHARD_LOCK.fullmatch, names)
             for name in useless if remove else ():
-                os.unlink(name, dir_fd=descriptor)
-            swept += len(parts)
+                with suppress(FileNotFoundError):  # Another shard was faster.
+                    os.unlink(name, dir_fd=descriptor)
+            swept += len(dead)
     return swept
 
 
