@@ -1,9 +1,13 @@
 """
 One run at a time per prefix: an object that is there once only, renewed while its run lives.
+
+A shard has an object of its own.  It puts that there before it looks for the object of a whole run,
+which is done the other way round there, so at least one of two that exclude each other sees that.
 """
 
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import datetime
@@ -14,6 +18,7 @@ from anyio import create_task_group, move_on_after
 
 from batchfetch.errors import OutputLockedError, StorageError
 from batchfetch.exception_groups import unwrapped
+from batchfetch.sharding import LABEL, Shard
 from batchfetch.storage.store.bucket import Bucket, Found, Version
 from batchfetch.storage.store.errors import (
     ConditionFailedError,
@@ -27,6 +32,9 @@ from batchfetch.storage.store.tenure import Tenure
 log = logging.getLogger(__name__)
 
 LOCK_KEY = f"{OWN}/lock"
+
+_SHARD_LOCKS = f"{OWN}/locks"
+_SHARD_KEY = re.compile(rf"(?:.*/)?({LABEL})")
 
 EXPIRY = 120.0
 """Seconds after which a lock that was not renewed is no more."""
@@ -46,12 +54,14 @@ _RELEASE = 10.0
 async def held(
     bucket: Bucket,
     tenure: Tenure | None = None,
+    shard: Shard | None = None,
     *,
     renewal: float = RENEWAL,
     expiry: float = EXPIRY,
 ) -> AsyncIterator[None]:
     """
-    Hold *bucket* for one run during the block; a lock not renewed in *expiry* seconds is no more.
+    Hold *bucket* for one run, or for one *shard* of it, during the block; a lock not renewed in
+    *expiry* seconds is no more.
 
     *tenure* is told up to when the run may write.  A store that does not keep two from making one
     object cannot be locked; this is said in a warning.  Raises `OutputLockedError` if another run
@@ -67,9 +77,10 @@ async def held(
         )
         yield
         return
-    lock = _Lock(bucket, tenure or Tenure(), renewal, expiry)
+    lock = _Lock(bucket, tenure or Tenure(), shard, renewal, expiry)
     await lock.acquire(now)
     try:
+        await lock.require_alone(now)
         with unwrapped():
             async with create_task_group() as tasks:
                 tasks.start_soon(lock.renew)
@@ -121,9 +132,13 @@ async def _is_refused(
 
 
 class _Lock:
-    def __init__(self, bucket: Bucket, tenure: Tenure, renewal: float, expiry: float) -> None:
+    def __init__(
+        self, bucket: Bucket, tenure: Tenure, shard: Shard | None, renewal: float, expiry: float
+    ) -> None:
         self._bucket = bucket
         self._tenure = tenure
+        self._shard = shard
+        self._key = LOCK_KEY if shard is None else f"{_SHARD_LOCKS}/{shard.label}"
         self._renewal = renewal
         self._expiry = expiry
         self._run = token_hex(8)
@@ -136,10 +151,38 @@ class _Lock:
         """
         began = self._tenure.now()
         try:
-            self._version = await self._bucket.put(LOCK_KEY, self._text(), create=True)
+            self._version = await self._bucket.put(self._key, self._text(), create=True)
         except ConditionFailedError:
             await self._take_over(now)
         self._rely_from(began)
+
+    async def require_alone(self, now: datetime) -> None:
+        """
+        Raise `OutputLockedError` if a run is on that this one must not be beside: a whole run and a
+        shard exclude each other, and so do shards of different numbers.
+
+        The lock of such a run that is dead is removed: if it was only stopped, it is told so.
+        """
+        for key, shard in await self._others():
+            found, holder = await self._holder(key)
+            if found is None:
+                continue
+            who = "another run" if shard is None else f"shard {shard} of another run"
+            self._require_dead(who, found, holder, now)
+            await self._bucket.delete(key)
+
+    async def _others(self) -> list[tuple[str, Shard | None]]:
+        async with aclosing(self._bucket.list(_SHARD_LOCKS)) as pages:
+            names = [key async for page in pages for key, _ in page]
+        labels = sorted(found[1] for name in names if (found := _SHARD_KEY.fullmatch(name)))
+        others: list[tuple[str, Shard | None]] = []
+        if self._shard is not None:
+            others.append((LOCK_KEY, None))
+        for label in labels:
+            other = Shard.labelled(label)
+            if self._shard is None or self._shard.count != other.count:
+                others.append((f"{_SHARD_LOCKS}/{label}", other))
+        return others
 
     async def renew(self) -> None:
         """
@@ -170,7 +213,7 @@ class _Lock:
             return
         try:
             if not self._tenure.is_over or await self._is_ours():
-                await self._bucket.delete(LOCK_KEY)
+                await self._bucket.delete(self._key)
         except StorageError as exc:
             log.warning("the lock on %s is left to expire: %s", self._bucket.url, exc)
 
@@ -179,58 +222,74 @@ class _Lock:
 
     async def _is_renewed(self) -> bool:
         try:
-            self._version = await self._bucket.put(LOCK_KEY, self._text(), replaces=self._version)
+            self._version = await self._bucket.put(self._key, self._text(), replaces=self._version)
         except (ConditionFailedError, MissingObjectError):
             # A renewal whose answer was lost, and which was sent again, fails by itself; a lock
-            # that was removed by hand is made again.
-            return await self._is_ours() or await self._is_made()
+            # that was removed by hand is made again, unless a run that it excludes removed it.
+            return await self._is_ours() or (await self._is_made() and await self._is_alone())
+        return True
+
+    async def _is_alone(self) -> bool:
+        found = await self._bucket.find(self._key)
+        if found is None:
+            return False
+        try:
+            await self.require_alone(found.modified)
+        except OutputLockedError:
+            await self._bucket.delete(self._key)
+            return False
         return True
 
     async def _is_made(self) -> bool:
         try:
-            self._version = await self._bucket.put(LOCK_KEY, self._text(), create=True)
+            self._version = await self._bucket.put(self._key, self._text(), create=True)
         except ConditionFailedError:
             return await self._is_ours()
         return True
 
     async def _take_over(self, now: datetime) -> None:
-        found, holder = await self._holder()
+        found, holder = await self._holder(self._key)
         if holder.get("run") == self._run and found is not None:
             self._version = found.version  # Ours: the answer was lost, and it was sent again.
             return
-        left = 0.0
-        if found is not None and not is_dead(holder):
-            left = self._expiry - (now - found.modified).total_seconds()
-        if left > 0:
-            raise OutputLockedError(
-                f"another run holds {self._bucket.url} (on {holder.get('host', 'some machine')});"
-                f" wait for it, or if it is dead for {left:.0f} s until its lock expires"
-            )
+        if found is not None:
+            who = "another run" if self._shard is None else f"another run of shard {self._shard}"
+            self._require_dead(who, found, holder, now)
         if not await self._is_taken(found):
             raise OutputLockedError(f"another run has just taken {self._bucket.url}; wait for it")
+
+    def _require_dead(
+        self, who: str, found: Found, holder: Mapping[str, object], now: datetime
+    ) -> None:
+        left = self._expiry - (now - found.modified).total_seconds()
+        if left > 0 and not is_dead(holder):
+            raise OutputLockedError(
+                f"{who} holds {self._bucket.url} (on {holder.get('host', 'some machine')});"
+                f" wait for it, or if it is dead for {left:.0f} s until its lock expires"
+            )
 
     async def _is_taken(self, found: Found | None) -> bool:
         if found is None:
             return await self._is_made()
         try:
-            self._version = await self._bucket.put(LOCK_KEY, self._text(), replaces=found.version)
+            self._version = await self._bucket.put(self._key, self._text(), replaces=found.version)
         except (ConditionFailedError, MissingObjectError):
             return await self._is_ours() or await self._is_made()
         return True
 
     async def _is_ours(self) -> bool:
-        found, holder = await self._holder()
+        found, holder = await self._holder(self._key)
         if found is None or holder.get("run") != self._run:
             return False
         self._version = found.version
         return True
 
-    async def _holder(self) -> tuple[Found | None, Mapping[str, object]]:
-        found = await self._bucket.find(LOCK_KEY)
+    async def _holder(self, key: str) -> tuple[Found | None, Mapping[str, object]]:
+        found = await self._bucket.find(key)
         if found is None:
             return None, {}
         try:
-            async with aclosing(self._bucket.read(LOCK_KEY)) as pieces:
+            async with aclosing(self._bucket.read(key)) as pieces:
                 holder = json.loads(b"".join([piece async for piece in pieces]))
         except (ValueError, MissingObjectError):
             return found, {}

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 
 from batchfetch.errors import UnsafeNameError
+from batchfetch.sharding import Shard
 from batchfetch.storage.base import Found
 from batchfetch.storage.executor import FileExecutor
 from batchfetch.storage.store.bucket import Bucket
@@ -20,7 +21,7 @@ _SEGMENTS = f"{OWN}/report"
 
 class StoreStorage:
     """
-    The objects below the prefix of *bucket*.
+    The objects below the prefix of *bucket*, which a *shard* has together with others.
 
     Its lock is renewed every *renewal* seconds, and is no more if that failed for *expiry* seconds.
     """
@@ -29,11 +30,13 @@ class StoreStorage:
         self,
         bucket: Bucket,
         executor: FileExecutor,
+        shard: Shard | None = None,
         *,
         renewal: float = RENEWAL,
         expiry: float = EXPIRY,
     ) -> None:
         self._bucket = bucket
+        self._shard = shard
         self._executor = executor
         self._listing = Listing(bucket)
         self._gates = Gates()
@@ -45,7 +48,11 @@ class StoreStorage:
         """
         See `Storage.lock`.
         """
-        return held(self._bucket, self._tenure, renewal=self._renewal, expiry=self._expiry)
+        return held(
+            *(self._bucket, self._tenure, self._shard),
+            renewal=self._renewal,
+            expiry=self._expiry,
+        )
 
     def open(
         self, name: str, size_hint: int | None = None, *, owner: str | None = None
