@@ -16,8 +16,7 @@ from batchfetch.manifest.columns import ColumnNames, label_key
 from batchfetch.manifest.formats import read_rows
 from batchfetch.manifest.lines import Lines
 from batchfetch.manifest.values import shown, text_of
-from batchfetch.models import NO_EXTRA, RESUBMITS, BadRow, Job
-from batchfetch.report.tables import KEYS
+from batchfetch.models import NO_EXTRA, REPORT_COLUMNS, RESUBMITS, BadRow, Job
 from batchfetch.sources.images import Refusal, RefusedSource
 from batchfetch.sources.names import stem
 
@@ -34,7 +33,7 @@ _ANY_FILTER = frozenset({"task", "file", ENDPOINTS["task"], ENDPOINTS["file"]})
 
 # What a manifest of submitted images says of each, and is said anew.
 _OWN = frozenset({"source_bytes", "source_sha256"})
-_REPORTED = frozenset(KEYS)
+_REPORTED = frozenset(REPORT_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
