@@ -16,6 +16,7 @@ from anyio import to_thread
 from batchfetch.exit_codes import ExitCode
 from batchfetch.hooks.metrics import Metric, MetricsHook, counter, exposition, gauge
 from batchfetch.run.summary import Progress, Summary
+from batchfetch.sharding import Shard
 
 log = logging.getLogger(__name__)
 
@@ -30,17 +31,26 @@ class MetricsFile:
     """
     Writes what a run does to *path* until `close`.
 
-    *output* tells the values of several jobs on one machine apart.  How the last runs ended is
+    *output* and *shard* tell the values of several jobs on one machine apart; a shard writes a file
+    of its own.  How the last runs ended is
     taken over from the file of the run before.  A write that fails costs a warning, the first time,
     and nothing else.
     """
 
     def __init__(
-        self, path: Path, output: str | Path, *, now: Callable[[], float] = time.time
+        self,
+        path: Path,
+        output: str | Path,
+        shard: Shard | None = None,
+        *,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._path = Path(os.path.expanduser(path))  # noqa: PTH111 - leaves what it cannot replace
         where = str(output)
         self._labels = {"output": where if "://" in where else str(Path(where).absolute())}
+        if shard is not None:
+            self._path = shard.path_of(self._path)
+            self._labels["shard"] = str(shard)
         self._now = now
         self._started = now()
         self._has_failed = False

@@ -23,8 +23,8 @@ def next_steps(
     *commands* are those that there are, *columns* those of the manifests.
     """
     paths = _paths(sources)
-    if len(sources) == 1:
-        yield from _fetches(figures, sources[0])
+    if len({source.given for source in sources}) == 1:
+        yield from _fetches(figures, sources)
     if any(map(_is_lost, figures.troubles)):
         yield _resubmission(figures, sources, commands, columns)
     if invalid := figures.outcomes.get(OutcomeStatus.INVALID):
@@ -42,13 +42,13 @@ def see_page(sources: Sequence[Source]) -> tuple[str, str]:
 
 
 def _paths(sources: Sequence[Source]) -> str:
-    return " ".join(shlex.quote(source.given) for source in sources)
+    return shlex.join(dict.fromkeys(source.given for source in sources))
 
 
-def _fetches(figures: Figures, source: Source) -> Iterator[tuple[str, str]]:
-    command = _fetch_command(figures.runs[-1] if figures.runs else None, source)
+def _fetches(figures: Figures, sources: Sequence[Source]) -> Iterator[tuple[str, str]]:
+    command = _fetch_command(figures.runs[-1] if figures.runs else None, sources)
     again = {status: n for status in _RETRIED if (n := figures.outcomes.get(status))}
-    left = (figures.runs[-1].left or 0) if figures.runs else 0
+    left = _left(figures)
     if again or left:
         parts = [*(f"{count} {status}" for status, count in again.items())]
         parts += [f"{left} left"] if left else []
@@ -61,20 +61,37 @@ def _fetches(figures: Figures, source: Source) -> Iterator[tuple[str, str]]:
         )
 
 
-def _fetch_command(run: RunFigures | None, source: Source) -> str:
+def _left(figures: Figures) -> int:
     """
-    Return the command that goes on with *run*, the last one of *source*.
+    Return how many tasks the last run has left, in all of its shards.
     """
+    runs = [run for run in figures.runs if _shards(run) == _shards(figures.runs[-1])]
+    last = {str(run.settings.get("shard")): run for run in runs}
+    return sum(run.left or 0 for run in last.values())
+
+
+def _shards(run: RunFigures) -> str:
+    return str(run.settings.get("shard", "")).partition("/")[2]
+
+
+def _fetch_command(run: RunFigures | None, sources: Sequence[Source]) -> str:
+    """
+    Return the command that goes on with *run*, the last one of *sources*, which are shards of one
+    run if they are several: then it is one without shards.
+    """
+    source = sources[0]
     if run is None or not run.manifests or "-" in run.manifests:
-        # A report is a manifest.
-        words = [str(source.path), "-o", str(source.path.parent)]
-        if source.path.name != "report.jsonl":
+        # Reports are manifests.
+        words = [*(str(each.path) for each in sources), "-o", str(source.path.parent)]
+        if len(sources) == 1 and source.path.name != "report.jsonl":
             words += ["-r", str(source.path)]
         return shlex.join(["batchfetch", "fetch", *words])
     words = list(run.manifests)
     for option, key in (("-o", "output"), ("-r", "report")):
         if key in run.settings:
             words += [option, str(run.settings[key])]
+    if len(sources) == 1 and "shard" in run.settings:
+        words += ["--shard", str(run.settings["shard"])]
     return shlex.join(["batchfetch", "fetch", *words])
 
 

@@ -26,6 +26,7 @@ from batchfetch.errors import SettingsError
 from batchfetch.paths import is_store, report_at
 from batchfetch.report.digest import Digest, Source
 from batchfetch.report.figures import Figures
+from batchfetch.report.reports import reports_at
 from batchfetch.submission.figures import is_submit_report
 from batchfetch.text import sanitize
 
@@ -75,25 +76,29 @@ def find_reports(paths: Iterable[str]) -> Sequence[Source]:
     """
     Return the reports at *paths*, each once.
 
-    A folder stands for the report in it; logs of runs, which a pattern such as `*.jsonl` matches,
-    are left out.  Raises `SettingsError` if there is no report at one of them.
+    A folder stands for the report in it and those of shards, and a report that is not there for
+    those of its shards; logs of runs, which a pattern such as `*.jsonl` matches, are left out.
+    Raises `SettingsError` if there is no report at one of them.
     """
     found: dict[str, Source] = {}
     for given in paths:
-        path = _path_of(given)
-        if not path.name.endswith(".runs.jsonl"):
-            found.setdefault(os.path.realpath(path), Source(path, given))
+        for path in _paths_of(given):
+            if not path.name.endswith(".runs.jsonl"):
+                found.setdefault(os.path.realpath(path), Source(path, given))
     if not found:
         raise SettingsError("only logs of runs were given; give an output folder or a report")
     return list(found.values())
 
 
-def _path_of(given: str) -> Path:
+def _paths_of(given: str) -> Sequence[Path]:
     """
-    Return the report that *given* stands for.
+    Return the reports that *given* stands for, those of shards first.
+
+    A merged report has copies of their lines, which count with the runs that they are from.
     """
     try:
         path = report_at(given)
+        found = reports_at(given)
         problem = None if path.is_file() else "no regular file" if path.exists() else "not there"
     except ValueError as exc:
         raise SettingsError(f"{given}: {exc}") from None
@@ -101,14 +106,14 @@ def _path_of(given: str) -> Path:
         raise SettingsError(
             f"the report {given} cannot be read: {exc.strerror}; give an output folder or a report"
         ) from None
-    if problem is not None and is_store(given):
+    if problem is not None and not found and is_store(given):
         raise SettingsError(
             f"{path}, the report of {given}, is {problem} in the working directory; go where fetch"
             " was run, or give the report"
         )
-    if problem is not None:
+    if problem is not None and (path.exists() or not found):
         raise SettingsError(f"the report {path} is {problem}; give an output folder or a report")
-    return path
+    return sorted(found, key=lambda each: each == path)
 
 
 def _require_alone(submitted: Sequence[Source], sources: Sequence[Source]) -> None:

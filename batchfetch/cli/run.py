@@ -107,7 +107,7 @@ def misspelt_variables(command: click.Command, environment: Mapping[str, str]) -
 def _metrics_file(settings: Settings, options: RunOptions) -> MetricsFile | None:
     if options.metrics_file is None or options.dry_run:
         return None
-    return MetricsFile(options.metrics_file, settings.output)
+    return MetricsFile(options.metrics_file, settings.output, settings.shard)
 
 
 def _record_failure(settings: Settings, options: RunOptions, code: ExitCode) -> None:

@@ -5,15 +5,17 @@ The report: one line of JSON for every outcome, and the memory of every later ru
 from batchfetch.report.interruptions import Cause, Interruption, Interruptions, Present
 from batchfetch.report.ledger import Ledger, Owner, Settled, Standing
 from batchfetch.report.lines import ReportLine
-from batchfetch.report.reader import (
+from batchfetch.report.read_back import ReadBack
+from batchfetch.report.reader import read_lines, require_report
+from batchfetch.report.recorder import Recorder
+from batchfetch.report.reports import (
     LastLines,
+    Reports,
     load_report,
-    read_lines,
     read_owner,
     read_report,
-    require_report,
+    reports_of,
 )
-from batchfetch.report.recorder import Recorder
 from batchfetch.report.runs import RunLog
 from batchfetch.report.segments import Newest, SegmentLog, load_segment
 from batchfetch.report.writer import ReportWriter, open_report
@@ -27,9 +29,11 @@ __all__ = [
     "Newest",
     "Owner",
     "Present",
+    "ReadBack",
     "Recorder",
     "ReportLine",
     "ReportWriter",
+    "Reports",
     "RunLog",
     "SegmentLog",
     "Settled",
@@ -40,5 +44,6 @@ __all__ = [
     "read_lines",
     "read_owner",
     "read_report",
+    "reports_of",
     "require_report",
 ]

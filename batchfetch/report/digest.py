@@ -48,7 +48,8 @@ class Source:
 
 class Digest:
     """
-    What *sources* say, as one report: the last line of each task, or *every_line*.
+    What *sources* say, as one report: the last line of each task, or *every_line*.  A line that is
+    in two of them counts where it was met first.
 
     *only* leaves out tasks with other outcomes, *group_by* is a column of the manifest.  Raises
     `ReportError` if one of them cannot be read.
@@ -82,8 +83,8 @@ class Digest:
         for start, entry in entries:
             self._lines += 1
             asked, ended = seconds_at(entry.first_call_at), seconds_at(entry.finished_at)
-            tasks.add(number, start, entry, asked, ended)
-            periods.add(entry, asked, ended)
+            if tasks.add(number, start, entry, asked, ended):
+                periods.add(entry, asked, ended)
             if not columns.keys() >= entry.extra.keys():
                 columns.update(dict.fromkeys(entry.extra))
         self._periods.append(periods)

@@ -25,7 +25,6 @@ class Entry(ReportLine):
     warnings: tuple[str, ...] = ()
     calls: Annotated[int, Field(ge=0, lt=2**31)]
     first_call_at: object = None
-    finished_at: object = None
     submitted_at: object = None
     name: object = None
     endpoint: object = None

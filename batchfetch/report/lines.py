@@ -37,6 +37,7 @@ class ReportLine(BaseModel):
     manifest: object = None
     line: object = None
     bytes: NonNegativeInt | None = None
+    finished_at: object = None
     source: None = None
     """A line about the source of an image is one of a submission's report."""
 

@@ -1,21 +1,20 @@
 """
-Read reports of earlier runs line by line, damaged ones included.
+Read a report of an earlier run line by line, a damaged one included.
 """
 
 import io
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 
 from pydantic import ValidationError
 
 from batchfetch.errors import ReportError, SettingsError
 from batchfetch.models import Outcome
-from batchfetch.paths import report_at
 from batchfetch.report.advice import report_error
-from batchfetch.report.ledger import NEAR, Ledger, Owner
 from batchfetch.report.lines import AROUND, MAX_LINE, ReportLine, decode, is_torn
 
 log = logging.getLogger("batchfetch.report")
@@ -47,44 +46,6 @@ def require_report(path: Path, decode: Callable[[bytes], object] = decode) -> No
         )
 
 
-def load_report(path: Path, ledger: Ledger) -> None:
-    """
-    Note every outcome of the report at *path* in *ledger*, in the report's order.
-
-    Raises `SettingsError` if what is there is no report, `ReportError` if it cannot be read.
-    """
-    require_report(path)
-    for start, line in read_lines(path):
-        if line.task_id is not None:
-            ledger.note_previous(
-                line.task_id, line.status, size=line.bytes or 0, path=line.path, start=start
-            )
-
-
-def read_owner(path: Path, owner: Owner) -> str | None:
-    """
-    Return the id of *owner*, which a ledger of the report at *path* has named; None if its line
-    has gone since.
-
-    Raises `ReportError` if the report cannot be read.
-    """
-    if owner.near is None:
-        return owner.task_id
-    with _errors(path), suppress(FileNotFoundError), path.open("rb") as file:
-        # The newline before the line is in what is read, unless the line is the report's first.
-        file.seek(max(0, owner.near - 1))
-        before = file.read(min(owner.near, 1) + NEAR)
-        starts = [0] if owner.near == 0 else []
-        starts += [at + 1 for at, byte in enumerate(before) if byte == ord("\n")]
-        for start in starts:
-            file.seek(max(0, owner.near - 1) + start)
-            with suppress(ValueError):
-                line = decode(file.readline(MAX_LINE))
-                if line is not None and line.task_id and owner.is_task(line.task_id):
-                    return line.task_id
-    return None
-
-
 def read_lines(path: Path) -> Iterator[tuple[int, ReportLine]]:
     """
     Read the lines of the report at *path*, each with the byte it begins at; there are none if it is
@@ -102,26 +63,35 @@ class LineReader(Generic[L]):
     returns None for a blank line and raises `ValueError` for one that is no outcome.
 
     Those are skipped, the first *warnings* of them with a warning each; the others are counted.
-    Iteration raises `ReportError` if the report is there and cannot be read.
+    With a *window* only that is read, and a last line that is torn is no reason for a warning:
+    another run may be writing it.  Iteration raises `ReportError` if the report is there and cannot
+    be read.
     """
 
     def __init__(
-        self, path: Path, decode: Callable[[bytes], L | None], *, warnings: int = 10
+        self,
+        path: Path,
+        decode: Callable[[bytes], L | None],
+        *,
+        warnings: int = 10,
+        window: "Window | None" = None,
     ) -> None:
         self._path = path
         self._decode = decode
         self._warnings = warnings
+        self._window = window
         self.unusable = 0
         """Lines skipped so far."""
 
     def __iter__(self) -> Iterator[tuple[int, L]]:
-        for number, start, line in raw_lines(self._path):
+        for number, start, line in raw_lines(self._path, window=self._window):
             try:
                 if len(line) == MAX_LINE:
                     raise ValueError(f"longer than {MAX_LINE} bytes")  # noqa: TRY301 - as any other
                 decoded = self._decode(line)
             except ValueError as exc:
-                self._skip(number, exc)
+                if self._window is None or not is_torn(line):
+                    self._skip(number, exc)
                 continue
             if decoded is not None:
                 yield start, decoded
@@ -132,67 +102,6 @@ class LineReader(Generic[L]):
         self.unusable += 1
         if self.unusable <= self._warnings:
             log.warning("%s, line %d is no outcome and was skipped: %s", self._path, number, error)
-
-
-class LastLines:
-    """
-    Where the last line of each task begins in the report at *path*, a hundred bytes for each.
-
-    Raises `ReportError` if the report is there and cannot be read.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        # By the hash of the id; rows without one have a line each.
-        self._starts: dict[int, int] = {}
-        for start, line in read_lines(path):
-            who = (line.manifest, line.line) if line.task_id is None else line.task_id.casefold()
-            self._starts[hash(str(who))] = start
-
-    def outcome_of(self, task_id: str) -> Outcome | None:
-        """
-        Return what the last line about *task_id* says; None if there is none.
-        """
-        start = self.start_of(task_id)
-        if start is None:
-            return None
-        with _errors(self._path), self._path.open("rb") as file:
-            return _outcome_at(file, start)
-
-    def start_of(self, task_id: str) -> int | None:
-        """
-        Return the byte at which the last line about *task_id* begins; None if there is none.
-        """
-        return self._starts.get(hash(task_id.casefold()))
-
-    def __iter__(self) -> Iterator[Outcome]:
-        """
-        Read the last line of each task, in the report's order.
-        """
-        if not self._starts:
-            return
-        with _errors(self._path), self._path.open("rb") as file:
-            for start in sorted(self._starts.values()):
-                outcome = _outcome_at(file, start)
-                if outcome is not None:
-                    yield outcome
-
-
-def read_report(path: str | Path) -> Iterator[Outcome]:
-    """
-    Read the last line of each task in a report, in the report's order.
-
-    *path* is a report, an output folder with a `report.jsonl`, or the URL of a store, whose report
-    is in the working directory.  Raises `ReportError` if there is
-    none, or if it cannot be read.
-    """
-    try:
-        report = report_at(path)
-    except ValueError as exc:
-        raise ReportError(f"{path} cannot be read: {exc}") from None
-    if not report.exists():
-        raise ReportError(f"there is no report at {report}; give a report or an output folder")
-    return iter(LastLines(report))
 
 
 def outcome_from(line: bytes) -> Outcome | None:
@@ -216,7 +125,10 @@ def open_to_read(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def _outcome_at(file: BinaryIO, start: int) -> Outcome | None:
+def outcome_at(file: BinaryIO, start: int) -> Outcome | None:
+    """
+    Return what the line of *file* says that begins at *start*, as `outcome_from` does.
+    """
     file.seek(start)
     return outcome_from(file.readline(MAX_LINE))
 
@@ -229,12 +141,48 @@ def _errors(path: Path) -> Iterator[None]:
         raise report_error(path, "read", exc) from exc
 
 
+@dataclass(frozen=True, slots=True)
+class Window:
+    """
+    What is read of a report that may be growing.
+    """
+
+    end: int
+    """Only so many bytes."""
+
+    buffer: int
+    """Bytes read at once; the file is open only for that."""
+
+
+class _WindowFile(io.RawIOBase):
+    # Any number of reports can be read side by side, however few files may be open.
+    def __init__(self, path: Path, end: int) -> None:
+        self._path = path
+        self._end = end
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        room = memoryview(buffer)[: self._end - self._at]
+        with io.FileIO(self._path) as file:
+            file.seek(self._at)
+            read = file.readinto(room) or 0
+        self._at += read
+        return read
+
+
 def raw_lines(
-    path: Path, error: Callable[[Path, str, OSError], ReportError] = report_error
+    path: Path,
+    error: Callable[[Path, str, OSError], ReportError] = report_error,
+    *,
+    window: Window | None = None,
 ) -> Iterator[tuple[int, int, bytes]]:
     """
     Read each line at *path* with its number and the byte it begins at; of one that is longer than
-    `MAX_LINE`, its beginning.  There are none if the file is missing or no plain file.
+    `MAX_LINE`, its beginning.  There are none if the file is missing or no plain file; with a
+    *window* only that is read.
 
     Raises *error* if it is there and cannot be read.
     """
@@ -242,7 +190,8 @@ def raw_lines(
     try:
         if path.exists() and not path.is_file():
             return  # Nothing can be read back from a pipe or a terminal.
-        with io.BufferedReader(io.FileIO(path), _BUFFER) as file:
+        raw = io.FileIO(path) if window is None else _WindowFile(path, window.end)
+        with io.BufferedReader(raw, _BUFFER if window is None else window.buffer) as file:
             while line := file.readline(MAX_LINE):
                 number += 1
                 yield number, start, line

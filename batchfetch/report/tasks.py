@@ -83,17 +83,19 @@ class Tasks:
         # By a task's place: the key of the one that it replaces.  Few have one.
         self._replaces: dict[int, int] = {}
 
-    def add(self, source: int, start: int, entry: Entry, asked: float, ended: float) -> None:
+    def add(self, source: int, start: int, entry: Entry, asked: float, ended: float) -> bool:
         """
         Take the line that begins at *start* in report *source*; times are Unix times or NaN.
+
+        Returns whether it is new: a merged report has copies of other reports' lines.
         """
         place = len(self._kind)
         if not self._every_line:
             place = self._places.setdefault(entry.key, place)
         if place == len(self._kind):
             self._make_room()
-        elif self._source[place] != source and ended < self._finished[place]:
-            return  # A line of another report, which has been overtaken.
+        elif self._source[place] != source and ended <= self._finished[place]:
+            return ended < self._finished[place]  # One of another report, which was overtaken.
         kind = Kind(entry.status, entry.reason, entry.is_adopted, bool(entry.warnings))
         self._kind[place] = self._kinds.setdefault(kind, len(self._kinds))
         self._source[place], self._start[place] = source, start
@@ -111,6 +113,7 @@ class Tasks:
         if self._group_by is not None:
             group = entry.column(self._group_by)
             self._group[place] = self._groups.setdefault(group, len(self._groups))
+        return True
 
     @property
     def resubmitted(self) -> tuple[int, Mapping[OutcomeStatus, int]]:

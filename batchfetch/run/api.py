@@ -22,7 +22,17 @@ from batchfetch.hooks import Hook, Settled, tell_all
 from batchfetch.manifest import Manifest
 from batchfetch.models import Outcome
 from batchfetch.redaction import Redactor
-from batchfetch.report import LastLines, Ledger, Recorder, RunLog, load_report, open_report
+from batchfetch.report import (
+    LastLines,
+    Ledger,
+    ReadBack,
+    Recorder,
+    Reports,
+    RunLog,
+    load_report,
+    open_report,
+    reports_of,
+)
 from batchfetch.run.batch import Batch
 from batchfetch.run.download import Downloader
 from batchfetch.run.intake import Intake, Row
@@ -159,17 +169,16 @@ async def open_batch(  # noqa: PLR0913 - everything can be handed in
                 open_storage(settings.output, settings.durability, files, shard=settings.shard)
             )
         await stack.enter_async_context(storage.lock())
-        report = await _open_report(stack, settings, storage, files)
-        earlier = None
-        if include_settled:
-            earlier = await to_thread.run_sync(LastLines, settings.report_path)
+        reports = await to_thread.run_sync(reports_of, settings)
+        report = await _open_report(stack, settings, storage, files, reports)
+        earlier = await to_thread.run_sync(LastLines, reports) if include_settled else None
         recorder = Recorder(
             report.write,
-            read=report.read,
-            locate=None if earlier is None else earlier.start_of,
+            read=ReadBack(reports, report.read).read,
+            locate=None if earlier is None else earlier.place_of,
             tell=_settled(tell),
         )
-        intake = await _open_intake(jobs, settings, storage, files, earlier)
+        intake = await _open_intake(jobs, settings, storage, files, reports, earlier)
         batch = Batch(
             intake,
             recorder,
@@ -216,7 +225,11 @@ def _end(run_log: RunLog, batch: Batch) -> None:
 
 
 async def _open_report(
-    stack: AsyncExitStack, settings: Settings, storage: Storage, files: FileExecutor
+    stack: AsyncExitStack,
+    settings: Settings,
+    storage: Storage,
+    files: FileExecutor,
+    reports: Reports,
 ) -> ReleasingWriter:
     """
     Open the report, for as long as *stack*, and return what writes to it.
@@ -230,7 +243,7 @@ async def _open_report(
         )
     )
     if isinstance(storage, ReportKeeper):
-        kept = kept_report(storage, report, settings.report_path)
+        kept = kept_report(storage, report, settings.report_path, beside=reports.others)
         await stack.enter_async_context(kept)
     writer = ReleasingWriter(report, storage, settings.durability)
     stack.push_async_callback(writer.close)
@@ -242,14 +255,17 @@ async def _open_intake(
     settings: Settings,
     storage: Storage,
     files: FileExecutor,
+    reports: Reports,
     earlier: LastLines | None,
 ) -> Intake:
     """
     Read what earlier runs reported, and return what decides about *jobs*.
     """
     ledger = Ledger()
-    await to_thread.run_sync(load_report, settings.report_path, ledger)
-    return Intake(jobs, ledger, storage, settings, inline=files.inline, earlier=earlier)
+    await to_thread.run_sync(load_report, reports, ledger)
+    return Intake(
+        *(jobs, ledger, storage, settings), inline=files.inline, reports=reports, earlier=earlier
+    )
 
 
 def fetch(

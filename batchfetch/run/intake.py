@@ -21,9 +21,10 @@ from batchfetch.errors import (
 )
 from batchfetch.manifest import Manifest, RowReader
 from batchfetch.models import BadRow, Job, JobState, Outcome, OutcomeStatus
-from batchfetch.report import LastLines, Ledger, Settled, Standing
+from batchfetch.report import LastLines, Ledger, Reports, Settled, Standing
 from batchfetch.run.placement import Placed, Placement, bad_name
 from batchfetch.settings import Settings
+from batchfetch.sharding import Shard
 from batchfetch.storage import Found, Storage
 
 T = TypeVar("T")
@@ -84,10 +85,11 @@ class Inline(Protocol):
 
 class Intake:
     """
-    Decides chunk by chunk, and counts.
+    Decides chunk by chunk, and counts; of a shard only its own rows, but all are compared.
 
-    *rows* is read by *inline* if it is at hand, else in a thread of its own.  With *earlier* tasks
-    settled by earlier runs are decisions, too.
+    *ledger* is that of *reports*, by default of the report of *settings*.  *rows* is read by
+    *inline* if it is at hand, else in a thread of its own.  With *earlier* tasks settled by earlier
+    runs are decisions, too.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class Intake:
         settings: Settings,
         *,
         inline: Inline,
+        reports: Reports | None = None,
         earlier: LastLines | None = None,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
@@ -111,7 +114,10 @@ class Intake:
         self._earlier = earlier
         self._ledger = ledger
         self._storage = storage
-        self._placement = Placement(ledger, storage, settings)
+        self._placement = Placement(
+            ledger, reports or Reports(settings.report_path), storage, settings
+        )
+        self._shard = settings.shard
         # What this run fetches again is not spared for the sake of an earlier row.
         self._spares = not (settings.replace or settings.overwrite)
         # Rows that take time: an image has to be read, or a descriptor waited for.
@@ -189,10 +195,18 @@ class Intake:
     def _admit(self, row: Row) -> _Fresh | Outcome | Earlier | None:
         if not self._is_checked:
             row = _checked(row)
+        assert not isinstance(row, str)  # noqa: S101 - a manifest has no bare ids
+        if self._shard is None or _is_in(self._shard, row):
+            return self._admit_own(row)
+        # Rows of other shards are entered, too: who is first decides about ids and names.
+        if isinstance(row, Job):
+            self._ledger.admit(row)
+        return None
+
+    def _admit_own(self, row: Job | BadRow) -> _Fresh | Outcome | Earlier | None:
         if isinstance(row, BadRow):
             self.tasks += 1
             return Outcome.invalid(row)
-        assert isinstance(row, Job)  # noqa: S101 - a manifest has no bare ids
         standing, settled = self._ledger.admit(row)
         if standing is _DUPLICATE:
             self.repeated += 1
@@ -275,6 +289,10 @@ def _checked(row: Row) -> Job | BadRow:
                 *(row.line, row.task_id, row.name or row.filename or None),
                 *(row.submitted_at, row.endpoint, row.extra),
             )
+
+
+def _is_in(shard: Shard, row: Job | BadRow) -> bool:
+    return shard.has_line(row.line) if row.task_id is None else shard.has(row.task_id)
 
 
 def _name_taken(state: JobState) -> Outcome:

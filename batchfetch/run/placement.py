@@ -5,7 +5,6 @@ Decide about tasks at whose place in the output there is a file already: whose i
 from contextlib import aclosing
 from enum import Enum, auto
 from functools import partial
-from pathlib import Path
 
 from anyio import to_thread
 
@@ -13,7 +12,7 @@ from batchfetch.decoding import ImageDecoder
 from batchfetch.errors import DecodeError
 from batchfetch.manifest import default_filename
 from batchfetch.models import RESUBMITS, Image, Job, JobState, Outcome, OutcomeStatus
-from batchfetch.report import Ledger, Owner, Settled, read_owner
+from batchfetch.report import Ledger, Owner, Reports, Settled, read_owner
 from batchfetch.settings import Settings
 from batchfetch.storage import Storage
 
@@ -37,15 +36,19 @@ class Placed(Enum):
 
 class Placement:
     """
-    Judges files by the *ledger*, by what *storage* knows of their owners, and by their bytes.
+    Judges files by the *ledger* of *reports*, by what *storage* knows of their owners, and by their
+    bytes.
 
     The last line of the report with a path says whose the file there is.  A file that no line
     accounts for is a task's if the task's id is its name, or if a run died while it put it in place
     for that task.
     """
 
-    def __init__(self, ledger: Ledger, storage: Storage, settings: Settings) -> None:
+    def __init__(
+        self, ledger: Ledger, reports: Reports, storage: Storage, settings: Settings
+    ) -> None:
         self._ledger = ledger
+        self._reports = reports
         self._storage = storage
         self._settings = settings
 
@@ -77,7 +80,7 @@ class Placement:
         if claimed is False:
             return self._taken(state, "the image of a task that a run has fetched and not reported")
         if claimed is None and owner is not None and not owner.is_task(job.task_id):
-            name = await to_thread.run_sync(partial(_name_of, self._settings.report_path, owner))
+            name = await to_thread.run_sync(partial(_name_of, self._reports, owner))
             return self._taken(state, f"the image of {name}")
         if owner is not None and _is_image(settled, size):
             await self._storage.release([job.filename])
@@ -152,6 +155,6 @@ def _is_named_by_id(job: Job) -> bool:
         return False
 
 
-def _name_of(report: Path, owner: Owner) -> str:
-    task_id = read_owner(report, owner)
+def _name_of(reports: Reports, owner: Owner) -> str:
+    task_id = read_owner(reports, owner)
     return f"task {task_id}" if task_id else "another task"

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from batchfetch.manifest import Manifest
 from batchfetch.models import JobState, Outcome, OutcomeStatus
-from batchfetch.report import Ledger, load_report
+from batchfetch.report import Ledger, load_report, reports_of
 from batchfetch.run.intake import Intake, Row
 from batchfetch.run.segments import note_kept
 from batchfetch.scheduling import estimate
@@ -74,12 +74,12 @@ async def plan(jobs: Iterable[Row], settings: Settings | None = None) -> Plan:
             settings.output, settings.durability, files, make=False, shard=settings.shard
         )
         async with opened as storage:
+            reports = await to_thread.run_sync(reports_of, settings)
             if isinstance(storage, ReportKeeper):
-                await note_kept(storage, settings.report_path, ledger)
-            await to_thread.run_sync(load_report, settings.report_path, ledger)
-            return await _counted(
-                Intake(jobs, ledger, storage, settings, inline=files.inline), settings
-            )
+                await note_kept(storage, settings.report_path, ledger, beside=reports.others)
+            await to_thread.run_sync(load_report, reports, ledger)
+            intake = Intake(jobs, ledger, storage, settings, inline=files.inline, reports=reports)
+            return await _counted(intake, settings)
 
 
 async def _counted(intake: Intake, settings: Settings) -> Plan:

@@ -3,9 +3,8 @@ Keep copies of the report with the images, and bring in what other machines have
 """
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 
 import anyio
@@ -33,12 +32,14 @@ async def kept_report(
     report: ReportWriter,
     path: Path,
     *,
+    beside: Sequence[Path] = (),
     every: float = _EVERY,
     last: float = _LAST,
 ) -> AsyncIterator[None]:
     """
-    Add to the *report* at *path* what *keeper* has beyond it, and keep there what is new during
-    the block, *every* so many seconds and at its end; after an error for *last* seconds at most.
+    Add to the *report* at *path* what *keeper* has beyond it and beyond the reports *beside* it,
+    and keep there what is new during the block, *every* so many seconds and at its end; after an
+    error for *last* seconds at most.
 
     Raises `StorageError` if it cannot be done at first.  Later a warning says so: the next run
     sends what is left.
@@ -46,7 +47,7 @@ async def kept_report(
     if not report.is_regular:
         yield
         return
-    copies = _Copies(keeper, report, path)
+    copies = _Copies(keeper, report, path, beside)
     await copies.open()
     with unwrapped():
         async with create_task_group() as tasks:
@@ -63,30 +64,52 @@ async def kept_report(
                     log.warning(_NOT_YET, path, f"the store did not answer within {last:.0f} s")
 
 
-async def note_kept(keeper: ReportKeeper, path: Path, ledger: Ledger) -> None:
+async def note_kept(
+    keeper: ReportKeeper, path: Path, ledger: Ledger, *, beside: Sequence[Path] = ()
+) -> None:
     """
-    Note in *ledger* what *keeper* has beyond the report at *path*, and write nothing.
+    Note in *ledger* what *keeper* has beyond the report at *path* and those *beside* it, and write
+    nothing.
 
     To be called before the report itself is noted, which knows better.  Raises `StorageError`.
     """
-    log_of_segments = await to_thread.run_sync(partial(SegmentLog, path, read_only=True))
-    for name in log_of_segments.missing(await keeper.segments()):
+    logs = await to_thread.run_sync(_logs_of, [path, *beside])
+    for name in _missing(logs, await keeper.segments()):
         segment = await keeper.read_segment(name)
         await to_thread.run_sync(load_segment, segment, ledger)
 
 
+def _logs_of(reports: Sequence[Path]) -> Sequence[SegmentLog]:
+    """
+    Return what is noted beside each of *reports*.
+    """
+    return [SegmentLog(path, read_only=True) for path in reports]
+
+
+def _missing(logs: Sequence[SegmentLog], kept: Mapping[str, int]) -> Sequence[str]:
+    """
+    Return the names of those of the segments *kept* that all the reports of *logs* lack.
+    """
+    missing = set(kept).intersection(*(log.missing(kept) for log in logs))
+    return sorted(missing)
+
+
 class _Copies:
-    def __init__(self, keeper: ReportKeeper, report: ReportWriter, path: Path) -> None:
+    def __init__(
+        self, keeper: ReportKeeper, report: ReportWriter, path: Path, beside: Sequence[Path]
+    ) -> None:
         self._keeper = keeper
         self._report = report
         self._path = path
+        self._beside = beside
         self._is_sending = anyio.Lock()
 
     async def open(self) -> None:
         self._log = await to_thread.run_sync(SegmentLog, self._path)
         # What a run that died had not sent comes before anything that is added behind it.
         await self._send()
-        if missing := self._log.missing(await self._keeper.segments()):
+        beside = await to_thread.run_sync(_logs_of, self._beside)
+        if missing := _missing([self._log, *beside], await self._keeper.segments()):
             await self._merge(missing)
 
     async def send_from_time_to_time(self, every: float) -> None:
@@ -113,7 +136,7 @@ class _Copies:
                 with CancelScope(shield=True):
                     await to_thread.run_sync(self._log.note, name, len(data), end)
 
-    async def _merge(self, missing: list[str]) -> None:
+    async def _merge(self, missing: Sequence[str]) -> None:
         newest = await to_thread.run_sync(Newest, self._path)
         added = 0
         for name in missing:

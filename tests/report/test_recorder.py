@@ -220,7 +220,7 @@ async def test_outcomes_of_earlier_runs_do_not_wait_for_the_reader_either(tmp_pa
     path.write_bytes(b"".join(map(encode, outcomes(2000))))
     earlier = LastLines(path)
     async with open_report(path, Durability.NONE) as writer:
-        recorder = Recorder(writer.write, read=writer.read, locate=earlier.start_of)
+        recorder = Recorder(writer.write, read=writer.read, locate=earlier.place_of)
         before = outcomes_alive()
         for number in range(2000):
             recorder.pass_on(earlier.outcome_of(str(number)))
