@@ -29,7 +29,7 @@ _FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 # Seconds between two tries to lock a shard's file, and how often it is tried: another shard that
 # looks whether it is locked holds it for a moment.
 _RETRY_DELAY = 0.02
-_RETRIES = 25
+_RETRIES = 50
 
 
 class FolderLock:

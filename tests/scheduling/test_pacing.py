@@ -6,6 +6,7 @@ import pytest
 
 from batchfetch.scheduling.pacing import Budget, ConcurrencyLimit, Cooldown, LocalPace, RateLimit
 from batchfetch.scheduling.retry import RetryPolicy
+from batchfetch.settings import Settings
 
 
 def longest(low, high):
@@ -185,6 +186,20 @@ def test_concurrency_limit_is_at_least_one():
         limit.in_flight = 1
         limit.shrink(asked_at=time, now=time)
     assert limit.limit == 1
+
+
+@pytest.mark.parametrize(("rate", "count"), [(20, 8), (1, 4), (100, 3)])
+def test_rates_of_shards_add_up(rate, count):
+    """
+    Parts that begin at the same moment keep the rate of the whole together: in a minute one request
+    more for each part at most, and so in any second.
+    """
+    shares = [Settings(shard=f"{i}/{count}", rate=rate).rate_share for i in range(1, count + 1)]
+    times = sorted(time for share in shares for time in starts(RateLimit(share), 60))
+    assert rate * 60 <= len(times) <= rate * 60 + count
+    for number, time in enumerate(times):
+        in_a_second = sum(1 for later in times[number:] if later < time + 1)
+        assert in_a_second <= rate + count
 
 
 def test_budget_ends_exactly():
