@@ -215,6 +215,40 @@ def test_two_machines_take_turns(machine, other):
     assert machine.origin.calls == []
 
 
+def test_parts_on_two_machines(machine, other):
+    """
+    Each has its report at home, and finds the lines of the other in the store: another number of
+    parts the next night, on one machine, asks nothing again, and nor does a run without parts.
+    """
+    names = {**NAMED, **ids("a", "b")}
+    processes = [
+        start(
+            *each.argv(names, "--shard", shard),
+            env=each.variables,
+            cwd=each.folder,
+        )
+        for each, shard in ((machine, "1/2"), (other, "2/2"))
+    ]
+    assert [finish(process).code for process in processes] == [0, 0]
+    assert machine.images() == {name or task: png_of(task, PADDING) for task, name in names.items()}
+    reports = [
+        machine.folder / "2026-11.report.1-of-2.jsonl",
+        other.folder / "2026-11.report.2-of-2.jsonl",
+    ]
+    found = [set(last_lines(report)) for report in reports]
+    assert found[0] | found[1] == {*names}
+    machine.origin.forget()
+    again = [machine.run(names, "--json", "--shard", f"{part}/3").summary for part in (1, 2, 3)]
+    assert [summary["calls"] for summary in again] == [0, 0, 0]
+    assert sum(summary["already"] for summary in again) == len(names)
+    whole = machine.run(names, "--json").summary
+    assert (whole["calls"], whole["already"]) == (0, len(names))
+    assert machine.origin.calls == []
+    # What one part has brought here, the others on this machine need not bring again.
+    lines = [len(read_report(path)) for path in machine.folder.glob("2026-11.report*[0-9].jsonl")]
+    assert sum(lines) <= len(names) + len(found[1])
+
+
 @pytest.mark.parametrize("lost", ["segments", "torn"])
 def test_notes_beside_the_report_may_be_lost(machine, other, lost):
     """
