@@ -516,6 +516,8 @@ def test_every_sample_is_run_by_a_test():
         *("Dockerfile", "airflow_dag.py", "cronjob.yaml", "notebook.py", "notify.sh"),
         # Tested in `test_closed_loop.py`.
         "closed-loop.sh",
+        # Tested in `test_shard_samples.py`.
+        *("airflow_shards.py", "aws-batch.json", "parallel.sh", "shards.yaml", "slurm.sh"),
     }
 
 
