@@ -294,6 +294,9 @@ def test_the_samples_are_quoted_as_they_are():
     for name in ("batchfetch.toml", "nightly.sh", "crontab", *units):
         assert (ROOT / "samples" / name).read_text() in shown
     assert (ROOT / "samples/alerts.yml").read_text() in blocks("yaml", "monitoring.md")
+    shown = blocks("(?:sh|yaml)", "scale.md")
+    for name in ("shards.yaml", "slurm.sh", "parallel.sh"):
+        assert (ROOT / "samples" / name).read_text() in shown
     (rows,) = blocks("csv", "manifest.md")
     assert (ROOT / "samples/manifest.csv").read_text(encoding="utf-8").startswith(rows)
 
