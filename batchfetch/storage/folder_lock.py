@@ -99,7 +99,7 @@ class FolderLock:
             if other.count != shard.count:
                 raise self._taken(
                     f"shard {other}{holder}",
-                    f"wait for it, or use --shard {min(shard.index, other.count)}/{other.count}",
+                    f"wait for it, or divide this run into {other.count} parts, too",
                 )
 
     def _refused(self, whole: int, shard: Shard | None) -> OutputLockedError:
