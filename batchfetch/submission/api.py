@@ -5,6 +5,7 @@ Where a submission is wired: defaults are made here, and everything can be hande
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Unpack
 
@@ -78,7 +79,7 @@ async def open_submission(
                 submitter,
                 settings,
                 unfinished=await to_thread.run_sync(ledger.unfinished, report_path),
-                accepted=ledger.accepted(report_path, recent=settings.is_to_stdout),
+                accepted=partial(ledger.accepted, report_path, recent=settings.is_to_stdout),
                 skipped=lambda: sources.skipped,
                 tell=tell,
                 attended=attended,

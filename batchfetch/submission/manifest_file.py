@@ -5,9 +5,10 @@ The manifest that comes out of a submission: a file that is appended to, or stan
 import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -15,11 +16,18 @@ from anyio import CancelScope, to_thread
 from pydantic_core import from_json
 
 from batchfetch.errors import OutputLockedError, SettingsError, StorageError
+from batchfetch.hash_table import HashTable
 from batchfetch.locks import lock, sync_folder
 from batchfetch.report.lines import MAX_LINE, is_torn
 from batchfetch.report.repair import repair
 from batchfetch.settings import Durability
 from batchfetch.submission.lines import SubmitResult, manifest_line
+
+# Lines of earlier runs that are written at once.
+_BLOCK = 256
+
+# The flag of an id whose line is not in the manifest.
+_ACCEPTED = 1
 
 
 class ManifestWriter(Protocol):
@@ -38,11 +46,11 @@ class ManifestWriter(Protocol):
         """
         ...
 
-    async def complete(self, results: Iterable[SubmitResult]) -> int:
+    async def complete(self, accepted: Callable[[], Iterator[SubmitResult]]) -> int:
         """
-        Write a line for each of *results*, of earlier runs, that has none yet; return how many.
+        Write a line for each result of earlier runs that has none yet; return how many.
 
-        Raises `StorageError`.
+        *accepted* yields these results, every time anew.  Raises `StorageError`.
         """
         ...
 
@@ -104,23 +112,32 @@ class FileManifest:
             with _errors(self._path), CancelScope(shield=True):
                 await to_thread.run_sync(os.fsync, self._file)
 
-    async def complete(self, results: Iterable[SubmitResult]) -> int:
+    async def complete(self, accepted: Callable[[], Iterator[SubmitResult]]) -> int:
         """
         See `ManifestWriter.complete`.
         """
-        missing = await to_thread.run_sync(self._without_line, list(results))
-        await self.write(missing)
-        return len(missing)
+        missing = await to_thread.run_sync(self._without_line, accepted)
+        count = 0
+        while block := await to_thread.run_sync(list, islice(missing, _BLOCK)):
+            await self.write(block)
+            count += len(block)
+        return count
 
-    def _without_line(self, results: list[SubmitResult]) -> list[SubmitResult]:
-        if not results or not self._is_regular:
-            return results
-        wanted = {str(result.task_id).casefold() for result in results}
+    def _without_line(
+        self, accepted: Callable[[], Iterator[SubmitResult]]
+    ) -> Iterator[SubmitResult]:
+        if not self._is_regular:
+            return accepted()  # What is in a pipe cannot be read back.
+        known = HashTable("I")
+        for result in accepted():
+            known.mark(_key(result.task_id), _ACCEPTED)
+        if not known.used:
+            return iter(())
         with _errors(self._path), self._path.open("rb") as file:
             while line := file.readline(MAX_LINE):
                 if (task_id := _task_id_of(line)) is not None:
-                    wanted.discard(task_id.casefold())
-        return [result for result in results if str(result.task_id).casefold() in wanted]
+                    known.mark(_key(task_id), 0, clear=_ACCEPTED)
+        return (each for each in accepted() if known.get(_key(each.task_id))[0])
 
 
 @asynccontextmanager
@@ -210,6 +227,10 @@ def _sync_folder(folder: Path) -> None:
         sync_folder(file, folder)
     finally:
         os.close(file)
+
+
+def _key(task_id: str | None) -> str:
+    return (task_id or "").casefold()
 
 
 def _task_id_of(line: bytes) -> str | None:

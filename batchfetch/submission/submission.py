@@ -5,12 +5,12 @@ A run of `submit`: sources in, images out, a manifest with the ids of their task
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from math import inf
 from time import time
 
 import anyio
-from anyio import create_task_group, to_thread
+from anyio import create_task_group
 
 from batchfetch.errors import (
     BatchFetchError,
@@ -21,6 +21,7 @@ from batchfetch.errors import (
     UnavailableError,
     UnreachableError,
 )
+from batchfetch.exception_groups import unwrapped
 from batchfetch.exit_codes import code_of_run, gravity
 from batchfetch.redaction import Redactor
 from batchfetch.report import Interruptions
@@ -71,7 +72,7 @@ class Submission:
         settings: SubmitSettings,
         *,
         unfinished: Iterable[Intent],
-        accepted: Iterable[SubmitResult],
+        accepted: Callable[[], Iterator[SubmitResult]],
         skipped: Callable[[], int] = lambda: 0,
         tell: Tell | None = None,
         attended: bool = False,
@@ -200,12 +201,13 @@ class Submission:
         """
         try:
             await self._begin()
-            async with create_task_group() as reading:
-                reading.start_soon(self._feed)
-                with self._sending:
-                    await self._send()
-                counting = _COUNTING if self._failure is None else 0.0
-                self._reading.deadline = anyio.current_time() + counting
+            with unwrapped():
+                async with create_task_group() as reading:
+                    reading.start_soon(self._feed)
+                    with self._sending:
+                        await self._send()
+                    counting = _COUNTING if self._failure is None else 0.0
+                    self._reading.deadline = anyio.current_time() + counting
         except StorageError as exc:
             self._fail(exc)
         self._seconds = self._elapsed()
@@ -227,9 +229,8 @@ class Submission:
             if self._intake.counts_unfinished:
                 for result in results:
                     self._count(result)
-        accepted = await to_thread.run_sync(list, self._accepted)
-        added = await self._manifest.complete(accepted)
-        self._has_written = bool(accepted)
+        added = await self._manifest.complete(self._accepted)
+        self._has_written = added > 0
         if added and self._manifest.name != "-":
             log.warning("%s: %d lines of earlier runs were missing", self._manifest.name, added)
 

@@ -18,6 +18,7 @@ from batchfetch.cli.help import find_topics
 from batchfetch.cli.main import COMMANDS
 from batchfetch.exit_codes import ExitCode
 from batchfetch.models import OutcomeStatus
+from batchfetch.submit_settings import SubmitStatus
 
 PAGES = {path.stem: path for path in sorted((ROOT / "batchfetch" / "manual").glob("*.md"))}
 CONTROL = re.compile(r"\x1b\[[0-9;]*m")
@@ -233,7 +234,7 @@ def test_every_reason_is_a_topic():
     It says what happened, what to do, and which outcome has it.
     """
     topics = find_topics()["Reasons"]
-    rows = rows_of("report", "`[a-z0-9_<>`, ]+`")
+    rows = [row for page in ("report", "submit") for row in rows_of(page, "`[a-z0-9_<>`, ]+`")]
     explained = [(name, row) for names, row in rows if len(row) == 2 for name in names.split(", ")]
     assert {"expired", "http_<status>", "bad_name"} <= topics.keys()
     assert [name.strip("`") for name, _ in explained if name.strip("`") in topics] == [*topics]
@@ -250,7 +251,7 @@ def test_every_outcome_is_a_topic():
     It says what it means, and lists its reasons with what to do about each.
     """
     topics = find_topics()["Outcomes"]
-    assert [*topics] == [*OutcomeStatus]
+    assert [*topics] == [*OutcomeStatus, SubmitStatus.SUBMITTED, SubmitStatus.UNCERTAIN]
     text = topics["NotExist"].text()
     assert text.startswith("# NotExist\n\nThe service has no such task.\n")
     for reason in ("not_found", "expired", "result_lost"):

@@ -129,6 +129,43 @@ async def test_a_fault_after_the_last_byte_was_handed_over_is_uncertain(scans):
     assert receiver.images.keys() < set(hashes.values())
 
 
+async def test_an_image_that_is_taken_no_further_is_sent_again(scans):
+    """
+    A service that stops reading is given up; what it has not got it cannot have accepted.
+    """
+    images_at(scans, 2, padding=20_000_000)
+    short = {"connect_timeout": 2, "read_timeout": 2}
+    async with Receiver([Act(reads=0.1, ending=HANG)]) as receiver:
+        summary = await submit_all(scans, receiver.base_url, concurrency=1, **short)
+    assert summary.outcomes == {SubmitStatus.SUBMITTED: 2}
+    ended = [line["ended"] for line in lines_of(report_of(scans)) if "ended" in line]
+    assert ended == ["timeout"]
+
+
+async def test_an_answer_that_does_not_come_is_lost(scans):
+    """
+    A service that has the image and says nothing is given up, and the image is Uncertain.
+    """
+    images_at(scans, 2)
+    short = {"connect_timeout": 0.5, "read_timeout": 0.5}
+    async with Receiver([no_answer(HANG)]) as receiver:
+        summary = await submit_all(scans, receiver.base_url, concurrency=1, **short)
+    assert summary.outcomes == {SubmitStatus.SUBMITTED: 1, SubmitStatus.UNCERTAIN: 1}
+
+
+async def test_a_slow_line_is_no_fault(scans):
+    """
+    An image may take as long as it keeps moving, however short the time-outs.
+    """
+    images_at(scans, 1, padding=24_000_000)
+    short = {"connect_timeout": 2, "read_timeout": 2}
+    async with Receiver() as receiver:
+        receiver.slowness = 0.05
+        summary = await submit_all(scans, receiver.base_url, **short)
+    assert summary.outcomes == {SubmitStatus.SUBMITTED: 1}
+    assert summary.seconds > 4
+
+
 @pytest.mark.parametrize("code", [408, 425, 429, 500, 503])
 async def test_a_passing_answer_is_tried_again(scans, code):
     """

@@ -230,14 +230,19 @@ def test_a_slow_reader_slows_it_down(scans, tmp_path):
             stderr=subprocess.DEVNULL,
         )
         os.close(writing)
-        count = -1
-        while count != receiver.posts:
-            count = receiver.posts
-            time.sleep(1.5)
-        assert 0 < count < 500
-        with os.fdopen(reading) as lines:
-            assert len(lines.readlines()) == 600
-        assert process.wait(timeout=60) == 0
+        try:
+            wait_until(lambda: receiver.posts > 100, process)
+            count = 0
+            while count != receiver.posts:
+                count = receiver.posts
+                time.sleep(2)
+            assert count < 500
+            with os.fdopen(reading) as lines:
+                assert len(lines.readlines()) == 600
+            assert process.wait(timeout=60) == 0
+        finally:
+            process.kill()
+            process.wait()
 
 
 def test_both_on_standard_output_are_refused(scans, tmp_path):

@@ -96,6 +96,9 @@ class Receiver:
         self.delay = 0.0
         """Seconds between the end of a body and the answer."""
 
+        self.slowness = 0.0
+        """Seconds before each piece of a body is read."""
+
         self.most_in_flight = 0
         self.base_url = ""
         self._in_flight = 0
@@ -210,6 +213,7 @@ class Receiver:
         assert await reader.readexactly(len(_BEGIN)) == _BEGIN
         left = length - len(_BEGIN) - len(_END)
         while left:
+            await asyncio.sleep(self.slowness)
             piece = await reader.read(min(left, _PIECE))
             if not piece:
                 raise EOFError
