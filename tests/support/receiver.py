@@ -195,6 +195,8 @@ class Receiver:
                 left -= len(await reader.read(min(left, _PIECE)) or b"x" * left)
             if act.reply is not None:
                 await _send(writer, act.reply)
+            if act.ending is Ending.HANG:
+                await asyncio.Event().wait()  # Nothing more is read.
             return act.ending
         image = await self._read_image(reader, length)
         if token in self.refused_tokens:
