@@ -121,6 +121,8 @@ def _rows(
         elif "outcome" in row and _is_report_line(row):
             if row["task_id"] is not None:  # Otherwise it is about a row that was none.
                 yield rows.reported_job(number, row)
+        elif _is_without_task(row):
+            continue
         else:
             labels = list(row)
             # Most files have the same keys in every line.
@@ -128,6 +130,13 @@ def _rows(
                 columns = Columns(labels, names)
             yield columns.job(rows, number, list(row.values()), undecoded=undecoded)
     rows.conclude()
+
+
+def _is_without_task(row: dict[str, JsonValue]) -> bool:
+    """
+    Whether *row* is a line of the report of `submit` that has no task: an intent, for instance.
+    """
+    return row.get("task_id", "") is None and ("intent" in row or "checkpoint" in row)
 
 
 def _is_report_line(row: dict[str, JsonValue]) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, Self
 
 import pybase64
-from anyio import CancelScope, to_thread
+from anyio import to_thread
 
 from batchfetch.errors import JobError
 from batchfetch.models import JobState
@@ -205,13 +205,12 @@ class ImageBody:
         """
         self.is_handed_over = True
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """
         Close the file.
         """
         if self._file is not None:
-            with CancelScope(shield=True):
-                await to_thread.run_sync(self._file.close)
+            self._file.close()
 
     def __aiter__(self) -> Self:
         return self

@@ -91,7 +91,7 @@ class Sender:
         else:
             return await self._accepted(state, intent, task_id)
         finally:
-            await body.close()
+            body.close()
         detail = sanitize(self._redact(str(error)))
         log.debug("%s: %s", state.image.source.path, detail)
         self._setbacks.slow_down(error, asked_at, detail)

@@ -104,7 +104,10 @@ def test_an_uncertain_image_is_explained(scans, tmp_path, receiver):
         (("scans", "-o", "x.csv"), "--output: the manifest is JSON Lines; give a name in .jsonl"),
         (("scans", "--retry", "Lost"), "--retry: 'Lost' is not a valid outcome; use Uncertain"),
         (("scans", "--base-url", "http://example.com"), "--base-url: must be https"),
-        (("scans", "--sandbox", "--base-url", "https://a.b"), "--base-url has no use with --sandbox"),
+        (
+            ("scans", "--sandbox", "--base-url", "https://a.b"),
+            "--base-url has no use with --sandbox",
+        ),
         (("scans", "-r", "x.jsonl", "-o", "x.jsonl"), "report and output are the same path"),
         (("scans", "--patience", "3"), "No such option '--patience'"),
     ],

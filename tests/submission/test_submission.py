@@ -13,6 +13,8 @@ from replies import Ending, png_of
 from submitting import TOKEN, images_at, lines_of, results_of, submit_all, submitting
 
 from batchfetch.errors import OutputLockedError, SettingsError, StorageError
+from batchfetch.manifest import Manifest
+from batchfetch.report import require_report
 from batchfetch.service import Credentials
 from batchfetch.sources import SourceImage
 from batchfetch.submission.api import open_submission
@@ -154,7 +156,7 @@ async def test_the_body_is_what_its_length_says(tmp_path, size):
     path.write_bytes(data[:size])
     body = ImageBody(Image(SourceImage(path, "image"), "deskew", digest_of(path)))
     pieces = [piece async for piece in body]
-    await body.close()
+    body.close()
     text = b"".join(pieces)
     assert len(text) == body.length
     assert base64.b64decode(json.loads(text)["image"], validate=True) == data[:size]
@@ -396,3 +398,31 @@ async def test_a_missing_manifest_is_not_made_up(scans, manifest, receiver):
     images_at(scans, 3)
     await submit_all(scans, receiver.base_url)
     assert [line["name"] for line in lines_of(manifest)] == ["00002"]
+
+
+async def test_its_report_is_a_manifest(scans, report, receiver):
+    """
+    `fetch` takes the tasks of a submission's report; what has none is no row.
+    """
+    images_at(scans, 4)
+    receiver.acts = [no_answer(Ending.CLOSE), status(503)]
+    await submit_all(scans, receiver.base_url, concurrency=1)
+    assert sum("outcome" not in line for line in lines_of(report)) > 4
+    rows = list(Manifest(report))
+    accepted = [line["task_id"] for line in results_of(report) if line["task_id"]]
+    assert [row.task_id for row in rows] == accepted
+    assert {row.name for row in rows} == {"00001", "00002", "00003"}
+    assert all(row.submitted_at is not None for row in rows)
+
+
+async def test_fetch_takes_no_report_of_a_submission_for_its_own(scans, report, receiver):
+    """
+    Not even one of failures alone, whose lines have all that a report of `fetch` needs.
+    """
+    images_at(scans, 2)
+    receiver.acts = [status(400)] * 2
+    await submit_all(scans, receiver.base_url)
+    text = report.read_text()
+    with pytest.raises(SettingsError, match="none of them is a report's"):
+        require_report(report)
+    assert report.read_text() == text
