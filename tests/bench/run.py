@@ -25,10 +25,11 @@ from peers import ALTERNATIVE, PEERS, REFERENCE, STORE_PEERS, Peer, chosen, riva
 from rounds import Result
 from scenarios import SCENARIOS, Bench, SkippedError
 from startup import measure_startup
+from submissions import measure_submissions
 from table import absolute_table, as_json, failures, plain_table, relative_table
 from tools import Tools, find_tools, install_missing, versions
 
-_MEASUREMENTS = (*SCENARIOS, "memory", "startup")
+_MEASUREMENTS = (*SCENARIOS, "memory", "startup", "submissions")
 _QUICK_DIVISOR = 50
 _MEMORY_BACKED = Path("/dev/shm")
 _ON_A_DISK = Path("/var/tmp")  # Outlives a restart, so it is in memory nowhere.
@@ -108,6 +109,11 @@ def _measured(
                 rows = [startup.row for startup in startups]
                 _print("Start-up", plain_table(("ms", "fastest", "median"), rows))
                 found[name] = [asdict(startup) for startup in startups]
+            case "submissions":
+                submitted = measure_submissions(bench)
+                rows = [submissions.row for submissions in submitted]
+                _print("Submitting", plain_table(("", "", "wall s", "CPU s", "peak MB"), rows))
+                found[name] = [asdict(submissions) for submissions in submitted]
             case _:
                 results = bench.measure(SCENARIOS[name], peers, columns)
                 found[name] = as_json(results)
