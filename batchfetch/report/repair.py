@@ -13,12 +13,12 @@ log = logging.getLogger("batchfetch.report")
 _BLOCK = 2**16
 
 
-def repair(file: int, path: Path) -> int:
+def repair(file: int, path: Path, *, follows: str = "its task counts as undecided") -> int:
     """
     Make the report open as *file*, at *path*, end with a whole line; return its size in bytes.
 
     A last line without an end gets one if it is an outcome; the torn beginning of one is cut off
-    with a warning.  Raises `OSError`.
+    with a warning, which says what *follows*.  Raises `OSError`.
     """
     size = os.fstat(file).st_size
     start = _after_last_newline(file, size)
@@ -28,9 +28,10 @@ def repair(file: int, path: Path) -> int:
     if not is_torn(tail):
         return size + os.write(file, b"\n")
     log.warning(
-        "%s, line %d was torn when a run died and is cut off; its task counts as undecided",
+        "%s, line %d was torn when a run died and is cut off; %s",
         path,
         _newlines(file, start) + 1,
+        follows,
     )
     os.ftruncate(file, start)
     return start

@@ -4,6 +4,7 @@ Write the report of a submission: intents before anything is sent, results befor
 
 import asyncio
 import secrets
+from contextlib import suppress
 
 from anyio import CancelScope
 from pydantic import BaseModel
@@ -40,6 +41,15 @@ class Journal:
         with CancelScope(shield=True):
             async with self._turn:
                 if self._written < mine:  # Else the one before has taken ours along.
+                    await self._write()
+
+    async def flush(self) -> None:
+        """
+        Try once more to write what could not be written; a disk that was full may have room again.
+        """
+        with suppress(ReportError), CancelScope(shield=True):
+            async with self._turn:
+                if self._waiting:
                     await self._write()
 
     async def _write(self) -> None:

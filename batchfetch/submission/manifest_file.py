@@ -203,7 +203,7 @@ def _open(path: Path, durability: Durability) -> int:
             os.set_blocking(file, True)
             if is_regular:
                 _lock(file, path)
-                repair(file, path)
+                repair(file, path, follows="it is written again if the report has its task")
             if is_new and durability is Durability.FULL:
                 _sync_folder(path.parent)
         except BaseException:

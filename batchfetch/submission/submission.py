@@ -200,11 +200,11 @@ class Submission:
         ended the run, if one did; the summary stands all the same.
         """
         try:
-            await self._begin()
             with unwrapped():
                 async with create_task_group() as reading:
-                    reading.start_soon(self._feed)
                     with self._sending:
+                        await self._begin()
+                        reading.start_soon(self._feed)
                         await self._send()
                     counting = _COUNTING if self._failure is None else 0.0
                     self._reading.deadline = anyio.current_time() + counting
@@ -238,6 +238,7 @@ class Submission:
         """
         Note that the manifest is complete, if it is.
         """
+        await self._journal.flush()
         if isinstance(self._failure, StorageError) or self._without_line or not self._has_written:
             return
         try:

@@ -207,6 +207,27 @@ def test_killed_process_of_the_real_command(receiver, tmp_path):
     assert (len(accepted), len(uncertain)) == (3, 3)
 
 
+@pytest.mark.parametrize("size", [300, 1500, 2500, 4000])
+def test_a_report_that_has_no_room(receiver, tmp_path, size):
+    """
+    Without room for an intent nothing is sent; without room for a result the image is uncertain.
+    """
+    runs = Runs(None, receiver, tmp_path)
+    finished = run(*runs.argv, prefix=["prlimit", f"--fsize={size}"])
+    assert finished.code == 6
+    assert "allow larger files" in finished.stderr
+    text = runs.report.read_text()
+    runs.report.write_text(text[: text.rfind("\n") + 1])  # Which the next run does as well.
+    runs.check()
+    runs.report.write_text(text)
+    died = {intent["source_sha256"] for intent in open_intents(runs.report)}
+    assert run(*runs.argv).code == (3 if died else 0)
+    accepted, uncertain = runs.check()
+    assert uncertain == died
+    assert accepted | uncertain == set(runs.hashes.values())
+    runs.check_manifest(accepted)
+
+
 @pytest.mark.parametrize("cut", [1, 30, 150])
 @pytest.mark.parametrize("which", ["manifest", "report"])
 def test_torn_last_lines(runs, cut, which):

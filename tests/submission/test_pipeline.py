@@ -270,3 +270,18 @@ def test_the_pipe_may_lead_to_a_file(scans, tmp_path, sandbox):
         )
         assert finish(process).code == 0
     assert len(lines_of(tmp_path / "lines.jsonl")) == 2
+
+
+def test_a_signal_ends_a_run_that_waits_for_its_reader(scans, tmp_path):
+    """
+    While the lines of an earlier run are not taken, one signal ends the run all the same.
+    """
+    images_at(scans, 400)
+    with receiving(Receiver()) as receiver:
+        argv = ("submit", "scans", "-o", "-", "--base-url", receiver.base_url)
+        assert run(*argv, cwd=tmp_path).code == 0
+        process = start(*argv, cwd=tmp_path, stderr=subprocess.DEVNULL)
+        process.stdout.read(1)  # Of more than a pipe holds.
+        process.terminate()
+        assert process.wait(timeout=60) == 143
+        process.stdout.close()
