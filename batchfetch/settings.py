@@ -305,6 +305,16 @@ class Settings(BaseModel):
             )
         return path
 
+    @field_validator("report")
+    @classmethod
+    def _can_be_appended_to(cls, report: Path | None) -> Path | None:
+        if report is not None and report.suffix.lower() == ".parquet":
+            raise ValueError(
+                "is Parquet, which can be neither appended to nor repaired; use a .jsonl, of which"
+                f" batchfetch report -o {report.name} makes a table"
+            )
+        return report
+
     @model_validator(mode="after")
     def _stores_are_durable(self) -> Self:
         if isinstance(self.output, str) and self.durability is not Durability.FILE:

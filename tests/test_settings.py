@@ -242,6 +242,15 @@ def test_the_report_is_in_the_output_unless_it_is_elsewhere():
     )
 
 
+def test_a_report_is_no_parquet():
+    """
+    Its lines could be neither appended nor repaired; the message says how to get a table.
+    """
+    message = refusal(report="night.PARQUET")
+    assert "can be neither appended to nor repaired; use a .jsonl" in message
+    assert "batchfetch report -o night.PARQUET" in message
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [("fast", "'fast'"), (7, "7"), (0.5, "0.5"), (True, "True"), (["fast"], "the value")],

@@ -23,8 +23,8 @@ _HELP = """Say what became of it all: on the terminal, as a page, as a table.
 A PATH is an output folder, or a report; several are one report.  The last line of each task
 counts.  The default is the folder `images`.
 
-With --output the suffix chooses what is written: .html a page that needs nothing else, .csv or
-.jsonl a table of the tasks that is also a manifest.
+With --output the suffix chooses what is written: .html a page that needs nothing else, .csv,
+.jsonl or, with the extra parquet, .parquet a table of the tasks that is also a manifest.
 
 Every option is also BATCHFETCH_REPORT_<OPTION> in the environment, and a key of the table [report]
 in the TOML file given with --config.
@@ -47,7 +47,7 @@ class ReportOptions(BaseModel):
     model_config = OPTIONS_CONFIG
 
     output: FilePath | None = Field(default=None, json_schema_extra={"metavar": "FILE"})
-    """Write a page or a table: .html, .csv or .jsonl [default: text on stdout]."""
+    """Write a page or a table: .html, .csv, .jsonl or .parquet [default: text on stdout]."""
 
     only: ChosenOutcomes | None = None
     """Only tasks with one of these outcomes; on the terminal each has a line."""

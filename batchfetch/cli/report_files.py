@@ -16,6 +16,7 @@ from batchfetch.report.digest import Digest
 from batchfetch.report.figures import Figures
 from batchfetch.report.runs import runs_path
 from batchfetch.report.tables import csv_lines, jsonl_lines
+from batchfetch.text import needs_extra
 
 Format = Callable[[Digest, Figures, Path], Iterable[bytes]]
 """Gives the content of a file for a path, piece by piece."""
@@ -29,6 +30,12 @@ def _csv(digest: Digest, _figures: Figures, _path: Path) -> Iterable[bytes]:
     return csv_lines(digest.lines(), digest.columns)
 
 
+def _parquet(digest: Digest, _figures: Figures, _path: Path) -> Iterable[bytes]:
+    from batchfetch.report.parquet import parquet_pieces  # noqa: PLC0415 - an extra
+
+    return parquet_pieces(digest.lines, list(digest.columns))
+
+
 def _html(digest: Digest, figures: Figures, path: Path) -> Iterable[bytes]:
     from batchfetch.cli.page import page  # noqa: PLC0415 - a table does not need it
 
@@ -36,14 +43,26 @@ def _html(digest: Digest, figures: Figures, path: Path) -> Iterable[bytes]:
     return page(digest, figures, path, steps)
 
 
-FORMATS: Mapping[str, Format] = {".html": _html, ".csv": _csv, ".jsonl": _jsonl}
+FORMATS: Mapping[str, Format] = {
+    ".html": _html,
+    ".csv": _csv,
+    ".jsonl": _jsonl,
+    ".parquet": _parquet,
+}
 """What can be written, by the suffix of its file."""
 
 
 def check_format(path: Path) -> None:
     """
-    Raise `SettingsError` if the suffix of *path* chooses no format.
+    Raise `SettingsError` if the suffix of *path* chooses no format, or one whose extra is missing.
     """
+    if path.suffix.lower() == ".parquet":
+        try:
+            import batchfetch.report.parquet  # noqa: F401, PLC0415 - an extra
+        except ImportError as exc:
+            if exc.name != "pyarrow":
+                raise
+            raise SettingsError(needs_extra(f"--output: {str(path)!r}", "parquet")) from None
     if path.suffix.lower() not in FORMATS:
         *others, last = FORMATS
         raise SettingsError(

@@ -111,6 +111,10 @@ def _paths_of(given: str) -> Sequence[Path]:
             f"{path}, the report of {given}, is {problem} in the working directory; go where fetch"
             " was run, or give the report"
         )
+    if problem is None and path.suffix.lower() == ".parquet":
+        raise SettingsError(
+            f"the report {path} is a table in Parquet; give an output folder or a report"
+        )
     if problem is not None and (path.exists() or not found):
         raise SettingsError(f"the report {path} is {problem}; give an output folder or a report")
     return sorted(found, key=lambda each: each == path)

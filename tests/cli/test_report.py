@@ -295,6 +295,49 @@ def test_a_table_is_a_manifest(night, tmp_path):
     assert last_lines(tmp_path / "images/report.jsonl")["b"]["extra"]["customer"] == "x"
 
 
+def test_a_table_in_parquet_is_a_manifest(night, tmp_path):
+    """
+    What was not Completed is fetched again from it; with --all it has every line.
+    """
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra parquet is not installed")
+    again = tmp_path / "again.parquet"
+    report(night, "-o", again, "--only", "Error,NotExist,Failed")
+    assert sorted(parquet.read_table(again)["customer"].to_pylist()) == ["x", "y", "y"]
+    with serving(Origin()) as origin:
+        how = ("-o", tmp_path / "images", "--base-url", origin.base_url)
+        assert run("fetch", again, *how).code == 0
+    expected = expected_images(["b", "c", "d"])
+    assert images_in(tmp_path / "images") == {
+        "two": expected["b"],
+        "c": expected["c"],
+        "d": expected["d"],
+    }
+    assert last_lines(tmp_path / "images/report.jsonl")["b"]["extra"] == {"customer": "x"}
+    report(night, "-o", "all.parquet", "--all")
+    lines = parquet.read_table(night / "all.parquet")
+    assert lines.num_rows == figures_of(night)["lines"]
+    done = report(night, "all.parquet", code=2)
+    assert "all.parquet is a table in Parquet; give an output folder or a report" in done.stderr
+
+
+def test_a_table_in_parquet_needs_the_extra(night, tmp_path):
+    """
+    Without it one sentence says what to install, and other tables are written.
+    """
+    (tmp_path / "pyarrow.py").write_text(
+        'raise ModuleNotFoundError("No module named \'pyarrow\'", name="pyarrow")\n'
+    )
+    env = environment()
+    env["PYTHONPATH"] = f"{tmp_path}:{env['PYTHONPATH']}"
+    done = run("report", "-o", "x.parquet", cwd=night, env=env)
+    assert (done.code, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1].endswith(
+        "--output: 'x.parquet' needs the extra parquet;"
+        " install it with pip install 'batchfetch[parquet]'"
+    )
+    assert run("report", "-o", "x.csv", cwd=night, env=env).code == 0
+
+
 def test_a_spreadsheet_runs_nothing(night):
     """
     Ids and columns that begin like a formula are text.

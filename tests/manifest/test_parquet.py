@@ -38,7 +38,10 @@ def table(tmp_path):
     def table(file="m.parquet", /, columns=None, *, how=None, **more):
         path = tmp_path / file
         path.parent.mkdir(exist_ok=True, parents=True)
-        pq.write_table(pa.table({**(columns or {}), **more}), path, **(how or {}))
+        try:
+            pq.write_table(pa.table({**(columns or {}), **more}), path, **(how or {}))
+        except pa.ArrowNotImplementedError as error:
+            pytest.skip(f"this release of pyarrow cannot write that: {error}")
         return path
 
     return table
@@ -228,7 +231,7 @@ def test_a_time_that_cannot_be_read_is_a_warning(table, column, caplog):
         (pa.array(["NULL"]), "NULL"),
         (pa.array([True]), True),
         (pa.array([1.0]), 1.0),
-        (pa.array([1.5], pa.float16()), 1.5),
+        (pa.array([1.5]).cast(pa.float16()), 1.5),
         (pa.array([float("nan")]), None),
         (pa.array([float("-inf")], pa.float32()), None),
         (pa.array([2**63], pa.uint64()), 2**63),
