@@ -31,21 +31,21 @@ class Entry(ReportLine):
     extra: Mapping[str, JsonValue] = Field(default_factory=dict)
 
     @property
-    def key(self) -> int:
+    def key(self) -> str:
         """
-        The same for every line about a task; a row without an id has its own.
+        The same for every line about a task; a row without an id has its own, which is no id.
         """
         if self.task_id is not None:
-            return hash(self.task_id.casefold())
-        return hash((str(self.manifest), str(self.line)))
+            return self.task_id.casefold()
+        return f"{self.manifest}\n{self.line}"
 
     @property
-    def replaces(self) -> int | None:
+    def replaces(self) -> str | None:
         """
         The key of the task in whose place this one was submitted; None if there is none.
         """
         replaced = self.extra.get(RESUBMITS)
-        return hash(replaced.casefold()) if isinstance(replaced, str) and replaced else None
+        return replaced.casefold() if isinstance(replaced, str) and replaced else None
 
     @property
     def is_image(self) -> bool:

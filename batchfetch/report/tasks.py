@@ -1,5 +1,5 @@
 """
-The last line of each task in a few reports, in a hundred and fifty bytes each.
+The last line of each task in a few reports, in seventy bytes each.
 """
 
 from array import array
@@ -8,11 +8,16 @@ from collections.abc import Iterator, Mapping
 from math import nan
 from typing import NamedTuple
 
+from batchfetch.hash_table import HashTable
 from batchfetch.models import OutcomeStatus
 from batchfetch.report.entries import Entry, seconds_at
 
 # An image's bytes, whatever a line claims.
 _LARGEST = 2**63
+
+
+# The flag of a task that has been met.
+_MET = 1
 
 
 class Kind(NamedTuple):
@@ -68,7 +73,7 @@ class Tasks:
         self._only = only
         self._every_line = every_line
         self._group_by = group_by
-        self._places: dict[int, int] = {}
+        self._places = HashTable("I")
         self._kinds: dict[Kind, int] = {}
         self._groups: dict[str | None, int] = {}
         self._kind = array("I")
@@ -81,7 +86,7 @@ class Tasks:
         self._finished = array("d")
         self._group = array("I")
         # By a task's place: the key of the one that it replaces.  Few have one.
-        self._replaces: dict[int, int] = {}
+        self._replaces: dict[int, str] = {}
 
     def add(self, source: int, start: int, entry: Entry, asked: float, ended: float) -> bool:
         """
@@ -91,7 +96,11 @@ class Tasks:
         """
         place = len(self._kind)
         if not self._every_line:
-            place = self._places.setdefault(entry.key, place)
+            known, met = self._places.get(entry.key)
+            if known:
+                place = met
+            else:
+                self._places.mark(entry.key, _MET, number=place)
         if place == len(self._kind):
             self._make_room()
         elif self._source[place] != source and ended <= self._finished[place]:
@@ -132,8 +141,8 @@ class Tasks:
         """
         Return the places of the tasks that another one replaces.
         """
-        keys = set(self._replaces.values())
-        return {self._places[key] for key in keys if key in self._places}
+        found = map(self._places.get, set(self._replaces.values()))
+        return {place for known, place in found if known}
 
     def __iter__(self) -> Iterator[Task]:
         """
