@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from batchfetch.models import OutcomeStatus
@@ -217,9 +218,11 @@ class Digest:
                         yield number, start, entry
 
 
-def _lines_at(path: Path, starts: Iterable[int]) -> Iterator[tuple[int, bytes]]:
+def _lines_at(path: Path, starts: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+    # Mostly they are sorted, and a sorted copy takes five times the memory of an array.
+    is_sorted = all(before <= after for before, after in pairwise(starts))
     with open_to_read(path) as file:
-        for start in sorted(starts):
+        for start in starts if is_sorted else sorted(starts):
             file.seek(start)
             yield start, file.readline(MAX_LINE).strip(AROUND)
 
