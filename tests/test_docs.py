@@ -241,7 +241,7 @@ def test_a_server_of_its_own(shell, clone):
     assert json.loads(finished.stdout).keys() == json.loads(summary).keys()
 
 
-@pytest.mark.parametrize("code", blocks("python"))
+@pytest.mark.parametrize("code", blocks("python", *(TEXTS.keys() - {"data.md"})))
 def test_the_examples_in_python_run(clone, code):
     """
     Each example, pointed at the stand-in, runs; those that fetch the samples leave their images.
@@ -264,6 +264,31 @@ def test_the_examples_in_python_run(clone, code):
     assert done.returncode == 0, done.stderr
     images = 4 if "samples/" in code else code.count("sample-small")
     assert len(list(clone.glob("images/**/*.png"))) == images
+
+
+@pytest.mark.parametrize("code", blocks("python", "data.md"))
+def test_the_examples_with_tables_run(shell, clone, code):
+    """
+    Each program reads the table that the page makes of a report, and writes one that is fetched.
+    """
+    for library in {"pyarrow", *re.findall(r"^import (\w+)", code, re.MULTILINE)}:
+        pytest.importorskip(library, reason=f"{library} is not installed")
+    (block,) = blocks("console", "data.md")
+    replay(shell, block)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        check=False,
+        cwd=clone,
+        env=environment(),
+        text=True,
+        capture_output=True,
+        timeout=LIMIT,
+    )
+    assert done.returncode == 0, done.stderr
+    written = [path for path in clone.glob("*.parquet") if path.name != "night.parquet"]
+    assert done.stdout or written
+    for path in written:
+        assert shell(f"batchfetch fetch {path.name} -o more --dry-run").returncode == 0
 
 
 def test_the_library_in_eight_lines():

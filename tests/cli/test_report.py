@@ -418,7 +418,7 @@ def test_a_disk_that_is_full_leaves_the_old_file(night, tmp_path):
         (["-o", "x" * 300 + ".csv"], "x.csv' cannot be used: File name too long"),
         (["manifest.csv"], "manifest.csv: none of the 8 lines is an outcome; give"),
         (["images/report.runs.jsonl"], "only logs of runs were given; give"),
-        (["-o", "x.txt"], "--output: 'x.txt' ends with none of .html, .csv and .jsonl"),
+        (["-o", "x.txt"], "--output: 'x.txt' ends with none of .html, .csv, .jsonl and .parquet"),
         (["-o", "images/report.jsonl"], "'images/report.jsonl' would replace what is read"),
         (["-o", "images/report.runs.jsonl"], "'images/report.runs.jsonl' would replace what"),
         (["-o", "manifest.csv"], "'manifest.csv' would replace what is read from it; give"),
