@@ -20,6 +20,9 @@ _FIELDS: Mapping[str, str] = {
     "endpoint": "endpoint",
 }
 
+# Letters at the beginning of a label that say what was meant: `submitted`, `submit_time`.
+_STEM = 6
+
 # Blanks, dashes, underscores and what programs leave around a label do not matter.
 _SLACK = 4
 _DROPPED = dict.fromkeys(map(ord, " \t\u00a0-_\"'\ufeff"))
@@ -116,6 +119,17 @@ class Columns:
         """
         return self._known["task_id"]
 
+    def misspelt(self) -> Iterator[tuple[str, str]]:
+        """
+        Yield each extra column whose label is nearly that of a field without a column, and the
+        field.
+        """
+        missing = [field for field in _FIELDS.values() if field not in self._known]
+        for label in self._extra:
+            for field in missing:
+                if _is_slip(label_key(label), label_key(field)):
+                    yield label, field
+
     def fits(self, cells: Sequence[str]) -> bool:
         """
         Whether *cells* are certainly a row: as many as the labels, and one word as the id.
@@ -191,7 +205,9 @@ def require_columns(columns: Columns, names: ColumnNames, source: str) -> None:
     found = quote_labels(columns.labels)
     for label, is_there in ((names.task_id, columns.has_task_id), (names.name, columns.has_name)):
         if label is not None and not is_there:
-            raise ManifestError(f"{source} has no column {shown(label)}; its columns are {found}")
+            raise ManifestError(
+                f"{source} has no column {shown(label)}; its columns are {found}; give one"
+            )
     if not columns.has_task_id:
         raise ManifestError(
             f"{source} has no column task_id; its columns are {found};"
@@ -206,6 +222,19 @@ def _mended(extra: Mapping[str, JsonValue], rows: RowReader, line: int) -> dict[
         if mended.get(label) != value:
             rows.note_lost_bytes(line, label)
     return mended
+
+
+def _is_slip(key: str, meant: str) -> bool:
+    """
+    Whether *key* may be *meant* with a letter too many, too few or in the wrong place, or with
+    another ending.
+    """
+    short, long = sorted((key, meant), key=len)
+    return (
+        sorted(short) == sorted(long)
+        or short in {long[:place] + long[place + 1 :] for place in range(len(long))}
+        or (len(short) >= _STEM and short[:_STEM] == long[:_STEM])
+    )
 
 
 def label_key(label: str) -> str:

@@ -2,6 +2,7 @@
 Validation of manifest rows, independent of the format: a row becomes a job or a bad row.
 """
 
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -17,6 +18,8 @@ from batchfetch.manifest.notices import Notices
 from batchfetch.manifest.times import parse_time
 from batchfetch.manifest.values import NULL_WORDS, shown, text_of, unwrapped_id, without_surrogates
 from batchfetch.models import NO_EXTRA, BadRow, Job
+
+log = logging.getLogger("batchfetch.manifest")
 
 MAX_ID = 512
 """The most characters of a task id."""
@@ -77,6 +80,16 @@ class RowReader:
             )
         return Job(
             known_id, filename, image_name, instant, endpoint_name, self._manifest, line, extra
+        )
+
+    def note_misspelt(self, label: str, field: str) -> None:
+        """
+        Say that the column *label*, which is nearly called like *field*, is one of the user's own.
+        """
+        # No warning: it may well be one.
+        log.info(
+            "%s: the column %s is kept in the report's extra; if it is %s, rename it",
+            *(self._manifest, shown(label), field),
         )
 
     def reported_job(self, line: int, row: Mapping[str, JsonValue]) -> Job | BadRow:

@@ -100,6 +100,8 @@ def _header(lines: Lines, header: Row, names: ColumnNames) -> Columns:
 def _rows(
     rows: RowReader, table: Iterable[Row], columns: Columns, names: ColumnNames
 ) -> Iterator[Job | BadRow]:
+    for label, field in columns.misspelt():
+        rows.note_misspelt(label, field)
     width, id_index = len(columns.labels), columns.id_index
     for line, cells, undecoded in table:
         if isinstance(cells, str):

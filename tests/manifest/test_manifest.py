@@ -5,6 +5,8 @@ Readers of the manifest formats: every row becomes a job, or a bad row with the 
 import csv
 import io
 import json
+import logging
+import re
 import tracemalloc
 from datetime import UTC, datetime
 
@@ -592,3 +594,28 @@ def test_any_object_is_a_job_or_a_bad_row(row):
     _, judged = rows_of(f'{{"id":"z"}}\n{json.dumps(row)}', JSONL)
     if is_job(judged):
         assert judged.task_id in str(row["id"])
+
+
+@pytest.mark.parametrize(
+    ("header", "label", "field"),
+    [
+        ("task_id,Nmae", "Nmae", "name"),
+        ("id;names", "names", "name"),
+        ("id,submitted,name", "submitted", "submitted_at"),
+        ("id,end-point", None, None),
+        ("id,endpoints", "endpoints", "endpoint"),
+        ("id,name,names", None, None),
+        ("id,customer,filename,first name,page,date", None, None),
+    ],
+)
+def test_a_misspelt_column_is_told(caplog, header, label, field):
+    """
+    Once for a table, and as no warning: it may be a column of the user's own.  One that is there
+    has not been misspelt.
+    """
+    with caplog.at_level(logging.INFO, "batchfetch"):
+        rows_of(f"{header}\n{re.sub('[^,;]+', '1', header)}\n", CSV)
+    told = [(record.levelname, record.getMessage()) for record in caplog.records]
+    told = [words for words in told if "kept in the report's extra" in words[1]]
+    expected = f"m: the column {label!r} is kept in the report's extra; if it is {field}, rename it"
+    assert told == ([] if label is None else [("INFO", expected)])
