@@ -160,7 +160,8 @@ def _lookup(word: str, groups: Mapping[str, Mapping[str, Topic]]) -> Topic:
         return found[1]
     from difflib import get_close_matches  # noqa: PLC0415 - most people make no mistake
 
-    near = [known[match][0] for match in get_close_matches(_folded(word), known)]
+    within = [name for folded, (name, _) in known.items() if _folded(word) in folded.split("-")]
+    near = within or [known[match][0] for match in get_close_matches(_folded(word), known)]
     hint = f"did you mean {' or '.join(near)}?" if near else "`batchfetch help` lists the topics"
     raise click.ClickException(f"{sanitize(word, 80)!r} is not a help topic; {hint}")
 

@@ -110,6 +110,11 @@ _root = _Commands(
     help="Fetch the preprocessing results of Aspose.OCR Cloud: many task ids in, checked images "
     "and a report out.",
     params=[],
+    examples=(
+        ("no network and no credentials: see how it looks", "batchfetch fetch ids.txt --sandbox"),
+        ("what became of it, and what to do next", "batchfetch report"),
+        ("what an exit code means", "batchfetch help 3"),
+    ),
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
 )

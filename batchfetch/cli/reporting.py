@@ -112,12 +112,13 @@ def _paths_of(given: str) -> Sequence[Path]:
             " was run, or give the report"
         )
     if problem is None and path.suffix.lower() == ".parquet":
-        raise SettingsError(
-            f"the report {path} is a table in Parquet; give an output folder or a report"
-        )
-    if problem is not None and (path.exists() or not found):
-        raise SettingsError(f"the report {path} is {problem}; give an output folder or a report")
-    return sorted(found, key=lambda each: each == path)
+        problem = "a table in Parquet"
+    elif problem is None or (found and not path.exists()):
+        return sorted(found, key=lambda each: each == path)
+    hint = "give an output folder or a report"
+    if not path.exists():
+        hint += ", or run batchfetch fetch first"
+    raise SettingsError(f"the report {path} is {problem}; {hint}")
 
 
 def _require_alone(submitted: Sequence[Source], sources: Sequence[Source]) -> None:

@@ -64,7 +64,9 @@ def unknown_variables(
     known = [*(str(option.envvar) for option in command.params if option.envvar), *also]
     for name in sorted(environment):
         if name.startswith(prefix) and name not in known:
-            hint = did_you_mean(name, known) or "; it has no effect, so unset it"
+            # What all of them begin with says nothing of which one was meant.
+            near = did_you_mean(name[len(prefix) :], [each[len(prefix) :] for each in known])
+            hint = near.replace("mean ", f"mean {prefix}") or "; it has no effect, so unset it"
             yield f"unknown variable {sanitize(name, 80)}{hint}"
 
 

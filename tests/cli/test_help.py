@@ -287,6 +287,8 @@ def test_a_word_of_the_report_is_a_topic(word, first):
     ("word", "hint"),
     [
         ("exitcodes", "did you mean exit-codes?"),
+        ("exit", "did you mean exit-codes?"),
+        ("png", "did you mean not_png or corrupt_png?"),
         ("fetsh", "did you mean fetch?"),
         ("Manifests", "did you mean manifest?"),
         ("expird", "did you mean expired?"),

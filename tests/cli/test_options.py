@@ -465,6 +465,14 @@ def test_a_misspelt_variable_is_noticed():
     )
 
 
+def test_a_variable_that_resembles_none_has_no_suggestion():
+    """
+    That all of them begin alike says nothing of which one was meant.
+    """
+    (sentence,) = misspelt_variables(command, {"BATCHFETCH_FOO": "1"})
+    assert sentence == "unknown variable BATCHFETCH_FOO; it has no effect, so unset it"
+
+
 # Secrets
 
 

@@ -410,7 +410,7 @@ def test_a_disk_that_is_full_leaves_the_old_file(night, tmp_path):
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["nowhere"], "the report nowhere is not there; give an output folder or a report"),
+        (["nowhere"], "the report nowhere is not there; give an output folder or a report, or run"),
         (["."], "the report report.jsonl is not there; give"),
         (["~nobody-at-all/images"], "there is no user 'nobody-at-all' on this machine"),
         (["/dev/null"], "the report /dev/null is no regular file; give"),
