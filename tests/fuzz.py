@@ -3,14 +3,15 @@ Let a coverage-guided fuzzer loose on the parsers; for those who have the time.
 
     pip install atheris && PYTHONPATH=tests/support python tests/fuzz.py scanner -max_total_time=60
 
-The first word is a target: scanner, base64, png, manifest or report; the rest is for libFuzzer: a
-folder with inputs to begin with, and options.
+The first word is a target: scanner, base64, png, manifest, report, repair or claims; the rest is
+for libFuzzer: a folder with inputs to begin with, and options.
 """
 
 import base64
 import contextlib
 import io
 import json
+import os
 import re
 import sys
 import tempfile
@@ -25,7 +26,10 @@ with atheris.instrument_imports(include=["batchfetch"]):
     from batchfetch.decoding.response import ResultDecoder
     from batchfetch.errors import DecodeError, ManifestError
     from batchfetch.manifest import Manifest, ManifestFormat
+    from batchfetch.models import Job
     from batchfetch.report import read_report
+    from batchfetch.report.repair import repair
+    from batchfetch.storage.claims import Claims, digest
 
 from bodies import TASK_ID
 from pngs import SIGNATURE, chunks_of, is_sound
@@ -34,6 +38,11 @@ from readings import RefusedError, reading_of
 
 # What only `json.loads` accepts: see tests/decoding/test_json.py.
 MEANT = re.compile(r"twice|levels deep|not a JSON object|besides the image|unicode")
+
+
+TEXTS = [each for each in ManifestFormat if each is not ManifestFormat.PARQUET]
+
+LINE = b'{"task_id":"a","outcome":"Error","reason":"service_error","calls":1}\n'
 
 
 def cut(data: bytes) -> tuple[list[bytes], bytes]:
@@ -116,13 +125,25 @@ def with_sound_crcs(image: bytes) -> bytes:
 
 def manifest(data: bytes) -> None:
     """
-    Whatever is in it, a manifest is rows, or none in a sentence.
+    Whatever is in it, a manifest is rows, or none in a sentence; an id is a word of the text.
     """
-    form = list(ManifestFormat)[data[0] % len(ManifestFormat)] if data else ManifestFormat.TXT
+    form = TEXTS[data[0] % len(TEXTS)] if data else ManifestFormat.TXT
     with tempfile.NamedTemporaryFile() as file:
         Path(file.name).write_bytes(data[1:])
         with contextlib.suppress(ManifestError):
-            list(Manifest(file.name, manifest_format=form))
+            for row in Manifest(file.name, manifest_format=form):
+                if isinstance(row, Job):
+                    assert not re.search(r"[\s\0-\x1f\x7f]", row.task_id), row
+                    # UTF-16, JSON's escapes and quotes written twice are other bytes.
+                    if not data[1:].startswith((b"\xff\xfe", b"\xfe\xff")):
+                        assert b"\\" in data or b'""' in data or is_written(row.task_id, data), row
+
+
+def is_written(task_id: str, data: bytes) -> bool:
+    """
+    Whether *data* has *task_id*; JSON has many ways to write a number.
+    """
+    return task_id.encode() in data or task_id.lstrip("-").isdigit()
 
 
 def report(data: bytes) -> None:
@@ -134,12 +155,47 @@ def report(data: bytes) -> None:
         list(read_report(Path(file.name)))
 
 
+def repaired(data: bytes) -> None:
+    """
+    Whatever a report ends with, its whole lines stay, and the next line begins where one may.
+    """
+    with tempfile.NamedTemporaryFile() as file, contextlib.redirect_stderr(io.StringIO()):
+        path = Path(file.name)
+        path.write_bytes(LINE + data)
+        with path.open("r+b", buffering=0) as report:
+            report.seek(0, os.SEEK_END)
+            size = repair(report.fileno(), path)
+        text = path.read_bytes()
+        assert text.startswith(LINE + data[: data.rfind(b"\n") + 1])
+        assert text.endswith(b"\n")
+        assert size == len(text)
+        assert text.removesuffix(b"\n") in LINE + data
+
+
+def claims(data: bytes) -> None:
+    """
+    No name of a file makes a claim but on the file and for the owner that it was made for.
+    """
+    marker, _, name = data.decode(errors="replace").partition("\n")
+    filename, owner = name or "a", marker or "b"
+    found = Claims()
+    found.note(b"", marker)
+    assert found.is_for(filename, owner) is None or digest(owner) in marker
+    found = Claims()
+    found.add(filename, f".batchfetch.{'1' * 16}.{found.text(filename, owner)}.part")
+    assert found.is_for(filename, owner) is True
+    assert found.is_for(filename, f"{owner}x") is False
+    assert f"{filename}x" not in found
+
+
 TARGETS = {
     "scanner": scanner,
     "base64": base64_text,
     "png": png,
     "manifest": manifest,
     "report": report,
+    "repair": repaired,
+    "claims": claims,
 }
 
 if __name__ == "__main__":
