@@ -259,14 +259,16 @@ async def locked(url, **seconds):
             yield storage
 
 
+@pytest.mark.parametrize("is_on", [True, False], ids=["it is on", "it has ended"])
 @pytest.mark.parametrize("chunks", [SHORT, LONG], ids=["short", "long"])
 async def test_a_run_that_was_stopped_writes_nothing_after_its_lock(
-    url, prefix, moto_store, chunks
+    url, prefix, moto_store, chunks, is_on
 ):
     """
-    A run that slept through the life of its lock learns that it is another's before it writes.
+    A run that slept through the life of its lock learns that another one has, or has had, it
+    before it writes.
     """
-    other = b'{"run": "another"}'
+    key, other = f"{prefix}/{LOCK_KEY}", b'{"run": "another"}'
     with pytest.raises(StorageError, match="another run has taken the lock on s3://"):
         async with locked(url, renewal=0.2, expiry=1.0) as storage:
             target = storage.open("a.png", sum(map(len, chunks)))
@@ -274,12 +276,16 @@ async def test_a_run_that_was_stopped_writes_nothing_after_its_lock(
                 await target.write(chunks)
                 time.sleep(1.5)  # noqa: ASYNC251 - as if stopped: nothing runs meanwhile
                 moto_store.put(f"{prefix}/a.png", b"another's")
-                moto_store.put(f"{prefix}/{LOCK_KEY}", other)
+                if is_on:
+                    moto_store.put(key, other)
+                else:
+                    moto_store.client.delete_object(Bucket=BUCKET, Key=key)
                 await target.commit()
             finally:
                 await target.abort()
     assert moto_store.get(f"{prefix}/a.png") == b"another's"
-    assert moto_store.get(f"{prefix}/{LOCK_KEY}") == other
+    assert moto_store.own(f"{prefix}/") == ([LOCK_KEY] if is_on else [])
+    assert not is_on or moto_store.get(key) == other
     assert moto_store.pending() == []
 
 

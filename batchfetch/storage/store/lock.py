@@ -224,9 +224,13 @@ class _Lock:
         try:
             self._version = await self._bucket.put(self._key, self._text(), replaces=self._version)
         except (ConditionFailedError, MissingObjectError):
-            # A renewal whose answer was lost, and which was sent again, fails by itself; a lock
-            # that was removed by hand is made again, unless a run that it excludes removed it.
-            return await self._is_ours() or (await self._is_made() and await self._is_alone())
+            # A renewal whose answer was lost, and which was sent again, fails by itself.
+            if await self._is_ours():
+                return True
+            # A lock that is gone was removed by hand, and is made again, unless a run that it
+            # excludes removed it; or another run has had it since this one's expired, and what this
+            # one knows of the output is out of date.
+            return not self._tenure.is_over and await self._is_made() and await self._is_alone()
         return True
 
     async def _is_alone(self) -> bool:
