@@ -110,9 +110,8 @@ async def _probed(bucket: Bucket) -> datetime | None:
             await bucket.put(key, b"replaced", replaces=probe.version, quick=True)
         is_kept = await _is_refused(bucket, key, b"replaced again", replaces=probe.version)
     except UnsupportedRequestError:
-        await bucket.put(
-            key, b"", quick=True
-        )  # That it was the condition is only sure if this works.
+        # That it was the condition is only sure if this works.
+        await bucket.put(key, b"", quick=True)
         return None
     else:
         return probe.modified if is_kept else None
