@@ -69,7 +69,7 @@ async def test_a_lock_elsewhere_expires(url, prefix, moto_store, holder):
 
 async def test_a_lock_of_a_dead_process_of_this_machine_is_void(url, prefix, moto_store):
     """
-    A run that was killed here holds nothing up.
+    A run that was killed here holds nothing up; one that lives does, and so does one elsewhere.
     """
     bucket = Bucket(url)
     async with held(bucket):
@@ -79,7 +79,13 @@ async def test_a_lock_of_a_dead_process_of_this_machine_is_void(url, prefix, mot
     moto_store.put(f"{prefix}/{LOCK_KEY}", json.dumps({**lock, "started": "1"}).encode())
     async with held(bucket):
         pass
-    moto_store.put(f"{prefix}/{LOCK_KEY}", json.dumps({**lock, "boot": "another"}).encode())
+    for name in ("host", "boot", "processes"):
+        elsewhere = {**lock, "started": "1", name: "another"}
+        moto_store.put(f"{prefix}/{LOCK_KEY}", json.dumps(elsewhere).encode())
+        with pytest.raises(OutputLockedError):
+            async with held(bucket):
+                pass
+    moto_store.put(f"{prefix}/{LOCK_KEY}", json.dumps(lock).encode())
     with pytest.raises(OutputLockedError):
         async with held(bucket):
             pass
