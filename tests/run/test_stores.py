@@ -29,6 +29,11 @@ from proxy import Refuse, proxied
 from replies import large, pending, png_of, shared, status
 from stores import BUCKET, moto, rclone
 
+from batchfetch import Settings, open_batch
+from batchfetch.errors import StorageError
+from batchfetch.storage import FileExecutor
+from batchfetch.storage.store import Bucket, StoreStorage
+
 KILLS = int(os.environ.get("BATCHFETCH_TEST_KILLS", "40"))
 STEP = 1 if KILLS >= 1000 else 23
 KILLED = -signal.SIGKILL
@@ -390,6 +395,29 @@ def test_two_runs_at_once(machine, other):
     assert second.code == 7
     assert f"another run holds {machine.url}" in second.stderr
     assert other.run(ids("a")).code == 0
+
+
+@pytest.mark.anyio
+async def test_a_run_whose_lock_is_taken_ends(machine, monkeypatch):
+    """
+    It ends with a sentence, and what it had decided by then is in the report and its copy.
+    """
+    for name, text in machine.variables.items():
+        monkeypatch.setenv(name, text)
+    machine.origin.script["late"] = [pending]
+    settings = Settings(output=machine.url, report=machine.report, base_url=machine.origin.base_url)
+    lock = f"{machine.prefix}.batchfetch/lock"
+    with FileExecutor() as files:
+        storage = StoreStorage(Bucket(machine.url), files, renewal=0.2)
+        with pytest.raises(StorageError, match="another run has taken the lock"):
+            async with open_batch(["a", "late"], settings, storage=storage) as batch:
+                async for _ in batch:
+                    machine.store.put(lock, b'{"run": "another"}')
+    assert machine.store.get(lock) == b'{"run": "another"}'
+    assert machine.images() == expected_images(["a"], PADDING)
+    (segment,) = [key for key in machine.store.own(machine.prefix) if "report" in key]
+    assert machine.store.get(machine.prefix + segment) == machine.report.read_bytes()
+    assert [line["task_id"] for line in read_report(machine.report)] == ["a"]
 
 
 # Wrong from the start
