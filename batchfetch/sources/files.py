@@ -31,9 +31,11 @@ def read_start(path: str, *, follow: bool = True) -> bytes | None:
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
     descriptor = os.open(path, flags if follow else flags | os.O_NOFOLLOW)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        info = os.fstat(descriptor)
+        if not stat.S_ISREG(info.st_mode):
             return None
-        return os.read(descriptor, START)
+        # Files that the system makes up have no size, and some of them are read without end.
+        return os.read(descriptor, START) if info.st_size else b""
     finally:
         os.close(descriptor)
 

@@ -33,7 +33,7 @@ from batchfetch.sources.search import Search
 from batchfetch.sources.tables import has_outcomes, read_rows_of
 
 # Bytes of a path on standard input; no system takes so many.
-_MAX_PATH = 2**16
+_MAX_PATH = 2**13
 
 _SEEN = 1
 
@@ -43,7 +43,7 @@ class Sources:
     The images of *sources*: image files, folders, tables with a column `source`, or `-`.
 
     Iteration does blocking I/O and holds no list of what it yields.  Raises `ManifestError` if a
-    source begins with the `~` of a user that does not exist.
+    source is empty, or begins with the `~` of a user that does not exist.
     """
 
     def __init__(
@@ -94,11 +94,17 @@ class Sources:
 
     def _listed(self) -> Iterator[SourceImage | RefusedSource]:
         """
-        Yield the images whose paths are on standard input.
+        Yield the images whose paths are on standard input.  Raises `ManifestError` if it is no list
+        of paths.
         """
         stream, number = self._input(), 0
         while line := stream.readline(_MAX_PATH):
             number += 1
+            if len(line) == _MAX_PATH or b"\0" in line:
+                raise ManifestError(
+                    f"line {number} of standard input is no path: give one path a line, separated"
+                    " by line ends and not by zero bytes"
+                )
             source = os.fsdecode(line.rstrip(b"\r\n"))
             if source:
                 yield from self._named(source, _names_of(source), where=(STDIN, number))
@@ -215,6 +221,9 @@ def absolute(source: str) -> str:
 
 
 def _expanded(source: str | Path) -> str:
+    if not str(source):
+        # Of a variable that is not set; as a path it would be the current folder.
+        raise ManifestError("a SOURCE is empty; give an image, a folder, a table or -")
     try:
         return expand_home(source)
     except ValueError as exc:

@@ -2,12 +2,15 @@
 Folders as sources: what is found, in which order, and what it is called.
 """
 
+import json
 import os
 import socket
 
 import pytest
 from images import BIG_ENDIAN_TIFF, BMP, GIF, JPEG, PNG, TIFF, write
 
+from batchfetch.manifest import Manifest
+from batchfetch.paths import fold_name
 from batchfetch.sources import Refusal, RefusedSource, SourceImage, read_sources
 from batchfetch.sources.listing import Listing
 
@@ -212,6 +215,24 @@ def test_names_that_fetch_does_not_take_are_refused(tmp_path, name):
     images, (refused,), _ = read(tmp_path)
     assert (images, refused.reason) == ([], Refusal.BAD_NAME)
     assert "the name" in refused.detail
+
+
+def test_names_are_what_fetch_will_make_of_them(tmp_path):
+    """
+    Blanks around a name are none in a manifest, and words like NULL are no name.
+    """
+    for name in [" a .png", "a.png", "NULL.png", "None.jpg", "nan", "\u3000.png"]:
+        write(tmp_path / name)
+    images, refused, _ = read(tmp_path)
+    assert names(images) == ["a .png", "a.png", "None.jpg", "NULL.png", ".png"]
+    assert [each.source for each in refused] == [str(tmp_path / "nan")]
+    rows = "".join(
+        f"{json.dumps({'task_id': f'T{n}', 'name': i.name})}\n" for n, i in enumerate(images)
+    )
+    (tmp_path / "m.jsonl").write_text(rows)
+    jobs = list(Manifest(tmp_path / "m.jsonl"))
+    assert [job.name for job in jobs] == names(images)
+    assert len({fold_name(job.filename) for job in jobs}) == len(jobs)
 
 
 def test_paths_that_are_not_utf8_are_refused(tmp_path):

@@ -159,14 +159,34 @@ def test_a_table_on_a_list_of_paths_is_no_image(tmp_path):
     assert (images, refused.reason) == ([], Refusal.NOT_IMAGE)
 
 
-@pytest.mark.parametrize("line", [b"a\0b.png\n", b"x" * 70_000 + b"\n", b"x" * 5000 + b"\n"])
-def test_lines_that_are_no_path(line):
+@pytest.mark.parametrize("line", [b"b.png\0c.png\0", b"x" * 70_000 + b"\n"])
+def test_what_is_no_list_of_paths(tmp_path, line):
     """
-    What no file can be called is told, whatever its length.
+    Zero bytes between paths, and lines that no path can have, end the reading where they are.
     """
-    images, refused = read("-", stdin=io.BytesIO(line))
-    assert images == []
-    assert {each.reason for each in refused} == {Refusal.UNREADABLE}
+    write(tmp_path / "a.png")
+    found = iter(read_sources(["-"], stdin=io.BytesIO(b"a.png\n" + line)))
+    assert next(found).name == "a"
+    with pytest.raises(ManifestError, match="line 2 of standard input is no path"):
+        next(found)
+
+
+def test_a_path_that_is_too_long(tmp_path):
+    """
+    A path that the system does not take is told, and the list goes on.
+    """
+    write(tmp_path / "a.png")
+    images, (refused,) = read("-", stdin=io.BytesIO(b"x" * 5000 + b"\na.png\n"))
+    assert ([image.name for image in images], refused.reason) == (["a"], Refusal.UNREADABLE)
+
+
+def test_an_empty_source_is_not_the_current_folder(tmp_path):
+    """
+    `submit "$SCANS"` with a variable that is not set is a usage error.
+    """
+    write(tmp_path / "a.png")
+    with pytest.raises(ManifestError, match="a SOURCE is empty"):
+        read_sources([""])
 
 
 ROWS = [("scans/a.png", "one", "binarize", "Nordwind"), ("scans/b.png", "", "", "Süd, GmbH")]
