@@ -224,12 +224,10 @@ def test_names_are_what_fetch_will_make_of_them(tmp_path):
     for name in [" a .png", "a.png", "NULL.png", "None.jpg", "nan", "\u3000.png"]:
         write(tmp_path / name)
     images, refused, _ = read(tmp_path)
-    assert names(images) == ["a .png", "a.png", "None.jpg", "NULL.png", ".png"]
+    assert names(images) == [".png", "a .png", "a.png", "None.jpg", "NULL.png"]
     assert [each.source for each in refused] == [str(tmp_path / "nan")]
-    rows = "".join(
-        f"{json.dumps({'task_id': f'T{n}', 'name': i.name})}\n" for n, i in enumerate(images)
-    )
-    (tmp_path / "m.jsonl").write_text(rows)
+    rows = [{"task_id": f"T{number}", "name": name} for number, name in enumerate(names(images))]
+    (tmp_path / "m.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     jobs = list(Manifest(tmp_path / "m.jsonl"))
     assert [job.name for job in jobs] == names(images)
     assert len({fold_name(job.filename) for job in jobs}) == len(jobs)

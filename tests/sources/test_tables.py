@@ -99,6 +99,14 @@ def test_what_is_named_and_is_no_image_is_told(tmp_path, name, content, reason, 
     assert name in refused.detail
 
 
+def test_files_that_the_system_makes_up_are_empty():
+    """
+    They have no size, and reading some of them never ends.
+    """
+    images, (refused,) = read("/proc/self/status")
+    assert (images, refused.reason) == ([], Refusal.EMPTY)
+
+
 @pytest.mark.parametrize("device", ["/dev/zero", "pipe"])
 def test_what_is_no_regular_file_is_not_opened(tmp_path, device):
     """
