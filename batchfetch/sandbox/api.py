@@ -193,6 +193,7 @@ class Api:
         except ValueError as exc:
             return problem_response(400, str(exc), request.path)
         kind = FILTERS[request.path.lower()]
-        task_id = await self.tasks.submit(kind, image)
-        self.tally.count_submission(await anyio.to_thread.run_sync(digest_of, kind, image))
+        digest = await anyio.to_thread.run_sync(digest_of, kind, image)
+        task_id = await self.tasks.submit(kind, image, digest)
+        self.tally.count_submission(digest)
         return acceptance(task_id, request.headers.get("Accept", ""))

@@ -37,11 +37,12 @@ class _Submission(BaseModel):
     image: str
 
 
-def new_task_id(seed: int, number: int) -> str:
+def new_task_id(seed: int, image: bytes, number: int) -> str:
     """
-    Return the id of the *number*-th submission: a GUID, the same for the same seed.
+    Return the id of the *number*-th submission of what has the digest *image*: a GUID, the same for
+    the same seed in whatever order images come, and another one for another image.
     """
-    digest = hashlib.sha256(f"{seed}:task:{number}".encode()).digest()
+    digest = hashlib.sha256(f"{seed}:task:{image.hex()}:{number}".encode()).digest()
     return str(uuid.UUID(bytes=digest[:16], version=4))
 
 

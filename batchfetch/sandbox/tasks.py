@@ -2,6 +2,7 @@
 Tasks of the stand-in: submission, queue, status and image, independent of HTTP.
 """
 
+from collections import Counter
 from collections.abc import Callable
 
 import anyio.to_thread
@@ -29,7 +30,7 @@ class Tasks:
     def __init__(self, settings: SandboxSettings, clock: Callable[[], float]) -> None:
         self._settings = settings
         self._clock = clock
-        self._submitted = 0
+        self._submitted: Counter[bytes] = Counter()
         self._run_began = self._last_request = float("-inf")
         self._renderer = PageRenderer(seed=settings.seed, largest=settings.largest_image)
         self._queue = TaskQueue(
@@ -68,15 +69,16 @@ class Tasks:
         if (task := self.find(task_id)) is not None:
             self._queue.cancel(task, self._clock())
 
-    async def submit(self, kind: Filter, image: bytes) -> str:
+    async def submit(self, kind: Filter, image: bytes, digest: bytes) -> str:
         """
-        Submit *image* and return the task's id; the task ends in Error if the filter fails.
+        Submit *image*, which has this *digest*, and return the task's id; the task ends in Error if
+        the filter fails.
         """
         script = await anyio.to_thread.run_sync(
             _process, kind, image, self._settings.filters, limiter=self._renderer.limiter
         )
-        self._submitted += 1
-        task_id = new_task_id(self._settings.seed, self._submitted)
+        self._submitted[digest] += 1
+        task_id = new_task_id(self._settings.seed, digest, self._submitted[digest])
         self._queue.submit(task_id, script, self._clock())
         return task_id
 

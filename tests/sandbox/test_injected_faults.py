@@ -15,8 +15,9 @@ import pytest
 from batchfetch.endpoints import ENDPOINTS
 from batchfetch.sandbox import ACCESS_TOKEN, InjectedFault, SandboxSettings, open_sandbox
 from batchfetch.sandbox.faults import FaultPlan
+from batchfetch.sandbox.filters import Filter
 from batchfetch.sandbox.pages import draw_page
-from batchfetch.sandbox.submissions import new_task_id
+from batchfetch.sandbox.submissions import digest_of, new_task_id
 
 pytestmark = pytest.mark.anyio
 
@@ -222,7 +223,8 @@ async def test_a_lost_answer_is_of_an_image_that_was_accepted():
             await client.post(ENDPOINTS["deskew"], json=body)
         assert (sandbox.submissions, sandbox.images) == (1, 1)
         assert sandbox.faults == {InjectedFault.LOSE: 1}
-        async with client.get(ENDPOINTS["task"], params={"id": new_task_id(0, 1)}) as response:
+        task_id = new_task_id(0, digest_of(Filter.DESKEW, SMALL), 1)
+        async with client.get(ENDPOINTS["task"], params={"id": task_id}) as response:
             assert (await response.json())["taskStatus"] == "Completed"
 
 

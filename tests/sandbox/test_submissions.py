@@ -211,3 +211,19 @@ async def test_submissions_are_counted():
         "images": 2,
         "faults": {},
     }
+
+
+async def test_ids_are_those_of_the_images():
+    """
+    A stand-in that is started anew gives another image another id, in whatever order they come, and
+    the same images the same ids.
+    """
+    pages = [{"image": base64.b64encode(PAGE + bytes(n)).decode()} for n in range(2)]
+    found = []
+    for order in (pages, pages[::-1]):
+        async with serving(seed=3) as client:
+            found.append([await submitted(client, JSON_PATH, json=page) for page in order])
+            again = await submitted(client, JSON_PATH, json=order[0])
+            assert again not in found[-1]
+    assert found[0] == found[1][::-1]
+    assert found[0][0] != found[0][1]
