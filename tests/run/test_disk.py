@@ -24,6 +24,7 @@ from command import (
     wait_until,
 )
 from origin import Origin, serving
+from privileges import unprivileged
 from replies import large
 
 PADDING = 20_000
@@ -42,17 +43,6 @@ def limited(resource, amount):
         f'unset COVERAGE_PROCESS_CONFIG; ulimit -{resource} {amount}; exec "$@"',
         "sh",
     ]
-
-
-def unprivileged():
-    """
-    Return the words that start a command for which permissions hold, even if root runs the tests.
-    """
-    if os.geteuid() != 0:
-        return []
-    if shutil.which("setpriv") is None:
-        pytest.skip("root is never denied anything, and there is no setpriv to become less")
-    return ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
 
 
 class Disk:

@@ -7,7 +7,9 @@ import os
 import socket
 
 import pytest
+from command import read_report, run
 from images import BIG_ENDIAN_TIFF, BMP, GIF, JPEG, PNG, TIFF, write
+from privileges import unprivileged
 
 from batchfetch.manifest import Manifest
 from batchfetch.paths import fold_name
@@ -257,19 +259,23 @@ def test_folders_in_each_other_without_end(tmp_path):
     assert (refused.reason, refused.source) == (Refusal.BAD_NAME, str(deep))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_what_may_not_be_read_is_told(tmp_path):
     """
     A folder and a file without permission have a line each; the search goes on.
     """
-    write(tmp_path / "a.png")
-    write(tmp_path / "closed" / "b.png").parent.chmod(0)
-    write(tmp_path / "c.png").chmod(0)
-    images, refused, _ = read(tmp_path)
-    (tmp_path / "closed").chmod(0o700)
-    assert names(images) == ["a"]
-    assert {each.reason for each in refused} == {Refusal.UNREADABLE}
-    assert [each.source for each in refused] == [f"{tmp_path}/c.png", f"{tmp_path}/closed/"]
+    write(tmp_path / "scans" / "a.png")
+    write(tmp_path / "scans" / "closed" / "b.png").parent.chmod(0)
+    write(tmp_path / "scans" / "c.png").chmod(0)
+    done = run("submit", "scans", "--sandbox", cwd=tmp_path, prefix=unprivileged())
+    (tmp_path / "scans" / "closed").chmod(0o700)
+    assert done.code == 3, done.stderr
+    lines = [each for each in read_report(tmp_path / "manifest.report.jsonl") if "outcome" in each]
+    told = {(each["name"], each["reason"], each["source"]) for each in lines}
+    assert told == {
+        ("a", None, f"{tmp_path}/scans/a.png"),
+        (None, "unreadable", f"{tmp_path}/scans/c.png"),
+        (None, "unreadable", f"{tmp_path}/scans/closed/"),
+    }
 
 
 def test_a_folder_that_goes_meanwhile_is_told(tmp_path):
