@@ -2,7 +2,7 @@
 Table of the manifest formats and the reader of each.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from enum import StrEnum
 
@@ -59,10 +59,13 @@ def read_rows(
 
 
 def open_parquet(
-    source: str, names: ColumnNames = USUAL_NAMES
+    source: str,
+    names: ColumnNames = USUAL_NAMES,
+    row_reader: Callable[[str], RowReader] = RowReader,
 ) -> AbstractContextManager[Iterator[Job | BadRow]]:
     """
-    Open *source*, a Parquet file or a folder of part files, for its rows in order.
+    Open *source*, a Parquet file or a folder of part files, for its rows in order; *row_reader*
+    returns what makes those of a file with a name.
 
     Raises `ManifestError` if it cannot be read, has no task id, or the extra for it is missing.
     """
@@ -74,4 +77,4 @@ def open_parquet(
         if exc.name != "pyarrow":
             raise
         raise ManifestError(needs_extra(name, "parquet")) from None
-    return open_parts(parts, names)
+    return open_parts(parts, names, row_reader)

@@ -45,25 +45,30 @@ _CONVERSIONS: dict[str | None, Callable[..., list[Any]]] = {
 
 
 @contextmanager
-def open_parts(parts: Sequence[Part], names: ColumnNames) -> Iterator[Iterator[Job | BadRow]]:
+def open_parts(
+    parts: Sequence[Part],
+    names: ColumnNames,
+    row_reader: Callable[[str], RowReader] = RowReader,
+) -> Iterator[Iterator[Job | BadRow]]:
     """
-    Open *parts* one after the other as one manifest.
+    Open *parts* one after the other as one manifest; *row_reader* returns what makes the rows of
+    the file with a name.
 
     What describes the columns of each is read now, and the first rows, so that a file that cannot
     be read is refused before anything is asked.  Raises `ManifestError`.
     """
     for part in parts[1:]:
-        _PartFile(part, names).close()
-    with closing(_blocks(parts, names)) as blocks:
+        _PartFile(part, names, row_reader).close()
+    with closing(_blocks(parts, names, row_reader)) as blocks:
         first = next(blocks, ())
         yield chain(first, chain.from_iterable(blocks))
 
 
 def _blocks(
-    parts: Sequence[Part], names: ColumnNames
+    parts: Sequence[Part], names: ColumnNames, row_reader: Callable[[str], RowReader]
 ) -> Generator[Iterator[Job | BadRow], None, None]:
     for part in parts:
-        with closing(_PartFile(part, names)) as file:
+        with closing(_PartFile(part, names, row_reader)) as file:
             yield from file.blocks()
 
 
@@ -72,8 +77,11 @@ class _PartFile:
     The rows of one file.
     """
 
-    def __init__(self, part: Part, names: ColumnNames) -> None:
+    def __init__(
+        self, part: Part, names: ColumnNames, row_reader: Callable[[str], RowReader]
+    ) -> None:
         self._name = printable(part.path)
+        self._row_reader = row_reader
         try:
             self._source = pa.OSFile(os.fsencode(part.path))
             # Anything else keeps more in memory: whole columns, or all that was read ahead.
@@ -105,7 +113,7 @@ class _PartFile:
         """
         Yield the rows in order, some at a time; their lines are counted from 1.
         """
-        rows, line = RowReader(self._name), 1
+        rows, line = self._row_reader(self._name), 1
         for batch, cells, undecoded in self._batches():
             if self._may_be_long(batch, cells):
                 yield self._long_rows(rows, line, cells, undecoded=undecoded)

@@ -125,8 +125,17 @@ class RowReader:
         """
         columns = (task_id, name, submitted_at, endpoint, extra)
         found = ordinary_jobs(self._manifest, first_line, *columns)
-        if found is not None:
-            return found
+        return self._one_by_one(first_line, *columns) if found is None else found
+
+    def _one_by_one(
+        self,
+        first_line: int,
+        task_id: Sequence[JsonValue],
+        name: Sequence[JsonValue] | None,
+        submitted_at: Sequence[JsonValue | datetime] | None,
+        endpoint: Sequence[JsonValue] | None,
+        extra: Iterable[Mapping[str, JsonValue]] | None,
+    ) -> Iterator[Job | BadRow]:
         return map(
             self.job,
             count(first_line),

@@ -3,8 +3,8 @@ Rows of tables as sources: which file, called what, submitted where.  No file is
 """
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from batchfetch.endpoints import ENDPOINTS
 from batchfetch.manifest import ManifestFormat, RowReader, default_filename
 from batchfetch.manifest.columns import ColumnNames, label_key
-from batchfetch.manifest.formats import read_rows
+from batchfetch.manifest.formats import open_parquet, read_rows
 from batchfetch.manifest.lines import Lines
 from batchfetch.manifest.values import shown, text_of
 from batchfetch.models import NO_EXTRA, REPORT_COLUMNS, RESUBMITS, BadRow, Job
@@ -66,6 +66,17 @@ def read_table(lines: Lines, table_format: ManifestFormat) -> Iterator[Row | Ref
     """
     rows = read_rows(lines, table_format, ColumnNames(task_id=SOURCE), _SourceRows(lines.name))
     return map(_row, rows)
+
+
+@contextmanager
+def open_parquet_table(path: str) -> Iterator[Iterator[Row | RefusedSource]]:
+    """
+    Open the Parquet file at *path*, a table with a column `source`, for its rows.
+
+    Raises `ManifestError` if it has none, cannot be read, or the extra for it is missing.
+    """
+    with open_parquet(path, ColumnNames(task_id=SOURCE), _SourceRows) as rows:
+        yield map(_row, rows)
 
 
 def endpoint_of(text: str | None) -> str | None:
@@ -155,6 +166,20 @@ class _SourceRows(RowReader):
                 name=_given(name),
                 endpoint=_given(endpoint),
             )
+
+    def jobs(
+        self,
+        first_line: int,
+        task_id: Sequence[JsonValue],
+        name: Sequence[JsonValue] | None = None,
+        submitted_at: Sequence[JsonValue | datetime] | None = None,
+        endpoint: Sequence[JsonValue] | None = None,
+        extra: Iterable[Mapping[str, JsonValue]] | None = None,
+    ) -> Iterator[Job | BadRow]:
+        """
+        Return the rows from *first_line* on one by one: a source is not read as an id is.
+        """
+        return self._one_by_one(first_line, task_id, name, submitted_at, endpoint, extra)
 
     def reported_job(self, line: int, row: Mapping[str, JsonValue]) -> Job | BadRow:
         """

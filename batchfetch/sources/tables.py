@@ -19,7 +19,7 @@ from batchfetch.sources.reports import (
     is_submission_report,
     read_report_rows,
 )
-from batchfetch.sources.rows import Row, read_table
+from batchfetch.sources.rows import Row, open_parquet_table, read_table
 
 
 def read_rows_of(
@@ -43,8 +43,11 @@ def read_rows_of(
     with ExitStack() as stack:
         try:
             table_format = ManifestFormat.JSONL if first else _format_of(path)
-            lines = stack.enter_context(open_lines(path, end_of_lines(path)))
-            rows = read_table(lines, table_format)
+            if table_format is ManifestFormat.PARQUET:
+                rows = stack.enter_context(open_parquet_table(path))
+            else:
+                lines = stack.enter_context(open_lines(path, end_of_lines(path)))
+                rows = read_table(lines, table_format)
         except ManifestError as exc:
             raise _unusable(f"{exc}; nor is it an image ({FORMATS})") from None
         for row in rows:

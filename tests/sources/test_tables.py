@@ -472,3 +472,36 @@ def test_a_report_is_read_in_its_order(tmp_path):
     lines = [reported(f"T{n}", source=page, name=f"n{n}") for n in range(10_000)]
     images, _ = read(table(tmp_path / "report.jsonl", *lines), only=NOT_EXIST)
     assert [image.name for image in images] == [f"n{n}" for n in range(10_000)]
+
+
+def test_parquet_has_sources_as_other_tables_have(tmp_path):
+    """
+    Every row is read, with its columns, and a row that is none is refused with its number.
+    """
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet  # noqa: PLC0415 - after the check that it is there
+
+    for name in ["a.png", "b c.png"]:
+        write(tmp_path / name)
+    columns = {"source": ["a.png", "b c.png", None], "name": [None, "B", None], "ward": [1, 2, 3]}
+    parquet.write_table(pyarrow.table(columns), tmp_path / "x.parquet")
+    images, (refused,) = read("x.parquet")
+    assert [(each.path, each.name, each.extra, each.line) for each in images] == [
+        (tmp_path / "a.png", "a", {"ward": 1}, 1),
+        (tmp_path / "b c.png", "B", {"ward": 2}, 2),
+    ]
+    assert (refused.detail, refused.line) == ("the row has no source; say where its image is", 3)
+
+
+def test_parquet_without_sources_is_refused(tmp_path):
+    """
+    The message names the file and the column.
+    """
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet  # noqa: PLC0415 - after the check that it is there
+
+    write(tmp_path / "good.png", PNG)
+    parquet.write_table(pyarrow.table({"task_id": ["a"]}), tmp_path / "x.parquet")
+    _, (refused,) = read("x.parquet", "good.png")
+    assert "x.parquet" in refused.detail
+    assert "source" in refused.detail
