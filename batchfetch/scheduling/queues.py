@@ -5,6 +5,7 @@ Queue of an endpoint's tasks in the order in which they should become ready.
 from collections import deque
 from heapq import heappop, heappush
 from math import inf
+from operator import itemgetter
 
 from batchfetch.models import JobState
 from batchfetch.scheduling.policy import PollingPolicy
@@ -16,6 +17,10 @@ _AFTER_ALL = (inf, -1)
 
 _SAME_TIME = 1.0
 """Seconds between two answers that describe the same state of the queue."""
+
+_FEW = 8
+"""Up to one in so many tasks of a queue may be out of order when a survey takes one at a distance:
+to sort them for each would take too long."""
 
 Position = tuple[float, int]
 """A task's position in its queue: its submission (Unix time, infinity if unknown) and ordinal."""
@@ -193,11 +198,21 @@ class EndpointQueue:
         """
         Remove and return the task at *index*, or any that arrived out of order if it is behind.
         """
+        if len(self._out_of_order) > len(self._in_order) // _FEW:
+            self._sort()
         if index >= len(self._in_order):
             return self._out_of_order.pop()[1]  # The last of a heap is one of the later ones.
         state = self._in_order[index][1]
         del self._in_order[index]
         return state
+
+    def _sort(self) -> None:
+        """
+        Put the tasks that arrived out of order in their places among the others.
+        """
+        waiting = [*self._in_order, *self._out_of_order]
+        self._in_order = deque(sorted(waiting, key=itemgetter(0)))
+        self._out_of_order.clear()
 
     def _next_of_none(self, now: float, price: float) -> float | None:
         """

@@ -3,6 +3,7 @@ Order and times in which the scheduler returns jobs.
 """
 
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 import pytest
 
@@ -437,3 +438,36 @@ def test_job_set_aside_blocks_no_sweep():
     for each in aside:
         made.settled(each, 1.0)
     assert made.finished
+
+
+def polled_first(order):
+    """
+    Return the first tasks that are polled, all of them unfinished, if the manifest has this *order*
+    and tells when each was submitted: the lower the number, the earlier.
+    """
+    made, polled, now = scheduler(), [], 0.0
+    for ordinal, number in enumerate(order):
+        submitted_at = WALL + timedelta(seconds=number)
+        made.offer(JobState(Job(str(number), submitted_at=submitted_at), ordinal=ordinal))
+    made.close()
+    while now < 3:
+        step = made.next(now)
+        if not isinstance(step, JobState):
+            assert step is not None
+            now = step
+            continue
+        polled.append(int(step.job.task_id))
+        step.ask(now)
+        step.count_call()
+        made.unfinished(step, now)
+    return polled
+
+
+def test_survey_goes_by_submission_whatever_the_manifest_s_order():
+    """
+    How far behind the end of a sweep a survey polls is counted in the order of submission.
+    """
+    in_order = polled_first(range(2000))
+    assert max(in_order) > 10
+    assert polled_first(Random(1).sample(range(2000), 2000)) == in_order
+    assert polled_first(range(1999, -1, -1)) == in_order
