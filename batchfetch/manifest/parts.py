@@ -16,6 +16,7 @@ SUFFIX = ".parquet"
 
 _MAGIC = b"PAR1"
 _ENCRYPTED = b"PARE"
+_GZIP = b"\x1f\x8b"
 _START = 4096
 
 # What programs that write a folder for each value of a column call the folder of none.
@@ -112,6 +113,8 @@ def _require_parquet(path: Path, name: str) -> None:
         raise ManifestError(f"{name} is empty; give a whole Parquet file")
     if start.startswith(_ENCRYPTED):
         raise ManifestError(f"{name} is encrypted; give a Parquet file that is not")
+    if start.startswith(_GZIP):
+        raise ManifestError(f"{name} is compressed as a whole; unpack it with gunzip")
     if not start.startswith(_MAGIC):
         kind = kind_of(start) or "something else; give it the suffix of its format"
         raise ManifestError(f"{name} is no Parquet file: it is {kind}")

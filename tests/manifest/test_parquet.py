@@ -487,7 +487,7 @@ def test_a_column_of_ids_is_required(table):
         (b"", "is empty; give a whole Parquet file"),
         (b"task_id\na\n", "is no Parquet file: it is something else; give it the suffix"),
         (b"PK\x03\x04xl/", "is no Parquet file: it is a spreadsheet; save it as CSV"),
-        (b"\x1f\x8b....", "is no Parquet file: it is gzip data"),
+        (b"\x1f\x8b....", "is compressed as a whole; unpack it with gunzip"),
         (b"PAR1", "cannot be read: Parquet file size is 4 bytes"),
         (b"PAR1....", "is cut off: its end is missing; copy or write it again"),
         (b"PARE....PARE", "is encrypted; give a Parquet file that is not"),
