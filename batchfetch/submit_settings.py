@@ -135,9 +135,9 @@ class SubmitSettings(BaseModel):
     retry: Annotated[
         frozenset[SubmitStatus],
         BeforeValidator(_parse_retry),
-        Field(json_schema_extra={"metavar": "OUTCOME[,…]"}),
+        Field(json_schema_extra={"metavar": "Uncertain[,…]"}),
     ] = frozenset()
-    """Uncertain: submit also what may have been accepted.  What is Failed or Invalid always is."""
+    """Submit also what may have been accepted; what is Failed or Invalid always is."""
 
     concurrency: Annotated[PositiveInt, Field(le=1_000)] = 8
     """Images on their way at once."""

@@ -109,18 +109,20 @@ def _values_of(option: click.Option) -> Values:
     # Not at the top of the module: a list of commands needs none of these.
     from batchfetch.endpoints import ENDPOINTS  # noqa: PLC0415
     from batchfetch.models import OutcomeStatus  # noqa: PLC0415
+    from batchfetch.submit_settings import SubmitStatus  # noqa: PLC0415
 
     parts = (option.metavar or "").split("|")
     if "FILE" in parts:
         return Values(Kind.FILE)
     if "DIR" in parts:
         return Values(Kind.FOLDER)
-    if option.name == "endpoint":
-        return Values(Kind.WORDS, list(ENDPOINTS))
-    if parts[0].startswith("OUTCOME["):
-        return Values(Kind.LIST, list(OutcomeStatus))
     if len(parts) > 1:
         return Values(Kind.WORDS, parts)
+    if option.name == "endpoint":
+        return Values(Kind.WORDS, list(ENDPOINTS))
+    lists = {"OUTCOME[,…]": [*OutcomeStatus], "Uncertain[,…]": [SubmitStatus.UNCERTAIN]}
+    if parts[0] in lists:
+        return Values(Kind.LIST, lists[parts[0]])
     return Values(Kind.TEXT)
 
 

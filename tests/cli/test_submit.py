@@ -10,6 +10,7 @@ from receiver import Receiver, no_answer, receiving
 from replies import Ending
 from submitting import images_at, lines_of
 
+from batchfetch.cli.completion import completed_commands
 from batchfetch.cli.submit_text import (
     submit_explanation,
     submit_panel,
@@ -301,3 +302,14 @@ def test_a_plan_in_words():
         "6 images: 3 to submit, 1 accepted before, 1 uncertain, 1 unusable (1 not_image); 2 files "
         "skipped: no images\n3 calls at least, 2.9 KiB of images\nreport: manifest.report.jsonl"
     )
+
+
+def test_what_can_be_completed():
+    """
+    A shell offers the endpoints that take images, and the one outcome that --retry is for.
+    """
+    (submit,) = (each for each in completed_commands() if each.name == "submit")
+    words = {option.names[-1]: option.values.words for option in submit.options}
+    assert words["--endpoint"] == ["deskew", "dewarp", "upscale", "binarize"]
+    assert words["--retry"] == ["Uncertain"]
+    assert "NotExist" in words["--only"]
