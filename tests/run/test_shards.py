@@ -459,12 +459,11 @@ def test_calls_are_given_for_the_whole(origin, tmp_path):
     """
     output = Output(origin, tmp_path, numbered(60))
     five = output.run_all(5, "--max-calls", "3")
-    assert [done.code for done in five] == [4] * 5
+    assert [done.code for done in five] == [4] * 5, [done.stderr for done in five]
     assert [done.summary["calls"] for done in five] == [1, 1, 1, 0, 0]
     assert [done.summary["token_requests"] for done in five][3:] == [0, 0]
     assert {done.summary["stopped_by"] for done in five} == {"max-calls"}
     assert len(origin.calls) == 3
-    assert added([done.summary for done in five], "left") == 57
 
 
 @pytest.mark.parametrize("shard", ["0/8", "9/8", "x"])
