@@ -124,7 +124,7 @@ def _cause(summary: SubmitSummary, *, counted: bool) -> str:
     if summary.exit_code == ExitCode.UNUSABLE:
         return "a table cannot be read to its end; correct it, and run the same command again"
     accepted = summary.outcomes.get(SubmitStatus.SUBMITTED, 0) + summary.already
-    return f"{summary.images - accepted} of {number(summary.images, 'image')} were not accepted"
+    return f"only {accepted} of {number(summary.images, 'image')} accepted"
 
 
 def _tally(progress: SubmitProgress) -> str:

@@ -90,7 +90,7 @@ def test_an_uncertain_image_is_explained(scans, tmp_path, receiver):
     finished = run(*argv, cwd=tmp_path)
     assert finished.code == 3
     assert "Uncertain (answer_lost): it may have been accepted" in finished.stderr
-    assert "exit code 3: 1 of 3 images were not accepted" in finished.stderr
+    assert "exit code 3: only 2 of 3 images accepted" in finished.stderr
     assert "not accepted: 1 Uncertain (1 answer_lost)" in finished.stderr
     assert "--retry Uncertain" in finished.stderr
     assert "report: manifest.report.jsonl" in finished.stderr
@@ -268,7 +268,7 @@ def test_a_summary_in_words():
         (130, "SIGINT", True, "stopped by SIGINT; 5 images left: run the same command again"),
         (8, "refusals", True, "turns every request away; 5 images left"),
         (2, None, True, "a table cannot be read to its end"),
-        (3, None, True, "6 of 12 images were not accepted"),
+        (3, None, True, "only 6 of 12 images accepted"),
     ],
 )
 def test_an_exit_code_in_words(code, stopped_by, counted, words):
