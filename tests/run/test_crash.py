@@ -394,3 +394,56 @@ def test_killed_before_any_line_of_a_repair(runs):
         if how != KILLED:
             break
     assert number > 100
+
+
+class Handed(Runs):
+    """
+    An output whose run was killed as one shard, and whose next run is without shards.
+    """
+
+    def check_after_kill(self):
+        """
+        See `Runs.check_after_kill`; the shard's report is never repaired.
+        """
+        images = images_in(self.out)
+        assert images == {name: self.images[name] for name in images}
+        return {self.tasks[name] for name in images}
+
+    def check_end(self):
+        """
+        Say what must hold at the end: each task has a line in the one report or in the other.
+        """
+        assert images_in(self.out) == self.images
+        assert parts_in(self.out) == []
+        shard = self.out / "report.1-of-1.jsonl"
+        text = shard.read_text() if shard.exists() else ""
+        whole = [line for line in text.splitlines(keepends=True) if line[-1] == "\n"]
+        lines = [json.loads(line) for line in whole] + read_report(self.report)
+        assert {line["outcome"] for line in lines} == {"Completed"}
+        assert sorted(line["task_id"] for line in lines) == TASKS
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300 + KILLS)
+def test_a_shard_killed_before_any_line_that_writes(driver, origin, tmp_path):
+    """
+    A run without shards knows whose the images are that it leaves, claimed ones too, and asks only
+    about the tasks that have none; a torn line in the shard's report does no harm.
+    """
+    for number in itertools.count(1, STEP):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        handed = Handed(driver, origin, folder, NAMED)
+        origin.forget()
+        killed = handed.run("--shard", "1/1", before_line=number) == KILLED
+        handed.wait_for_stragglers()
+        settled = handed.check_after_kill()
+        origin.forget()
+        assert handed.run() == 0
+        assert not settled & {call.task_id for call in origin.calls}
+        if not killed:
+            break
+        handed.check_end()
+    else:
+        pytest.fail("the run never came to its end")
+    assert number > 100, "the trap saw hardly a line: does it know the modules that write?"
