@@ -2,11 +2,17 @@
 Beginnings of files: open only what is a regular file, and say in words why one cannot be read.
 """
 
+import errno
+import io
 import os
 import stat
+from pathlib import Path
 
 from batchfetch.sources.images import Refusal
 from batchfetch.sources.kinds import FORMATS, START, is_image
+
+# A pipe is not waited for, and a terminal does not become this process's.
+_WITHOUT_WAITING = os.O_NONBLOCK | os.O_NOCTTY
 
 
 class UnusableFileError(Exception):
@@ -27,8 +33,7 @@ def read_start(path: str, *, follow: bool = True) -> bytes | None:
     Without *follow* a symbolic link raises `OSError` with ELOOP.  Raises `OSError` if the file
     cannot be read.
     """
-    # A pipe is not waited for, and a terminal does not become this process's.
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+    flags = os.O_RDONLY | os.O_CLOEXEC | _WITHOUT_WAITING
     descriptor = os.open(path, flags if follow else flags | os.O_NOFOLLOW)
     try:
         info = os.fstat(descriptor)
@@ -38,6 +43,23 @@ def read_start(path: str, *, follow: bool = True) -> bytes | None:
         return os.read(descriptor, START) if info.st_size else b""
     finally:
         os.close(descriptor)
+
+
+def open_regular(path: Path) -> io.FileIO:
+    """
+    Open the regular file at *path*, which may have become something else since it was looked at.
+
+    Raises `OSError`, also for a pipe or a device, of which reading might never end.
+    """
+    file = io.FileIO(path, opener=_open)
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "it is no regular file any more")
+    return file
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | _WITHOUT_WAITING)
 
 
 def require_file(path: str) -> None:

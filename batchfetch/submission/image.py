@@ -3,7 +3,6 @@ An image that is to be submitted: its bytes, hashed first, and the body that the
 """
 
 import hashlib
-import io
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -16,6 +15,7 @@ from anyio import to_thread
 from batchfetch.errors import JobError
 from batchfetch.models import JobState
 from batchfetch.sources import SourceImage
+from batchfetch.sources.files import open_regular
 from batchfetch.submission.ledger import content_key, task_key
 from batchfetch.submission.lines import Intent, SubmitResult
 from batchfetch.submit_settings import SubmitStatus
@@ -57,7 +57,7 @@ def digest_of(path: Path) -> Digest:
     """
     size, hashed = 0, hashlib.sha256()
     buffer = memoryview(bytearray(PIECE))
-    with io.FileIO(path) as file:
+    with open_regular(path) as file:
         while count := file.readinto(buffer):
             hashed.update(buffer[:count])
             size += count
@@ -228,7 +228,7 @@ class ImageBody:
     def _encoded(self, size: int, *, is_last: bool) -> bytes:
         try:
             if self._file is None:
-                self._file = io.FileIO(self._path)
+                self._file = open_regular(self._path)
             # One byte more than is expected would show that the file has grown.
             data = _read(self._file, size + is_last)
         except OSError as exc:

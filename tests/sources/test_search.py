@@ -14,6 +14,7 @@ from privileges import unprivileged
 from batchfetch.manifest import Manifest
 from batchfetch.paths import fold_name
 from batchfetch.sources import Refusal, RefusedSource, SourceImage, read_sources
+from batchfetch.sources.files import open_regular
 from batchfetch.sources.listing import Listing
 
 
@@ -276,6 +277,23 @@ def test_what_may_not_be_read_is_told(tmp_path):
         (None, "unreadable", f"{tmp_path}/scans/c.png"),
         (None, "unreadable", f"{tmp_path}/scans/closed/"),
     }
+
+
+@pytest.mark.parametrize("other", ["pipe", "device", "folder"])
+def test_a_file_that_becomes_something_else_is_not_waited_for(tmp_path, other):
+    """
+    An image that is a pipe, a device or a folder by the time it is sent cannot be read.
+    """
+    path = tmp_path / "a.png"
+    match other:
+        case "pipe":
+            os.mkfifo(path)
+        case "device":
+            path.symlink_to("/dev/zero")
+        case _:
+            path.mkdir()
+    with pytest.raises(OSError, match=r"no regular file any more|Is a directory"):
+        open_regular(path)
 
 
 def test_a_folder_that_goes_meanwhile_is_told(tmp_path):
