@@ -63,6 +63,13 @@ class ReportWriter:
         # The beginning of a line that stands at the report's end and could not be cut off.
         self._torn = b""
 
+    @property
+    def is_torn(self) -> bool:
+        """
+        Whether the next write has to begin with the line at which the last one broke off.
+        """
+        return bool(self._torn)
+
     async def write(self, outcomes: Sequence[Outcome]) -> Sequence[int]:
         """
         Append a line for each of *outcomes*, in one go; they are with the system on return.

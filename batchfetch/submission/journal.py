@@ -13,6 +13,7 @@ from batchfetch.errors import ReportError
 from batchfetch.report import ReportWriter
 from batchfetch.report.lines import encode
 from batchfetch.settings import Durability
+from batchfetch.submission.lines import Intent
 
 
 class Journal:
@@ -35,7 +36,25 @@ class Journal:
 
         Raises `ReportError`.  Lines that could not be written are tried again with the next.
         """
-        self._waiting += map(encode, lines)
+        await self._write_all(list(map(encode, lines)))
+
+    async def intend(self, intent: Intent) -> None:
+        """
+        Write *intent*.  One that cannot be written is dropped: nothing is sent for it.
+
+        Raises `ReportError`.
+        """
+        line = encode(intent)
+        try:
+            await self._write_all([line])
+        except ReportError:
+            if line in self._waiting and not (self._report.is_torn and self._waiting[0] == line):
+                self._waiting.remove(line)
+                self._handed_over -= 1
+            raise
+
+    async def _write_all(self, lines: list[bytes]) -> None:
+        self._waiting += lines
         self._handed_over += len(lines)
         mine = self._handed_over
         with CancelScope(shield=True):

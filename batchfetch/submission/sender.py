@@ -72,7 +72,7 @@ class Sender:
         asked_at, calls = self._clock(), state.calls
         state.ask(asked_at)
         intent = new_intent()
-        await self._journal.write(state.image.intent(intent, datetime.now(UTC)))
+        await self._journal.intend(state.image.intent(intent, datetime.now(UTC)))
         body = ImageBody(state.image)
         try:
             answer = await self._submitter.submit(

@@ -4,7 +4,6 @@ A run of `submit`: sources in, images out, a manifest with the ids of their task
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from math import inf
 from time import time
@@ -22,7 +21,7 @@ from batchfetch.errors import (
     UnreachableError,
 )
 from batchfetch.exception_groups import unwrapped
-from batchfetch.exit_codes import code_of_run, gravity
+from batchfetch.exit_codes import gravity
 from batchfetch.redaction import Redactor
 from batchfetch.report import Interruptions
 from batchfetch.run.api import Client
@@ -39,6 +38,7 @@ from batchfetch.submission.lines import Checkpoint, Intent, SubmitResult
 from batchfetch.submission.manifest_file import ManifestWriter
 from batchfetch.submission.sender import Sender
 from batchfetch.submission.summary import SubmitProgress, SubmitSummary
+from batchfetch.submission.tally import SubmitTally
 from batchfetch.submit_settings import SubmitSettings, SubmitStatus
 
 log = logging.getLogger(__name__)
@@ -81,10 +81,11 @@ class Submission:
         self._journal = journal
         self._manifest = manifest
         self._client = client
-        self._price = settings.price_per_call
+        self._tally = SubmitTally(
+            intake, client.pace, skipped=skipped, price=settings.price_per_call
+        )
         self._unfinished = unfinished
         self._accepted = accepted
-        self._skipped = skipped
         self._tell = tell
         clock = asyncio.get_running_loop().time
         self._started = clock()
@@ -116,9 +117,6 @@ class Submission:
             deadline=self._deadline,
             clock=clock,
         )
-        self._outcomes: Counter[SubmitStatus] = Counter()
-        self._reasons: Counter[str] = Counter()
-        self._bytes = 0
         self._without_line = 0
         self._has_written = False
         self._sending = anyio.CancelScope()
@@ -139,49 +137,15 @@ class Submission:
         """
         A snapshot of where the run stands.
         """
-        decided = self._outcomes.total() + self._intake.already
-        in_flight = self._client.pace.in_flight
-        return SubmitProgress(
-            images=self._intake.images,
-            all_read=self._intake.all_read,
-            outcomes={
-                status: count for status in SubmitStatus if (count := self._outcomes[status])
-            },
-            already=self._intake.already,
-            skipped=self._skipped(),
-            waiting=max(0, self._intake.images - decided - in_flight),
-            in_flight=in_flight,
-            calls=self._client.pace.calls,
-            bytes=self._bytes,
-            seconds=self._elapsed(),
-        )
+        return self._tally.progress(self._elapsed())
 
     @property
     def summary(self) -> SubmitSummary:
         """
         What the run came to; final once `run` has ended.
         """
-        progress = self.progress
-        left = progress.images - progress.decided
         stopped_by = self._told_by or self._workers.stopped_by
-        if stopped_by in {"max-calls", "max-runtime"} and progress.all_read and not left:
-            stopped_by = None  # It was over before the limit could matter.
-        accepted = self._outcomes[SubmitStatus.SUBMITTED] + progress.already
-        done = progress.all_read and accepted == progress.images
-        reasons = sorted(self._reasons.items(), key=lambda item: (-item[1], item[0]))
-        return SubmitSummary(
-            images=progress.images,
-            outcomes=progress.outcomes,
-            reasons=dict(reasons),
-            already=progress.already,
-            skipped=progress.skipped,
-            left=left,
-            calls=progress.calls,
-            cost=None if self._price is None else round(progress.calls * self._price, 6),
-            seconds=round(progress.seconds, 3),
-            exit_code=code_of_run(self._failure, stopped_by, done=done),
-            stopped_by=stopped_by,
-        )
+        return self._tally.summary(self._elapsed(), self._failure, stopped_by)
 
     def stop(self, by: str) -> None:
         """
@@ -310,9 +274,6 @@ class Submission:
                     await self._workers.room()
         except (ManifestError, StorageError) as exc:
             self._fail(exc)
-        self._close_when_read()
-
-    def _close_when_read(self) -> None:
         self._agenda.close()
         self._workers.notify()
 
@@ -342,10 +303,6 @@ class Submission:
         self._has_written = True
 
     def _count(self, result: SubmitResult) -> None:
-        self._outcomes[result.status] += 1
-        if result.reason is not None:
-            self._reasons[result.reason] += 1
-        if result.status is SubmitStatus.SUBMITTED:
-            self._bytes += result.source_bytes or 0
+        self._tally.count(result)
         if self._tell is not None:
             self._tell(result)
