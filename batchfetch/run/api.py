@@ -8,8 +8,9 @@ import logging
 import os
 import resource
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Unpack
 
@@ -35,6 +36,7 @@ from batchfetch.report import (
 )
 from batchfetch.run.batch import Batch
 from batchfetch.run.download import Downloader
+from batchfetch.run.fetcher import Fetcher, LocalFetcher, Parts, Wiring
 from batchfetch.run.intake import Intake, Row
 from batchfetch.run.release import ReleasingWriter
 from batchfetch.run.segments import kept_report
@@ -127,6 +129,7 @@ async def open_batch(  # noqa: PLR0913 - everything can be handed in
     hooks: Iterable[Hook] = (),
     include_settled: bool = False,
     attended: bool = False,
+    fetch_with: Callable[[Wiring], AbstractAsyncContextManager[Fetcher]] | None = None,
 ) -> AsyncIterator[Batch]:
     """
     Fetch the images of *jobs* and hand out what becomes of each.
@@ -138,7 +141,8 @@ async def open_batch(  # noqa: PLR0913 - everything can be handed in
     between the tries of a request.  *hooks* are told what goes on.  With *include_settled* tasks
     that earlier runs have settled are handed out, too, as their last line in the report has them.
     *attended* says that a person watches: a service that cannot be reached from the start is waited
-    for a minute at most, however long `settings.outage` is.
+    for a minute at most, however long `settings.outage` is.  *fetch_with* opens what fetches in the
+    place of this process, such as a cluster (see `batchfetch.cluster`).
 
     Outcomes are written whether they are read or not; those not read yet wait in the report, see
     `Batch`.  Leaving the block early gives up what is in flight; everything decided is in the
@@ -179,22 +183,22 @@ async def open_batch(  # noqa: PLR0913 - everything can be handed in
             tell=_settled(tell),
         )
         intake = await _open_intake(jobs, settings, storage, files, reports, earlier)
-        batch = Batch(
-            intake,
-            recorder,
-            Downloader(
-                client.transport,
-                storage,
-                checksum=settings.checksum,
-                max_bytes=settings.max_image_bytes,
-            ),
-            client.tokens,
-            client.pace,
-            client.retries,
-            settings,
+        downloader = Downloader(
+            client.transport,
+            storage,
+            checksum=settings.checksum,
+            max_bytes=settings.max_image_bytes,
+        )
+        deadline = anyio.current_time() + (settings.max_runtime or inf)
+        parts = Parts(
+            *(downloader, client.tokens, client.pace, client.retries, settings, recorder.record),
             tell=tell,
             attended=attended,
+            deadline=deadline,
         )
+        wiring = Wiring(parts, intake, recorder, report)
+        fetcher = await stack.enter_async_context((fetch_with or _open_local)(wiring))
+        batch = Batch(intake, recorder, fetcher, settings, deadline=deadline)
         manifests = jobs.sources if isinstance(jobs, Manifest) else ()
         async with _logged(batch, RunLog(settings, manifests), files):
             with unwrapped():
@@ -204,6 +208,11 @@ async def open_batch(  # noqa: PLR0913 - everything can be handed in
                         yield batch
                     finally:
                         batch.abandon()
+
+
+@asynccontextmanager
+async def _open_local(wiring: Wiring) -> AsyncIterator[Fetcher]:
+    yield LocalFetcher(wiring.parts)
 
 
 @asynccontextmanager

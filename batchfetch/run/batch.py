@@ -2,13 +2,10 @@
 A run: rows of a manifest in, outcomes out, and a report with all of them.
 """
 
-import asyncio
-import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from math import inf
-from time import time
 from typing import Self
 
 import anyio
@@ -24,28 +21,13 @@ from batchfetch.errors import (
     UnreachableError,
 )
 from batchfetch.exit_codes import code_of_run, gravity
-from batchfetch.hooks import Hook
 from batchfetch.models import JobState, Outcome, OutcomeStatus
 from batchfetch.redaction import Redactor
-from batchfetch.report import Interruption, Interruptions, Recorder
-from batchfetch.run.download import Downloader
+from batchfetch.report import Interruption, Recorder
+from batchfetch.run.fetcher import Fetcher
 from batchfetch.run.intake import Earlier, Intake
-from batchfetch.run.poller import Poller
 from batchfetch.run.summary import Progress, Summary
-from batchfetch.run.supervisor import Supervisor
-from batchfetch.run.workers import Workers
-from batchfetch.scheduling import Outage, Pace, PollingPolicy, RetryPolicy, Scheduler
-from batchfetch.service import TokenSource
 from batchfetch.settings import Settings
-
-log = logging.getLogger(__name__)
-
-# Seconds that questions in flight have left when the caller or the time stops a run.  What was paid
-# for out of the last of a budget, or is the last thing a dying token is good for, may take its own.
-_GRACE = 3.0
-
-# Seconds for which a person has to watch a run that is held and has had no answer yet.
-_ATTENDED = 60.0
 
 # Seconds spent on counting the rest of the manifest of a run that was stopped.
 _COUNTING = 2.0
@@ -64,66 +46,22 @@ class Batch:
     one did.
     """
 
-    def __init__(  # noqa: PLR0913 - the parts of a run
+    def __init__(
         self,
         intake: Intake,
         recorder: Recorder,
-        downloader: Downloader,
-        tokens: TokenSource,
-        pace: Pace,
-        retries: RetryPolicy,
+        fetcher: Fetcher,
         settings: Settings,
         *,
-        tell: Hook | None = None,
-        attended: bool = False,
+        deadline: float = inf,
     ) -> None:
         self._intake = intake
         self._recorder = recorder
-        self._tokens = tokens
-        self._pace = pace
+        self._fetcher = fetcher
         self._price = settings.price_per_call
         self._fail_on = settings.fail_on
-        # What `anyio.current_time` asks in the end, without looking the loop up on each call.
-        clock = asyncio.get_running_loop().time
-        self._started = clock()
-        self._deadline = self._started + (settings.max_runtime or inf)
-        epoch = time() - self._started
-        self._scheduler = Scheduler(
-            PollingPolicy(settings.polling, patience=settings.patience), epoch=epoch
-        )
-        self._interruptions = Interruptions(epoch=epoch)
-        self._supervisor = Supervisor(
-            *(pace, tokens),
-            Outage(
-                limit=settings.outage,
-                first_limit=_ATTENDED if attended else inf,
-                slots=pace.slots,
-                pauses=retries,
-            ),
-            clock=clock,
-            interruptions=self._interruptions,
-            tell=tell,
-        )
-        self._workers = Workers(
-            self._scheduler,
-            Poller(
-                *(downloader, pace, retries),
-                endpoint=settings.endpoint,
-                epoch=epoch,
-                redact=tokens.redactor,
-                found=lambda state: self._scheduler.found(state, clock()),
-                tell=tell,
-                interruptions=self._interruptions,
-                clock=clock,
-            ),
-            tokens,
-            pace,
-            self._supervisor,
-            recorder.record,
-            patience=settings.patience,
-            deadline=self._deadline,
-            clock=clock,
-        )
+        self._started = anyio.current_time()
+        self._deadline = deadline
         self._decided_unasked = 0
         self._recorded: deque[Outcome] = deque()
         self._asking = anyio.CancelScope()
@@ -160,19 +98,19 @@ class Batch:
         """
         counts = self._recorder.outcomes
         already = self._intake.already.total()
-        workers, in_flight = self._workers, self._pace.in_flight
+        fetcher = self._fetcher
         return Progress(
             tasks=self._intake.tasks,
             all_read=self._intake.all_read,
             outcomes={status: count for status in OutcomeStatus if (count := counts[status])},
             already=already,
-            waiting=self._intake.tasks - already - self._decided_unasked - workers.asked,
-            unfinished=max(0, workers.asked - workers.settled - in_flight),
-            in_flight=in_flight,
-            calls=self._pace.calls,
+            waiting=self._intake.tasks - already - self._decided_unasked - fetcher.asked,
+            unfinished=max(0, fetcher.asked - fetcher.settled - fetcher.in_flight),
+            in_flight=fetcher.in_flight,
+            calls=fetcher.calls,
             bytes=self._recorder.bytes,
             seconds=self._elapsed(),
-            interruption=self._interruptions.present(self._started + self._elapsed()),
+            interruption=self._fetcher.interruptions.present(self._started + self._elapsed()),
         )
 
     @property
@@ -180,7 +118,7 @@ class Batch:
         """
         The outages and pauses of the run, in the order of time; to be read once it has ended.
         """
-        return self._interruptions.record(self._started + self._elapsed())
+        return self._fetcher.interruptions.record(self._started + self._elapsed())
 
     @property
     def settled_earlier(self) -> Mapping[OutcomeStatus, int]:
@@ -197,12 +135,12 @@ class Batch:
         progress = self.progress
         left = progress.tasks - progress.decided
         reasons = self._recorder.reasons
-        stopped_by = self._told_by or self._workers.stopped_by
+        stopped_by = self._told_by or self._fetcher.stopped_by
         if stopped_by in {"max-calls", "max-runtime"} and progress.all_read and not left:
             stopped_by = None  # It was over before the limit could matter.
         fetched = progress.outcomes.get(OutcomeStatus.COMPLETED, 0) - self._recorder.adopted
         failed = any(progress.outcomes.get(s) or self._intake.already[s] for s in self._fail_on)
-        return Summary(
+        summary = Summary(
             tasks=progress.tasks,
             outcomes=progress.outcomes,
             reasons=dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
@@ -212,21 +150,22 @@ class Batch:
             repeated=self._intake.repeated,
             calls=progress.calls,
             calls_per_image=round(progress.calls / fetched, 3) if fetched else None,
-            asked_too_early=self._workers.too_early,
+            asked_too_early=self._fetcher.too_early,
             cost=None if self._price is None else round(progress.calls * self._price, 6),
-            token_requests=self._tokens.requests,
+            token_requests=self._fetcher.token_requests,
             bytes=progress.bytes,
             seconds=round(progress.seconds, 3),
             exit_code=code_of_run(self._failure, stopped_by, done=not left and not failed),
             stopped_by=stopped_by,
         )
+        return self._fetcher.complete(summary)
 
     @property
     def secrets(self) -> Redactor:
         """
         The credentials and tokens of this run, as what removes them from text.
         """
-        return self._tokens.redactor
+        return self._fetcher.secrets
 
     def _elapsed(self) -> float:
         return anyio.current_time() - self._started if self._seconds is None else self._seconds
@@ -256,7 +195,7 @@ class Batch:
         Stop at once: what is in flight is given up, and outcomes are handed out no longer.
         """
         if self._seconds is None:
-            self._workers.stop("abandoned")
+            self._fetcher.stop("abandoned")
         self._asking.cancel()
         self._reading.cancel()
         self._recorder.close_reader()
@@ -264,26 +203,18 @@ class Batch:
     async def _ask(self) -> None:
         async with create_task_group() as asking:
             asking.start_soon(self._watch)
-            async with create_task_group() as pollers:
-                for _ in range(self._pace.slots):
-                    pollers.start_soon(self._poll)
+            await self._fetcher.run(self._fail)
             asking.cancel_scope.cancel()
-        if self._workers.stopped_by is None and self._supervisor.hint is not None:
-            log.warning("every request was turned away: %s", self._supervisor.hint)
 
     async def _watch(self) -> None:
         await anyio.sleep_until(self._deadline)
         self._end("max-runtime")
 
     def _end(self, by: str) -> None:
-        self._workers.stop(by)
-        self._asking.deadline = min(self._asking.deadline, anyio.current_time() + _GRACE)
-
-    async def _poll(self) -> None:
-        try:
-            await self._workers.work()
-        except (CredentialsError, StorageError, UnavailableError) as exc:
-            self._fail(exc)
+        self._fetcher.stop(by)
+        self._asking.deadline = min(
+            self._asking.deadline, anyio.current_time() + self._fetcher.grace
+        )
 
     async def _record(self) -> None:
         try:
@@ -297,13 +228,13 @@ class Batch:
             self._failure = error
         match error:
             case CredentialsError():
-                self._workers.stop("credentials")
+                self._fetcher.stop("credentials")
             case UnreachableError():
                 self._end(error.stopped_by)
             case UnavailableError():
-                self._workers.stop(error.stopped_by)
+                self._fetcher.stop(error.stopped_by)
             case StorageError():  # At once: nothing that is in flight could be stored.
-                self._workers.stop("storage")
+                self._fetcher.stop("storage")
                 self._asking.cancel()
             case _:
                 pass  # What was read of the manifest is worth finishing all the same.
@@ -316,12 +247,12 @@ class Batch:
             with self._reading:
                 while not self._intake.all_read:
                     await self._read()
-                    self._workers.notify()
-                    await self._workers.room()
+                    self._fetcher.notify()
+                    await self._fetcher.room()
         except (ManifestError, StorageError) as exc:
             self._fail(exc)
-        self._scheduler.close()
-        self._workers.notify()
+        self._fetcher.close()
+        self._fetcher.notify()
 
     async def _read(self) -> None:
         """
@@ -332,8 +263,8 @@ class Batch:
         for decision in decisions:
             match decision:
                 case JobState():
-                    if self._workers.stopped_by is None:
-                        self._scheduler.offer(decision)
+                    if self._fetcher.stopped_by is None:
+                        self._fetcher.offer(decision)
                 case Earlier(outcome=outcome):
                     self._recorder.pass_on(outcome)
                 case Outcome():

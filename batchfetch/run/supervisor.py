@@ -23,7 +23,7 @@ from batchfetch.run.poller import Verdict
 from batchfetch.run.rulings import AGAIN, ASIDE, REACHED, Ruled, Sign, sign_of, words_of
 from batchfetch.run.token_watch import TokenWatch
 from batchfetch.scheduling import Outage, Pace, Refusals
-from batchfetch.service import TokenSource
+from batchfetch.service import Tokens
 from batchfetch.text import sanitize
 
 
@@ -38,7 +38,7 @@ class Supervisor:
     def __init__(
         self,
         pace: Pace,
-        tokens: TokenSource,
+        tokens: Tokens,
         outage: Outage,
         *,
         clock: Callable[[], float],

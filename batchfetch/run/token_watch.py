@@ -6,7 +6,7 @@ from batchfetch.errors import CredentialsError
 from batchfetch.models import JobState, Outcome, OutcomeStatus
 from batchfetch.run.rulings import AGAIN, ASIDE, Ruled
 from batchfetch.scheduling import Suspicion, TokenTrial
-from batchfetch.service import TokenSource
+from batchfetch.service import Tokens
 
 
 class TokenWatch:
@@ -14,7 +14,7 @@ class TokenWatch:
     Rules on jobs whose token was refused, by the rules of `TokenTrial`.
     """
 
-    def __init__(self, tokens: TokenSource) -> None:
+    def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
         self._trial: TokenTrial[JobState] = TokenTrial()
         self._words = ""

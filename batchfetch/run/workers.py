@@ -20,7 +20,7 @@ from batchfetch.run.rulings import Again, Aside, Ruled
 from batchfetch.run.setbacks import Retry
 from batchfetch.run.supervisor import Supervisor
 from batchfetch.scheduling import Pace
-from batchfetch.service import TokenSource
+from batchfetch.service import Tokens
 
 
 class Workers:
@@ -34,7 +34,7 @@ class Workers:
         self,
         scheduler: Agenda,
         poller: Asker,
-        tokens: TokenSource,
+        tokens: Tokens,
         pace: Pace,
         supervisor: Supervisor,
         record: Callable[[Outcome], Awaitable[None]],

@@ -40,6 +40,55 @@ class TokenEndpoint(Protocol):
     async def request_token(self, client_id: str, client_secret: str) -> bytes: ...
 
 
+class Tokens(Protocol):
+    """
+    Hands out tokens to what asks the service.
+    """
+
+    @property
+    def redactor(self) -> Redactor:
+        """
+        Removes the credentials and tokens from text.
+        """
+        ...
+
+    @property
+    def requests(self) -> int:
+        """
+        Token requests made.
+        """
+        ...
+
+    @property
+    def at_hand(self) -> str | None:
+        """
+        The token that is valid now; None if one has to be asked for.
+        """
+        ...
+
+    @property
+    def is_renewable(self) -> bool:
+        """
+        Whether another token can be asked for.
+        """
+        ...
+
+    async def token(self) -> str:
+        """
+        Return a token that is valid now; if there is none, one is asked for, once.
+
+        Raises `CredentialsError` if the credentials are refused, and `JobError` if no usable answer
+        came.
+        """
+        ...
+
+    def refuse(self, text: str, /) -> None:
+        """
+        Note that the service refuses the token *text*: the next call of `token` gets another.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Token:
     text: str

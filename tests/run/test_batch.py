@@ -10,6 +10,7 @@ import resource
 import sys
 import threading
 from contextlib import asynccontextmanager
+from math import inf
 
 import anyio
 import pytest
@@ -45,6 +46,7 @@ from batchfetch.report import open_report
 from batchfetch.report.ledger import Ledger
 from batchfetch.report.recorder import Recorder
 from batchfetch.run.batch import Batch
+from batchfetch.run.fetcher import LocalFetcher, Parts
 from batchfetch.run.intake import Intake
 from batchfetch.sandbox import SandboxSettings, open_sandbox
 from batchfetch.scheduling import LocalPace
@@ -86,17 +88,22 @@ def running(out):
             local_storage(out, settings.durability) as storage,
             open_report(settings.report_path, settings.durability) as writer,
         ):
-            batch = Batch(
-                Intake(rows, Ledger(), storage, settings, inline=storage.executor.inline),
-                Recorder(report or writer.write),
+            recorder = Recorder(report or writer.write)
+            pace = LocalPace(
+                slots=settings.concurrency, rate=settings.rate, max_calls=settings.max_calls
+            )
+            deadline = anyio.current_time() + (settings.max_runtime or inf)
+            parts = Parts(
                 downloader(transport, storage, settings),
                 TokenSource(TOKEN, None),
-                LocalPace(
-                    slots=settings.concurrency, rate=settings.rate, max_calls=settings.max_calls
-                ),
-                retries,
-                settings,
+                *(pace, retries, settings, recorder.record),
                 attended=attended,
+                deadline=deadline,
+            )
+            batch = Batch(
+                Intake(rows, Ledger(), storage, settings, inline=storage.executor.inline),
+                *(recorder, LocalFetcher(parts), settings),
+                deadline=deadline,
             )
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(batch.run)
@@ -689,7 +696,7 @@ async def test_stop_counts_what_is_left(running):
     assert summary.tasks == 3001
     assert summary.left == 3001 - sum(summary.outcomes.values())
     assert summary.outcomes["Invalid"] == 1
-    assert batch._scheduler.waiting == 0  # Counted is not kept.
+    assert batch._fetcher._scheduler.waiting == 0  # Counted is not kept.
 
 
 @pytest.fixture
