@@ -29,7 +29,7 @@ LAYERS = [
     {"decoding", "hooks", "manifest", "report", "sandbox", "scheduling", "storage"},
     {"service", "sources"},
     {"run"},
-    {"submission"},
+    {"cluster", "submission"},
     {"cli"},
     {"__init__", "__main__"},
 ]
@@ -40,6 +40,7 @@ SEAMS = {
     "aiofiles": {"report", "storage"},
     "aiohttp": {"sandbox", "service"},
     "click": {"cli"},
+    "distributed": {"cluster"},
     "isal": {"decoding"},
     "multidict": {"sandbox"},
     "obstore": {"storage"},

@@ -9,7 +9,7 @@ from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import click
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
 from pydantic.fields import FieldInfo
 
 from batchfetch.setting_values import parse_duration, parse_rate, parse_shard, parse_size
@@ -36,6 +36,7 @@ _NAMED = {
     "output": "DIR|URL",
     "report": "FILE",
     "ca_file": "FILE",
+    "cluster": "ADDRESS",
     "metrics_file": "FILE",
     "base_url": "URL",
     "endpoint": "NAME",
@@ -102,6 +103,15 @@ class OutputOptions(BaseModel):
 
     sandbox: bool = False
     """Run against the built-in stand-in, started for this run: no network, no credentials."""
+
+    cluster: str | None = None
+    """Spread the run over a Dask cluster: tcp://, tls://, a scheduler file, local:N."""
+
+    chunk: PositiveInt = 1000
+    """Tasks handed to a worker of a cluster at a time."""
+
+    insecure_cluster: bool = False
+    """Allow tcp:// beyond this machine, which shows the token to the network."""
 
     dry_run: bool = False
     """Say what would be fetched and what it takes; touch nothing, ask nothing."""

@@ -5,6 +5,7 @@ Run `batchfetch fetch`, from its settings to its exit code.
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from importlib.util import find_spec
 
@@ -40,6 +41,7 @@ from batchfetch.exit_codes import ExitCode, code_of_failure
 from batchfetch.manifest import Manifest, ManifestFormat
 from batchfetch.run.api import open_batch
 from batchfetch.run.batch import Batch
+from batchfetch.run.fetcher import Fetcher, Wiring
 from batchfetch.run.summary import Summary
 from batchfetch.service import credentials
 from batchfetch.settings import Settings
@@ -87,6 +89,11 @@ def choose(ctx: click.Context) -> tuple[Settings, RunOptions]:
     if options.sandbox and ctx.get_parameter_source("base_url") is ParameterSource.COMMANDLINE:
         raise SettingsError(
             "--base-url has no use with --sandbox, which asks its own stand-in; leave out one"
+        )
+    if options.sandbox and options.cluster and not options.cluster.startswith("local:"):
+        raise SettingsError(
+            f"--sandbox serves this machine only, and --cluster {options.cluster} has others; use"
+            " --cluster local:N"
         )
     return resolve(Settings, ctx), options
 
@@ -140,6 +147,7 @@ async def _fetch(
                 credentials=credentials,
                 hooks=hooks,
                 attended=is_terminal(sys.stderr),
+                fetch_with=_cluster(options),
             ) as batch:
                 hide(batch.secrets)
                 await _follow(batch, options, metrics)
@@ -153,6 +161,19 @@ async def _fetch(
         metrics.close(batch.progress, summary)
     _conclude(summary, batch, settings, options)
     return summary.exit_code
+
+
+def _cluster(
+    options: RunOptions,
+) -> Callable[[Wiring], AbstractAsyncContextManager[Fetcher]] | None:
+    """
+    Return what opens the cluster that is to fetch; None for this process.
+    """
+    if options.cluster is None:
+        return None
+    from batchfetch.cluster import on_cluster  # noqa: PLC0415 - few runs need it
+
+    return on_cluster(options.cluster, chunk=options.chunk, insecure=options.insecure_cluster)
 
 
 async def _follow(batch: Batch, options: RunOptions, metrics: MetricsFile | None) -> None:

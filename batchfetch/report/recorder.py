@@ -44,6 +44,9 @@ class Recorder:
         self._has_reader = True
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
+        # How many were handed over and how many of them are written.
+        self._handed = self._done = 0
+        self._wrote = asyncio.Event()
         self.outcomes: Counter[OutcomeStatus] = Counter()
         """How many were written, by what became of the task."""
 
@@ -65,7 +68,18 @@ class Recorder:
             with CancelScope(shield=True):
                 await self._room.wait()
         self._waiting.append(outcome)
+        self._handed += 1
         self._changed.set()
+
+    async def until_written(self) -> bool:
+        """
+        Wait until all that was handed over by now is written, and return whether it is.
+        """
+        handed = self._handed
+        while self._done < handed and not self._ended:
+            self._wrote.clear()
+            await self._wrote.wait()
+        return self._done >= handed
 
     def pass_on(self, outcome: Outcome) -> None:
         """
@@ -83,6 +97,7 @@ class Recorder:
         """
         self._ended = True
         self._changed.set()
+        self._wrote.set()
 
     async def written(self) -> list[Outcome]:
         """
@@ -154,3 +169,5 @@ class Recorder:
                 self._unread.put(outcome, starts[number] if starts else None)
             if self._tell is not None:
                 self._tell(outcome)
+        self._done += len(outcomes)
+        self._wrote.set()

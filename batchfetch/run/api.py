@@ -99,7 +99,7 @@ async def open_client(
     credentials = credentials or find_credentials(os.environ)
     retries = retries or RetryPolicy(attempts=settings.attempts)
     pace = pace or LocalPace(
-        slots=_affordable(settings.concurrency),
+        slots=affordable_slots(settings.concurrency),
         rate=settings.rate_share,
         max_calls=settings.max_calls_share,
     )
@@ -334,7 +334,7 @@ def _settled(tell: Hook | None) -> Callable[[Outcome], None] | None:
     return None if tell is None else lambda outcome: tell(Settled(outcome))
 
 
-def _affordable(concurrency: int) -> int:
+def affordable_slots(concurrency: int) -> int:
     """
     Return how many of *concurrency* questions the files that we may open allow to be in flight.
     """

@@ -14,6 +14,7 @@ import anyio
 from anyio import to_thread
 
 from batchfetch.errors import (
+    JobError,
     ManifestError,
     OutOfDescriptorsError,
     StorageError,
@@ -114,9 +115,9 @@ class Intake:
         self._earlier = earlier
         self._ledger = ledger
         self._storage = storage
-        self._placement = Placement(
-            ledger, reports or Reports(settings.report_path), storage, settings
-        )
+        self._settings = settings
+        self._reports = reports or Reports(settings.report_path)
+        self._placement = Placement(ledger, self._reports, storage, settings)
         self._shard = settings.shard
         # What this run fetches again is not spared for the sake of an earlier row.
         self._spares = not (settings.replace or settings.overwrite)
@@ -160,6 +161,20 @@ class Intake:
             decisions = await self._decide(rows)
         self.all_read = self._ended and not self._deferred
         return decisions
+
+    async def recover(self, state: JobState, storage: Storage) -> Outcome | None:
+        """
+        Return the outcome of a job that was handed out and lost, if its image is in *storage*, the
+        output as it is now; None if it has to be asked about.
+
+        Raises `StorageError`.
+        """
+        settled = self._ledger.lookup(state.job.task_id)
+        try:
+            placement = Placement(self._ledger, self._reports, storage, self._settings)
+            return await placement.recover(state, settled)
+        except JobError:
+            return None  # What asks about it meets the same, and reports it.
 
     async def _read(self) -> list[Row]:
         if self._inline is not None:

@@ -106,6 +106,26 @@ class Placement:
             return False
         return not self._storage.is_claimed(job.filename)
 
+    async def recover(self, state: JobState, settled: Settled | None) -> Outcome | None:
+        """
+        Return the outcome of a job that was handed out in this run and lost, if its image is in its
+        place by now; None if it has to be asked about.
+
+        Raises `JobError` and `StorageError`.
+        """
+        job = state.job
+        (found,) = await self._storage.stat([job.filename])
+        if not isinstance(found, int):
+            return None
+        placed: Placed | Outcome = self.judge(job, settled, found)
+        if placed is Placed.UNCLEAR:
+            placed = await self.look(state, settled, found)
+        if placed is Placed.SETTLED:  # It was gone when the job was handed out.
+            image = await self._sound_image(job.filename)
+            return None if image is None else Outcome.of(state, _COMPLETED, image=image)
+        is_found = isinstance(placed, Outcome) and placed.status is _COMPLETED
+        return placed if is_found else None
+
     def _may_replace(self, job: Job, owner: Owner) -> bool:
         resubmitted = job.extra.get(RESUBMITS)
         return self._settings.replace or (

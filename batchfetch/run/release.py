@@ -3,16 +3,28 @@ Release the claims on images once their lines in the report will outlive a power
 """
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from anyio import CancelScope
 
 from batchfetch.models import Outcome
-from batchfetch.report import ReportWriter
 from batchfetch.settings import Durability
 from batchfetch.storage import Storage
 
 # Claims that wait for one sync of the report.
 _MOST = 256
+
+
+class Report(Protocol):
+    """
+    Where outcomes are written; see `ReportWriter`.
+    """
+
+    async def write(self, outcomes: Sequence[Outcome]) -> Sequence[int]: ...
+
+    async def read(self, starts: Sequence[int]) -> list[Outcome]: ...
+
+    async def sync(self) -> None: ...
 
 
 class ReleasingWriter:
@@ -23,7 +35,7 @@ class ReleasingWriter:
     gone already.  So claims wait until the report is synced: every few hundred, and at `close`.
     """
 
-    def __init__(self, report: ReportWriter, storage: Storage, durability: Durability) -> None:
+    def __init__(self, report: Report, storage: Storage, durability: Durability) -> None:
         self._report = report
         self._storage = storage
         self._durability = durability
@@ -45,6 +57,12 @@ class ReleasingWriter:
         See `ReportWriter.read`.
         """
         return await self._report.read(starts)
+
+    async def sync(self) -> None:
+        """
+        See `ReportWriter.sync`.
+        """
+        await self._report.sync()
 
     async def close(self) -> None:
         """

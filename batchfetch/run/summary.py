@@ -101,3 +101,19 @@ class Summary(BaseModel):
     """`max-calls`, `max-runtime`, `credentials`, `storage`, `unreachable`, `refusals`, or what
     `Batch.stop` was told, such as `SIGINT`; `abandoned` if the block was left early; None if
     nothing stopped it."""
+
+
+class ClusterSummary(Summary):
+    """
+    What a run on a cluster came to.
+    """
+
+    workers: int
+    """Workers that took part."""
+
+    workers_lost: int
+    """Of them, those that died or went away during the run."""
+
+    calls_unaccounted: int
+    """Of the calls, those leased to a worker that was lost and perhaps not made; without them
+    *calls* is exact."""

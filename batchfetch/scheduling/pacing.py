@@ -36,6 +36,12 @@ class RateLimit:
         """
         self._next = max(self._next, now - self._SLACK) + self._interval
 
+    def give_back(self) -> None:
+        """
+        Let the time of a request that was recorded and did not start be taken by another.
+        """
+        self._next -= self._interval
+
 
 class Cooldown:
     """

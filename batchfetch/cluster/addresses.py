@@ -1,0 +1,80 @@
+"""
+Addresses of clusters: which there are, and which are safe.
+"""
+
+import json
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from batchfetch.errors import SettingsError
+from batchfetch.settings import is_loopback
+
+_LOCAL = re.compile(r"local:([1-9]\d{0,3})")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """
+    Where a cluster is.
+    """
+
+    processes: int | None
+    """How many to start on this machine, if it is not running yet."""
+
+    url: str | None = None
+    """Of the scheduler of one that is."""
+
+
+def require_address(text: str, *, insecure: bool) -> Address:
+    """
+    Return the address that *text* is: `local:N`, a URL, or the path of a scheduler file.
+
+    One that would show tokens to a network is refused unless *insecure*.  Raises `SettingsError`.
+    """
+    if find_spec("distributed") is None:
+        raise SettingsError(
+            f"--cluster {text} needs the extra dask; install it with pip install 'batchfetch[dask]'"
+        )
+    if found := _LOCAL.fullmatch(text):
+        return Address(int(found[1]))
+    url = text if "://" in text else _scheduler_in(text)
+    _require_safe(text, url, insecure=insecure)
+    return Address(None, url)
+
+
+def _scheduler_in(path: str) -> str:
+    try:
+        url = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))["address"]
+    except OSError as exc:
+        raise SettingsError(
+            f"--cluster {path}: {exc.strerror or exc}; give local:N, tcp://HOST:PORT,"
+            " tls://HOST:PORT, or the path of a scheduler file"
+        ) from None
+    except (ValueError, KeyError, TypeError):
+        raise SettingsError(
+            f"--cluster {path} is no scheduler file; make one with"
+            " dask scheduler --scheduler-file FILE"
+        ) from None
+    return str(url)
+
+
+def _require_safe(text: str, url: str, *, insecure: bool) -> None:
+    scheme, host, port = url.partition("://")[0], None, None
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    if scheme not in {"tcp", "tls"} or not host or not port:
+        raise SettingsError(
+            f"--cluster {text} is not the address of a scheduler; give local:N, tcp://HOST:PORT,"
+            " tls://HOST:PORT, or the path of a scheduler file"
+        )
+    if scheme == "tcp" and not is_loopback(host) and not insecure:
+        raise SettingsError(
+            f"--cluster {text} would show the token to the network, and let anybody there run code"
+            f" in your name; use tls://{host}:{port}, or add --insecure-cluster if that network is"
+            " yours alone"
+        )

@@ -1,0 +1,155 @@
+"""
+Connect to a cluster, or start one, for the time of a run.
+"""
+
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+import anyio
+from anyio import CancelScope
+
+from batchfetch.cluster.addresses import Address, require_address
+from batchfetch.errors import SettingsError
+from batchfetch.run.fetcher import Fetcher, Wiring
+from batchfetch.storage import mark_name, open_marks
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+# Seconds to wait for the scheduler, for the first worker, and for the end of either.
+_CONNECTING = 10.0
+_JOINING = 60.0
+_CLOSING = 5.0
+
+# Of these and of what is below them no line is written: what matters is said in our words.
+_NOISY = ("distributed", "tornado", "bokeh")
+_SILENT = logging.CRITICAL + 1
+
+
+def on_cluster(
+    address: str, *, chunk: int = 1000, insecure: bool = False
+) -> Callable[[Wiring], AbstractAsyncContextManager[Fetcher]]:
+    """
+    Return what `open_batch` takes as *fetch_with* to spread a run over the cluster at *address*.
+
+    *address* is `local:N` for N processes of this machine, `tcp://HOST:PORT`, `tls://HOST:PORT`, or
+    the path of a scheduler file; *chunk* is the number of tasks handed to a worker at a time.  With
+    *insecure*, tokens may pass a network without encryption.
+
+    Raises `SettingsError`.
+    """
+    return partial(_opened, require_address(address, insecure=insecure), chunk)
+
+
+@asynccontextmanager
+async def _opened(address: Address, chunk: int, wiring: Wiring) -> AsyncIterator[Fetcher]:
+    # Each takes long to import, and only a run on a cluster needs them.
+    from batchfetch.cluster.checks import (  # noqa: PLC0415
+        new_data,
+        require_one_output,
+        require_versions,
+    )
+    from batchfetch.cluster.driver import ClusterFetcher  # noqa: PLC0415
+    from batchfetch.cluster.switch import Switch  # noqa: PLC0415
+    from batchfetch.cluster.switchboard import Switchboard  # noqa: PLC0415
+    from batchfetch.cluster.workforce import Workforce  # noqa: PLC0415
+
+    settings = wiring.parts.settings
+    with _silenced():
+        async with _connected(address) as client:
+            await _require_worker(client)
+            await require_versions(client)
+            marks = await open_marks(settings.output)
+            name, data = mark_name(), new_data()
+            await marks.write(name, data)
+            try:
+                await require_one_output(client, settings.output, name, data)
+                run = f"batchfetch_{secrets.token_hex(8)}"
+                await client.register_plugin(
+                    Switchboard(run, client.id, rate=settings.rate, max_calls=settings.max_calls),
+                    name=run,
+                )
+                switch = Switch(client, run)
+                workforce = Workforce(client, switch, run)
+                yield ClusterFetcher(
+                    *(wiring, switch, workforce),
+                    {"mark": name, "data": data},
+                    chunk=chunk,
+                )
+                with CancelScope(shield=True), anyio.move_on_after(_CLOSING), suppress(OSError):
+                    await switch.end()
+                    await client.unregister_scheduler_plugin(run)
+            finally:
+                with CancelScope(shield=True):
+                    await marks.remove(name)
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    import distributed  # noqa: F401, PLC0415 - it sets up its log when it is imported
+
+    loggers = [logging.getLogger(name) for name in _NOISY]
+    levels = [each.level for each in loggers]
+    for each in loggers:
+        each.setLevel(_SILENT)
+    try:
+        yield
+    finally:
+        for each, level in zip(loggers, levels, strict=True):
+            each.setLevel(level)
+
+
+@asynccontextmanager
+async def _connected(address: Address) -> AsyncIterator["Client"]:
+    from distributed import Client, LocalCluster  # noqa: PLC0415
+
+    if address.processes is None:
+        try:
+            client = await Client(address.url, asynchronous=True, timeout=_CONNECTING)
+        except OSError as exc:
+            raise SettingsError(
+                f"no scheduler answers at {address.url}; start one with dask scheduler, or correct"
+                " --cluster"
+            ) from exc
+        try:
+            yield client
+        finally:
+            await _closed(client)
+        return
+    cluster = await LocalCluster(
+        n_workers=address.processes,
+        threads_per_worker=1,
+        asynchronous=True,
+        dashboard_address=None,
+        memory_limit=0,
+        silence_logs=_SILENT,
+    )
+    try:
+        client = await Client(cluster, asynchronous=True)
+        try:
+            yield client
+        finally:
+            await _closed(client)
+    finally:
+        with CancelScope(shield=True):
+            await cluster.close(timeout=_CLOSING)
+
+
+async def _closed(client: "Client") -> None:
+    with CancelScope(shield=True), anyio.move_on_after(_CLOSING), suppress(OSError):
+        await client.close(timeout=_CLOSING)
+
+
+async def _require_worker(client: "Client") -> None:
+    try:
+        await client.wait_for_workers(1, timeout=_JOINING)
+    except TimeoutError:
+        url = client.scheduler.address
+        raise SettingsError(
+            f"the cluster at {url} has had no worker for {_JOINING:.0f} s; start some with"
+            f" dask worker {url}"
+        ) from None

@@ -1,0 +1,80 @@
+"""
+The driver's way to its run on the scheduler.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from batchfetch.cluster.messages import Message
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+
+class SchedulerLostError(ConnectionError):
+    """
+    The scheduler cannot be reached, or does not know the run any more.
+    """
+
+
+class Switch:
+    """
+    The run *name* on the scheduler of *client*.
+    """
+
+    def __init__(self, client: "Client", name: str) -> None:
+        self._client = client
+        self._name = name
+        self.address: str = client.scheduler.address
+
+    async def listen(self) -> Message:
+        """
+        Return what is new, as soon as something is, or after half a second.
+        """
+        news: Message | None = await self._call("listen")
+        if news is None:
+            raise SchedulerLostError("the scheduler does not know the run")
+        return news
+
+    async def reply(self, number: int, reply: Message) -> None:
+        """
+        Answer the question *number* of a worker.
+        """
+        await self._call("reply", number=number, reply=reply)
+
+    async def admit(self, ticket: int, address: str) -> None:
+        """
+        Say that the worker at *address* has *ticket*.
+        """
+        await self._call("admit", ticket, address=address)
+
+    async def lose(self, ticket: int) -> None:
+        """
+        Say that the worker with *ticket* is gone.
+        """
+        await self._call("lose", ticket)
+
+    async def publish(self, token: Message) -> None:
+        """
+        Have workers use *token* from now on.
+        """
+        await self._call("token", **token)
+
+    async def stop(self, by: str) -> None:
+        """
+        Have workers ask nothing new.
+        """
+        await self._call("stop", by=by)
+
+    async def end(self) -> None:
+        """
+        Have workers stop at once.
+        """
+        await self._call("end")
+
+    async def _call(self, verb: str, ticket: int = 0, **data: Any) -> Any:
+        try:
+            return await getattr(self._client.scheduler, self._name)(
+                verb=verb, ticket=ticket, data=data
+            )
+        except OSError as exc:
+            raise SchedulerLostError(str(exc)) from exc
