@@ -40,6 +40,7 @@ SEAMS = {
     "aiofiles": {"report", "storage"},
     "aiohttp": {"sandbox", "service"},
     "click": {"cli"},
+    "dask": {"cluster"},
     "distributed": {"cluster"},
     "isal": {"decoding"},
     "multidict": {"sandbox"},

@@ -155,6 +155,13 @@ class Account:
         return sum(each.last.used for each in self._holders.values()) + self.unaccounted
 
     @property
+    def leased(self) -> int:
+        """
+        Calls that were leased and not returned.
+        """
+        return self._budget.calls
+
+    @property
     def unaccounted(self) -> int:
         """
         Of the calls, those that were leased to workers that are gone, and perhaps not made.

@@ -64,7 +64,7 @@ async def require_one_output(client: "Client", output: Path | str, name: str, da
     answers = await client.run(answer_mark, str(output), isinstance(output, Path), name, data)
     marks = await open_marks(output)
     for address, answer in answers.items():
-        if await marks.read(answer) != data:
+        if not answer or await marks.read(answer) != data:
             raise SettingsError(
                 f"the worker at {address} does not see the same files in {output} as this machine;"
                 " give an output that all workers share, such as a network folder or a store"

@@ -4,6 +4,7 @@ Connect to a cluster, or start one, for the time of a run.
 
 import logging
 import secrets
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from functools import partial
@@ -28,6 +29,7 @@ _CLOSING = 5.0
 # Of these and of what is below them no line is written: what matters is said in our words.
 _NOISY = ("distributed", "tornado", "bokeh")
 _SILENT = logging.CRITICAL + 1
+_QUIET_PROCESSES = {"distributed.nanny.pre-spawn-environ.PYTHONWARNINGS": "ignore"}
 
 
 def on_cluster(
@@ -77,12 +79,13 @@ async def _opened(address: Address, chunk: int, wiring: Wiring) -> AsyncIterator
                 workforce = Workforce(client, switch, run)
                 yield ClusterFetcher(
                     *(wiring, switch, workforce),
-                    {"mark": name, "data": data},
+                    {"mark": name, "data": data, "is_local": address.processes is not None},
                     chunk=chunk,
                 )
                 with CancelScope(shield=True), anyio.move_on_after(_CLOSING), suppress(OSError):
                     await switch.end()
-                    await client.unregister_scheduler_plugin(run)
+                    if not switch.is_lost:
+                        await client.unregister_scheduler_plugin(run)
             finally:
                 with CancelScope(shield=True):
                     await marks.remove(name)
@@ -90,14 +93,18 @@ async def _opened(address: Address, chunk: int, wiring: Wiring) -> AsyncIterator
 
 @contextmanager
 def _silenced() -> Iterator[None]:
+    import dask  # noqa: PLC0415
     import distributed  # noqa: F401, PLC0415 - it sets up its log when it is imported
 
-    loggers = [logging.getLogger(name) for name in _NOISY]
+    names = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] in _NOISY]
+    loggers = [logging.getLogger(name) for name in names]
     levels = [each.level for each in loggers]
     for each in loggers:
         each.setLevel(_SILENT)
     try:
-        yield
+        with warnings.catch_warnings(), dask.config.set(_QUIET_PROCESSES):
+            warnings.simplefilter("ignore")
+            yield
     finally:
         for each, level in zip(loggers, levels, strict=True):
             each.setLevel(level)

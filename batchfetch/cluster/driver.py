@@ -3,7 +3,8 @@ The driver: hands out chunks, takes what becomes of them, and answers what worke
 """
 
 import logging
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 
 import anyio
 from anyio import create_task_group
@@ -36,6 +37,9 @@ _GRACE = 5.0
 # Seconds after a row came in which more may come for the same chunk.
 _FILLING = 0.05
 
+# Files of a worker that may wait for their release: twice as many as it releases together.
+_MOST_UNRELEASED = 1024
+
 # Workers that a chunk may cost.
 _MOST_LOSSES = 3
 
@@ -44,11 +48,12 @@ class ClusterFetcher:
     """
     The `Fetcher` of a run on a cluster.
 
-    *switch* calls its part on the scheduler, *workforce* starts the work on workers.
+    *switch* calls its part on the scheduler, *workforce* starts the work on workers, *order* is
+    what a worker is told at first, besides the settings.
     """
 
     def __init__(
-        self, wiring: Wiring, switch: Switch, workforce: Workforce, mark: Message, *, chunk: int
+        self, wiring: Wiring, switch: Switch, workforce: Workforce, order: Message, *, chunk: int
     ) -> None:
         parts = wiring.parts
         self.grace = _GRACE
@@ -60,7 +65,7 @@ class ClusterFetcher:
         self._order = {
             "settings": settings_to_wire(parts.settings),
             "attended": parts.attended,
-            **mark,
+            **order,
         }
         self._keeper = TokenKeeper(
             parts.tokens,
@@ -76,6 +81,9 @@ class ClusterFetcher:
         self._given_up = 0
         self._figures: Message = {}
         self._said: set[str] = set()
+        self._reported_calls = 0
+        # Files whose lines came from a worker last: it may die before it has released them.
+        self._files: dict[int, deque[str]] = {}
 
     @property
     def stopped_by(self) -> str | None:
@@ -191,6 +199,10 @@ class ClusterFetcher:
 
     def _lost(self, fail: Callable[[BatchFetchError], None], error: BaseException) -> None:
         log.debug("the scheduler is lost: %s", error)
+        # What was leased is spent, as far as it is known here, and no less than is reported.
+        calls = max(self._figure("leased"), self._reported_calls)
+        unaccounted = self._figure("unaccounted") + calls - self._figure("calls")
+        self._figures |= {"calls": calls, "unaccounted": unaccounted, "in_flight": 0}
         fail(
             UnreachableError(
                 f"the cluster's scheduler at {self._switch.address} is gone; what was in flight is"
@@ -244,7 +256,7 @@ class ClusterFetcher:
             case "chunk":
                 reply = await self._next_chunk(ticket, more=message["more"])
             case "record":
-                reply = await self._record(message["lines"])
+                reply = await self._record(ticket, message["lines"])
             case "sync":
                 await self._sync(fail)
             case "refused":
@@ -258,6 +270,7 @@ class ClusterFetcher:
             case "failed":
                 fail(error_from_wire(message["error"]))
             case "bye":
+                self._files.pop(ticket, None)
                 self._workforce.retire(ticket)
                 self.notify()
         await self._switch.reply(message["number"], reply)
@@ -300,12 +313,17 @@ class ClusterFetcher:
             await self._change()
         return {}
 
-    async def _record(self, lines: list[bytes]) -> Message:
+    async def _record(self, ticket: int, lines: list[bytes]) -> Message:
         """
         Record the outcomes in *lines*, unless the jobs were decided before.
         """
+        files = self._files.setdefault(ticket, deque(maxlen=_MOST_UNRELEASED))
         for line in lines:
-            await self._decide(outcome_from_wire(line))
+            outcome = outcome_from_wire(line)
+            self._reported_calls += outcome.calls
+            if outcome.path is not None:
+                files.append(outcome.path)
+            await self._decide(outcome)
         if not await self._wiring.recorder.until_written():
             return {"gone": True}
         self.notify()
@@ -324,10 +342,8 @@ class ClusterFetcher:
         await self._switch.lose(ticket)
         lost = self._chunks.lose(ticket)
         self.notify()
-        if not lost:
-            return
         try:
-            await self._find(lost)
+            await self._find(lost, self._files.pop(ticket, ()))
         except StorageError as error:
             fail(error)
         for chunk in lost:
@@ -336,7 +352,7 @@ class ClusterFetcher:
             self._chunks.again(chunk)
         self.notify()
 
-    async def _find(self, lost: list[Chunk]) -> None:
+    async def _find(self, lost: list[Chunk], named: Iterable[str]) -> None:
         settings = self._settings
         states = [state for chunk in lost for state in chunk.jobs.values()]
         with FileExecutor() as files:
@@ -349,7 +365,7 @@ class ClusterFetcher:
                         await self._decide(outcome)
                 await self._wiring.recorder.until_written()
                 await self._wiring.report.sync()
-                await storage.release([state.job.filename for state in states])
+                await storage.release([*named, *(state.job.filename for state in states)])
 
     async def _give_up(self, chunk: Chunk) -> None:
         for state in [*chunk.jobs.values()]:

@@ -24,6 +24,9 @@ class Switch:
     def __init__(self, client: "Client", name: str) -> None:
         self._client = client
         self._name = name
+        self.is_lost = False
+        """Whether the scheduler cannot be reached any more."""
+
         self.address: str = client.scheduler.address
 
     async def listen(self) -> Message:
@@ -67,9 +70,10 @@ class Switch:
 
     async def end(self) -> None:
         """
-        Have workers stop at once.
+        Have workers stop at once, if the scheduler is still there.
         """
-        await self._call("end")
+        if not self.is_lost:
+            await self._call("end")
 
     async def _call(self, verb: str, ticket: int = 0, **data: Any) -> Any:
         try:
@@ -77,4 +81,5 @@ class Switch:
                 verb=verb, ticket=ticket, data=data
             )
         except OSError as exc:
+            self.is_lost = True
             raise SchedulerLostError(str(exc)) from exc

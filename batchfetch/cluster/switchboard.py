@@ -155,6 +155,7 @@ class Switchboard(SchedulerPlugin):  # type: ignore[misc]  # distributed has no 
             "messages": messages,
             "calls": account.calls,
             "unaccounted": account.unaccounted,
+            "leased": account.leased,
             "in_flight": account.in_flight,
             **{name: account.total(name) for name in names},
         }

@@ -3,9 +3,11 @@ What a worker of a cluster runs: chunk after chunk, what a single process runs.
 """
 
 import os
+import signal
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, closing
+from functools import partial
 from importlib.util import find_spec
 
 import anyio
@@ -46,13 +48,25 @@ def work(name: str, ticket: int) -> None:
     """
     from distributed import get_worker  # noqa: PLC0415 - also imported where Dask is not
 
-    link = Link(get_worker(), name, ticket)
-    anyio.run(_work, link, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+    worker = get_worker()
+    link = Link(worker, name, ticket)
+    ignore = partial(worker.loop.add_callback, _ignore_signals)
+    anyio.run(_work, link, ignore, backend_options={"use_uvloop": find_spec("uvloop") is not None})
 
 
-async def _work(link: Link) -> None:
+def _ignore_signals() -> None:
+    """
+    Leave signals to the driver: a terminal sends them to all processes of a command.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+async def _work(link: Link, ignore_signals: Callable[[], None]) -> None:
     try:
         order = await link.ask("begin", version=__version__, protocol=PROTOCOL, where=_where())
+        if order.get("is_local"):
+            ignore_signals()
         if "settings" in order:
             async with forwarded(link), _opened(link, order) as session:
                 await session.work()
