@@ -460,9 +460,7 @@ def test_other_versions_are_refused(runs, tmp_path):
     assert runs.origin.calls == []
 
 
-@pytest.mark.skipif(
-    os.getuid() != 0, reason="only root can give a worker another view of the file system"
-)
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a worker other files")
 def test_an_output_that_is_not_shared_is_refused(runs):
     """
     A worker that does not see the driver's files is named, and nothing is asked.
