@@ -54,6 +54,15 @@ class Chunks:
         return len(self._fresh) >= self._size or (self._is_closed and bool(self._fresh))
 
     @property
+    def offers_more(self) -> bool:
+        """
+        Whether a worker that has some jobs should wait for more.
+
+        If not, it ends with what it has, and may then be given a chunk that was lost.
+        """
+        return bool(self._fresh) or not (self._is_closed or self._lost)
+
+    @property
     def is_exhausted(self) -> bool:
         """
         Whether no job is left to be handed out, unless a worker is lost.

@@ -3,45 +3,32 @@ The driver: hands out chunks, takes what becomes of them, and answers what worke
 """
 
 import logging
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import anyio
 from anyio import create_task_group
+from anyio.abc import TaskGroup
 
-from batchfetch.cluster.chunks import Chunk, Chunks
+from batchfetch.cluster.changes import Changes
+from batchfetch.cluster.chunks import Chunks
+from batchfetch.cluster.desk import Desk
 from batchfetch.cluster.messages import (
-    PROTOCOL,
     Message,
-    error_from_wire,
-    jobs_to_wire,
-    outcome_from_wire,
-    settings_to_wire,
 )
+from batchfetch.cluster.recovery import Recorded, recover
 from batchfetch.cluster.switch import SchedulerLostError, Switch
 from batchfetch.cluster.tokens import TokenKeeper
 from batchfetch.cluster.workforce import Workforce
 from batchfetch.errors import BatchFetchError, StorageError, UnreachableError
-from batchfetch.models import JobState, Outcome, OutcomeStatus
+from batchfetch.models import JobState
 from batchfetch.redaction import Redactor
 from batchfetch.run.fetcher import Wiring
 from batchfetch.run.summary import ClusterSummary, Summary
-from batchfetch.storage import FileExecutor, open_storage
-from batchfetch.version import __version__
 
 log = logging.getLogger(__name__)
 
 # Seconds that workers have to finish what is in flight: theirs, and what it takes to tell them.
 _GRACE = 5.0
-
-# Seconds after a row came in which more may come for the same chunk.
-_FILLING = 0.05
-
-# Files of a worker that may wait for their release: twice as many as it releases together.
-_MOST_UNRELEASED = 1024
-
-# Workers that a chunk may cost.
-_MOST_LOSSES = 3
 
 
 class ClusterFetcher:
@@ -62,11 +49,6 @@ class ClusterFetcher:
         self._switch = switch
         self._workforce = workforce
         self._tokens = parts.tokens
-        self._order = {
-            "settings": settings_to_wire(parts.settings),
-            "attended": parts.attended,
-            **order,
-        }
         self._keeper = TokenKeeper(
             parts.tokens,
             switch.publish,
@@ -75,15 +57,16 @@ class ClusterFetcher:
             tell=parts.tell,
         )
         self._chunks = Chunks(chunk)
-        self._changed = anyio.Event()
+        self._recorded = Recorded(wiring, self._chunks)
+        self._changes = Changes()
         self._stopped_by: str | None = None
         self._offered = 0
-        self._given_up = 0
         self._figures: Message = {}
-        self._said: set[str] = set()
-        self._reported_calls = 0
-        # Files whose lines came from a worker last: it may die before it has released them.
-        self._files: dict[int, deque[str]] = {}
+        self._desk = Desk(
+            *(self, wiring, switch, workforce, self._keeper),
+            *(self._chunks, self._recorded, self._changes),
+            order=order,
+        )
 
     @property
     def stopped_by(self) -> str | None:
@@ -161,14 +144,14 @@ class ClusterFetcher:
         """
         See `Fetcher.notify`.
         """
-        self._changed.set()
+        self._changes.notify()
 
     async def room(self) -> None:
         """
         See `Fetcher.room`.
         """
         while self._stopped_by is None and not self._chunks.wants_more:
-            await self._change()
+            await self._changes.next()
 
     def stop(self, by: str) -> None:
         """
@@ -176,11 +159,6 @@ class ClusterFetcher:
         """
         self._stopped_by = self._stopped_by or by
         self.notify()
-
-    async def _change(self) -> None:
-        if self._changed.is_set():
-            self._changed = anyio.Event()
-        await self._changed.wait()
 
     async def run(self, fail: Callable[[BatchFetchError], None]) -> None:
         """
@@ -191,7 +169,7 @@ class ClusterFetcher:
                 tasks.start_soon(self._keeper.run, fail)
                 tasks.start_soon(self._listen, fail)
                 while not self._chunks.is_over and self._stopped_by is None:
-                    await self._change()
+                    await self._changes.next()
                 await self._finish()
                 tasks.cancel_scope.cancel()
         except* SchedulerLostError as group:
@@ -200,7 +178,7 @@ class ClusterFetcher:
     def _lost(self, fail: Callable[[BatchFetchError], None], error: BaseException) -> None:
         log.debug("the scheduler is lost: %s", error)
         # What was leased is spent, as far as it is known here, and no less than is reported.
-        calls = max(self._figure("leased"), self._reported_calls)
+        calls = max(self._figure("leased"), self._recorded.calls)
         unaccounted = self._figure("unaccounted") + calls - self._figure("calls")
         self._figures |= {"calls": calls, "unaccounted": unaccounted, "in_flight": 0}
         fail(
@@ -214,126 +192,46 @@ class ClusterFetcher:
         """
         Have the workers end, and wait until they have reported what they did.
         """
-        if self._stopped_by is not None:
-            await self._switch.stop(self._stopped_by)
-        while self._workforce.is_busy:
-            await self._change()
-        self._figures = await self._switch.listen()
+        try:
+            if self._stopped_by is not None:
+                await self._switch.stop(self._stopped_by)
+            with anyio.move_on_after(_GRACE):
+                while self._workforce.at_work:
+                    await self._changes.next()
+        finally:
+            with anyio.CancelScope(shield=True):
+                # What the others hold is spent: they are not heard any more.
+                for ticket in self._workforce.at_work:
+                    await self._switch.lose(ticket)
+                self._figures = await self._switch.listen()
 
     async def _listen(self, fail: Callable[[BatchFetchError], None]) -> None:
-        workforce = self._workforce
-        idle_since = anyio.current_time()
+        worked_at = anyio.current_time()
         async with create_task_group() as answering:
             while True:
                 self._figures = await self._switch.listen()
                 for message in self._figures.pop("messages"):
-                    match message["kind"]:
-                        case "joined":
-                            await workforce.join(message["address"])
-                        case "left":
-                            for ticket in workforce.leave(message["address"]):
-                                answering.start_soon(self._recover, ticket, fail)
-                        case "asked":
-                            answering.start_soon(self._answer, message, fail)
-                for ticket in await workforce.failed():
+                    await self._take(message, answering, fail)
+                for ticket in await self._workforce.failed():
+                    self._desk.warn_of_trouble()
                     answering.start_soon(self._recover, ticket, fail)
-                if self._chunks.waiting and self._stopped_by is None:
-                    await workforce.resume()
-                now = anyio.current_time()
-                idle_since = now if workforce.is_busy else idle_since
-                if now - idle_since > self._settings.outage:
-                    fail(_without_workers(self._switch.address, workforce.trouble))
+                if self._workforce.at_work:
+                    worked_at = anyio.current_time()
+                elif anyio.current_time() - worked_at > self._settings.outage:
+                    fail(_without_workers(self._switch.address, self._workforce.trouble))
                 self.notify()
 
-    async def _answer(  # noqa: C901 - one line a question
-        self, message: Message, fail: Callable[[BatchFetchError], None]
+    async def _take(
+        self, message: Message, answering: TaskGroup, fail: Callable[[BatchFetchError], None]
     ) -> None:
-        ticket = message["ticket"]
-        reply: Message = {}
-        match message["what"]:
-            case "begin":
-                reply = self._begin(ticket, message)
-            case "chunk":
-                reply = await self._next_chunk(ticket, more=message["more"])
-            case "record":
-                reply = await self._record(ticket, message["lines"])
-            case "sync":
-                await self._sync(fail)
-            case "refused":
-                await self._keeper.refused(message["generation"])
-            case "say":
-                self._say(message["level"], message["text"])
-            case "unfit":
-                self._dismiss(ticket, f"a worker takes no part: {message['error']['text']}")
-            case "spent":
-                self.stop("max-calls")
-            case "failed":
-                fail(error_from_wire(message["error"]))
-            case "bye":
-                self._files.pop(ticket, None)
-                self._workforce.retire(ticket)
-                self.notify()
-        await self._switch.reply(message["number"], reply)
-
-    def _begin(self, ticket: int, message: Message) -> Message:
-        theirs = (message["version"], message["protocol"])
-        if theirs == (__version__, PROTOCOL):
-            return self._order
-        self._dismiss(
-            ticket,
-            f"{message['where']} takes no part: it has batchfetch {theirs[0]} (protocol"
-            f" {theirs[1]}), and this run {__version__} (protocol {PROTOCOL})",
-        )
-        return {}
-
-    def _dismiss(self, ticket: int, why: str) -> None:
-        self._workforce.dismiss(ticket, why)
-        self._say(logging.WARNING, why)
-
-    def _say(self, level: int, text: str) -> None:
-        # Each worker has the same to say of a service that slows down or cannot be reached.
-        if text not in self._said:
-            self._said.add(text)
-            log.log(level, "%s", text)
-
-    async def _next_chunk(self, ticket: int, *, more: bool) -> Message:
-        """
-        Return the next chunk for the worker with *ticket*; with *more* it has some already.
-        """
-        chunks = self._chunks
-        while self._stopped_by is None and not chunks.is_over:
-            if not chunks.has_chunk:
-                with anyio.move_on_after(_FILLING):
-                    await self._change()
-            if (chunk := chunks.take(ticket, more=more)) is not None:
-                self.notify()
-                return {"jobs": jobs_to_wire([*chunk.jobs.values()])}
-            if more and (chunks.is_exhausted or chunks.has_suspect(ticket)):
-                break
-            await self._change()
-        return {}
-
-    async def _record(self, ticket: int, lines: list[bytes]) -> Message:
-        """
-        Record the outcomes in *lines*, unless the jobs were decided before.
-        """
-        files = self._files.setdefault(ticket, deque(maxlen=_MOST_UNRELEASED))
-        for line in lines:
-            outcome = outcome_from_wire(line)
-            self._reported_calls += outcome.calls
-            if outcome.path is not None:
-                files.append(outcome.path)
-            await self._decide(outcome)
-        if not await self._wiring.recorder.until_written():
-            return {"gone": True}
-        self.notify()
-        return {}
-
-    async def _sync(self, fail: Callable[[BatchFetchError], None]) -> None:
-        try:
-            await self._wiring.report.sync()
-        except StorageError as error:
-            fail(error)
+        match message["kind"]:
+            case "joined":
+                await self._workforce.join(message["address"])
+            case "left":
+                for ticket in self._workforce.leave(message["address"]):
+                    answering.start_soon(self._recover, ticket, fail)
+            case "asked":
+                answering.start_soon(self._desk.answer, message, fail)
 
     async def _recover(self, ticket: int, fail: Callable[[BatchFetchError], None]) -> None:
         """
@@ -341,45 +239,13 @@ class ClusterFetcher:
         """
         await self._switch.lose(ticket)
         lost = self._chunks.lose(ticket)
-        self.notify()
         try:
-            await self._find(lost, self._files.pop(ticket, ()))
+            await recover(self._wiring, self._recorded, lost, self._recorded.forget(ticket))
         except StorageError as error:
             fail(error)
         for chunk in lost:
-            if chunk.losses >= _MOST_LOSSES:
-                await self._give_up(chunk)
             self._chunks.again(chunk)
         self.notify()
-
-    async def _find(self, lost: list[Chunk], named: Iterable[str]) -> None:
-        settings = self._settings
-        states = [state for chunk in lost for state in chunk.jobs.values()]
-        with FileExecutor() as files:
-            # Opened anew, because what was opened before may not see what others did since.
-            opened = open_storage(settings.output, settings.durability, files, make=False)
-            async with opened as storage:
-                for state in states:
-                    outcome = await self._wiring.intake.recover(state, storage)
-                    if outcome is not None:
-                        await self._decide(outcome)
-                await self._wiring.recorder.until_written()
-                await self._wiring.report.sync()
-                await storage.release([*named, *(state.job.filename for state in states)])
-
-    async def _give_up(self, chunk: Chunk) -> None:
-        for state in [*chunk.jobs.values()]:
-            outcome = Outcome.of(
-                state,
-                OutcomeStatus.FAILED,
-                reason="worker_lost",
-                detail=f"{chunk.losses} workers in a row died while they had this task's chunk",
-            )
-            await self._decide(outcome)
-
-    async def _decide(self, outcome: Outcome) -> None:
-        if outcome.task_id is not None and self._chunks.settle(outcome.task_id) is not None:
-            await self._wiring.parts.record(outcome)
 
     def complete(self, summary: Summary) -> Summary:
         """

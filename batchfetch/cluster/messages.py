@@ -27,6 +27,9 @@ PROTOCOL = 1
 
 Message = dict[str, Any]
 
+GONE: Message = {"gone": True}
+"""The answer to a worker that is to stop at once."""
+
 _ERRORS: dict[str, type[BatchFetchError]] = {
     kind.__name__: kind
     for kind in (

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from distributed import SchedulerPlugin
 
 from batchfetch.cluster.account import Account, Request
-from batchfetch.cluster.messages import Message
+from batchfetch.cluster.messages import GONE, Message
 
 if TYPE_CHECKING:
     from distributed import Scheduler
@@ -26,9 +26,6 @@ _NEWS = 0.5
 
 # Seconds without a call of the driver after which no more calls are leased.
 _SILENCE = 10.0
-
-GONE: Message = {"gone": True}
-"""The answer to a worker that is to stop at once."""
 
 
 class Switchboard(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types

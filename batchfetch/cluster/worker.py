@@ -13,7 +13,7 @@ from importlib.util import find_spec
 import anyio
 from anyio import CancelScope, create_task_group
 
-from batchfetch.cluster.leases import LeasedPace, LeasedTokens, keep_leased, report
+from batchfetch.cluster.leases import LeasedTokens, keep_leased, report
 from batchfetch.cluster.link import Link, LinkLostError
 from batchfetch.cluster.messages import (
     PROTOCOL,
@@ -23,6 +23,7 @@ from batchfetch.cluster.messages import (
     outcomes_to_wire,
     settings_from_wire,
 )
+from batchfetch.cluster.pace import LeasedPace
 from batchfetch.cluster.sayings import forwarded
 from batchfetch.errors import BatchFetchError, SettingsError, StorageError
 from batchfetch.exception_groups import unwrapped

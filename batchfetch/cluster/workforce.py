@@ -17,13 +17,12 @@ if TYPE_CHECKING:
 class _Employment:
     address: str
     future: "Future"
-    is_over: bool = False
-    """Whether the worker has said that it is done."""
+    has_begun: bool = False
 
 
 class Workforce:
     """
-    Starts the work on each worker of *client* that joins, once at a time.
+    Starts the work on each worker of *client* that joins, once.
 
     A piece of work has a ticket.  It is bound to its worker, so that Dask repeats none elsewhere:
     what a dead worker had not done is handed out by the driver.
@@ -35,11 +34,8 @@ class Workforce:
         self._name = name
         self._tickets = count(1)
         self._employments: dict[int, _Employment] = {}
-        # Workers that wait for chunks, and what keeps others from taking part.
-        self._idle: set[str] = set()
-        self._unfit: set[str] = set()
         self.trouble: str | None = None
-        """Why a worker takes no part."""
+        """Why the last worker that cannot take part does not."""
 
         self.employed = 0
         """Workers that took part."""
@@ -48,71 +44,18 @@ class Workforce:
         """Of them, those that went away while they did."""
 
     @property
-    def is_busy(self) -> bool:
+    def at_work(self) -> list[int]:
         """
-        Whether a worker is at work.
+        The tickets of workers that have begun and not ended.
         """
-        return any(not each.is_over for each in self._employments.values())
+        return [ticket for ticket, each in self._employments.items() if each.has_begun]
 
     async def join(self, address: str) -> None:
         """
-        Have the new worker at *address* begin.
+        Have the new worker at *address* begin as soon as it has nothing else to do.
         """
-        if all(each.address != address for each in self._employments.values()):
-            self.employed += 1
-            await self._employ(address)
-
-    async def resume(self) -> None:
-        """
-        Have workers begin again that found nothing more to do, for there is something again.
-        """
-        while self._idle:
-            await self._employ(self._idle.pop())
-
-    def retire(self, ticket: int) -> None:
-        """
-        Note that the worker with *ticket* has nothing more to do.
-        """
-        if (employment := self._employments.get(ticket)) is not None:
-            employment.is_over = True
-            del self._employments[ticket]
-            employment.future.release()
-            if employment.address not in self._unfit:
-                self._idle.add(employment.address)
-
-    def dismiss(self, ticket: int, why: str) -> None:
-        """
-        Note that the worker with *ticket* cannot take part.
-        """
-        self.trouble = why
-        if (employment := self._employments.get(ticket)) is not None:
-            self._unfit.add(employment.address)
-            self.employed -= 1
-            self.retire(ticket)
-
-    def leave(self, address: str) -> list[int]:
-        """
-        Note that the worker at *address* is gone; return its tickets.
-        """
-        self._idle.discard(address)
-        self._unfit.discard(address)
-        tickets = [key for key, each in self._employments.items() if each.address == address]
-        for ticket in tickets:
-            self._employments.pop(ticket).future.release()
-            self.lost += 1
-        return tickets
-
-    async def failed(self) -> list[int]:
-        """
-        Return the tickets of workers whose work ended with an error, which is logged by Dask.
-        """
-        failed = [key for key, each in self._employments.items() if each.future.status == "error"]
-        for ticket in failed:
-            error = await self._employments[ticket].future.exception()
-            self.dismiss(ticket, f"{type(error).__name__}: {error}")
-        return failed
-
-    async def _employ(self, address: str) -> None:
+        if any(each.address == address for each in self._employments.values()):
+            return
         ticket = next(self._tickets)
         await self._switch.admit(ticket, address)
         future = self._client.submit(
@@ -125,3 +68,49 @@ class Workforce:
             pure=False,
         )
         self._employments[ticket] = _Employment(address, future)
+
+    def begin(self, ticket: int) -> None:
+        """
+        Note that the worker with *ticket* takes part.
+        """
+        if ticket in self._employments:
+            self._employments[ticket].has_begun = True
+            self.employed += 1
+
+    def end(self, ticket: int) -> None:
+        """
+        Note that the worker with *ticket* has nothing more to do.
+        """
+        if (employment := self._employments.pop(ticket, None)) is not None:
+            employment.future.release()
+
+    def dismiss(self, ticket: int, why: str) -> None:
+        """
+        Note that, and why, the worker with *ticket* cannot take part.
+        """
+        self.trouble = why
+        if ticket in self.at_work:
+            self.employed -= 1
+        self.end(ticket)
+
+    def leave(self, address: str) -> list[int]:
+        """
+        Note that the worker at *address* is gone; return its tickets.
+        """
+        tickets = [key for key, each in self._employments.items() if each.address == address]
+        self.lost += len(set(tickets) & set(self.at_work))
+        for ticket in tickets:
+            self.end(ticket)
+        return tickets
+
+    async def failed(self) -> list[int]:
+        """
+        Return the tickets of workers whose work ended with an error.
+        """
+        failed = [key for key, each in self._employments.items() if each.future.status == "error"]
+        for ticket in failed:
+            error = await self._employments[ticket].future.exception()
+            self.lost += ticket in self.at_work
+            self.trouble = f"{type(error).__name__}: {error}"
+            self.end(ticket)
+        return failed

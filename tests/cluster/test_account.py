@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from batchfetch.cluster.account import Account, Request
-from batchfetch.cluster.leases import LeasedPace
+from batchfetch.cluster.pace import LeasedPace
 
 
 class Drawn:

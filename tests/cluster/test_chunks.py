@@ -82,6 +82,19 @@ def test_a_lost_chunk_is_alone():
     assert ids(chunks.take(2, more=True)) == ["t4", "t5"]
 
 
+def test_a_worker_with_jobs_waits_for_more_only_if_they_may_come():
+    """
+    A lost chunk is for a worker that has ended with what it had.
+    """
+    chunks = Chunks(2)
+    assert chunks.offers_more
+    chunks.offer(JobState(Job("t0"), 0))
+    chunks.close()
+    assert chunks.offers_more
+    chunks.take(1, more=False)
+    assert not chunks.offers_more
+
+
 def test_lines_that_come_after_the_loss_count():
     """
     The network may deliver the last words of a worker when its chunk waits for another.

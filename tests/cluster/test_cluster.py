@@ -234,14 +234,15 @@ POINTS = [
     'await self._link.ask("record"',
     "starts = await self._report.write(outcomes)",
 ]
+QUICK = "os.replace(", True
 
 
-@pytest.mark.parametrize("named", [False, True], ids=["ids", "names"])
 @pytest.mark.parametrize(
-    "point",
+    ("point", "named"),
     [
-        pytest.param(point, marks=[] if number == 4 else pytest.mark.slow)
-        for number, point in enumerate(POINTS)
+        pytest.param(point, named, marks=[] if (point, named) == QUICK else pytest.mark.slow)
+        for point in POINTS
+        for named in (False, True)
     ],
 )
 def test_a_worker_is_killed(runs, point, named):
@@ -266,6 +267,21 @@ def test_a_worker_is_killed(runs, point, named):
     assert parts_of_living(runs.out) == []
 
 
+def test_a_chunk_is_taken_over_by_a_worker_that_is_there(runs):
+    """
+    Also when all chunks were handed out by then.
+    """
+    runs.dask.add_worker()
+    doomed = runs.dask.add_worker()
+    process = runs.write(names(60)).start("--rate", "20", "--chunk", "30")
+    wait_until(lambda: len(runs.origin.calls) > 15, process)
+    doomed.kill()
+    done = finish(process)
+    assert done.code == 0, done.stderr
+    runs.check_complete()
+    assert len(runs.origin.calls) <= 60 + SLOTS
+
+
 def parts_of_living(out):
     """
     Return the claims in *out*: what is left of a dead worker are unfinished files at most.
@@ -273,6 +289,7 @@ def parts_of_living(out):
     return [path for path in out.rglob(".batchfetch.*.part") if path.name.count(".") > 3]
 
 
+@pytest.mark.slow
 def test_the_budget_holds_when_a_worker_is_killed(runs):
     """
     What a dead worker had leased is spent.
@@ -290,6 +307,7 @@ def test_the_budget_holds_when_a_worker_is_killed(runs):
     assert done.summary["workers_lost"] == 1
 
 
+@pytest.mark.slow
 def test_a_chunk_that_kills_three_workers_is_reported(runs):
     """
     It is handed out three times; the other chunks are fetched.
@@ -309,6 +327,7 @@ def test_a_chunk_that_kills_three_workers_is_reported(runs):
     assert run(*runs.argv(), env=runs.env).code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_the_driver_is_killed(runs, number):
     """
@@ -333,6 +352,7 @@ def test_the_driver_is_killed(runs, number):
     assert len(runs.origin.calls) <= 300 + (2 * SLOTS if number == signal.SIGKILL else 0)
 
 
+@pytest.mark.slow
 def test_the_terminal_stops_all_processes(runs):
     """
     A signal to the whole process group stops a local cluster as cleanly as to the command.
@@ -350,6 +370,7 @@ def test_the_terminal_stops_all_processes(runs):
     wait_until(lambda: not any(is_alive(pid) for pid in workers))
 
 
+@pytest.mark.slow
 def test_the_driver_of_processes_of_this_machine_is_killed(runs):
     """
     Its workers end at once.
@@ -364,6 +385,7 @@ def test_the_driver_of_processes_of_this_machine_is_killed(runs):
     wait_until(lambda: not any(is_alive(pid) for pid in workers))
 
 
+@pytest.mark.slow
 def test_the_scheduler_is_killed(origin, tmp_path):
     """
     The run ends with 8 and a sentence; on another cluster the next one goes on.
@@ -399,6 +421,7 @@ def test_a_wrong_secret_is_sent_once(runs):
     assert runs.origin.calls == []
 
 
+@pytest.mark.slow
 def test_a_dead_token_is_renewed_once(runs):
     """
     Refused to two workers, it is renewed by the driver, for both.
@@ -414,6 +437,7 @@ def test_a_dead_token_is_renewed_once(runs):
     assert len(runs.origin.token_requests) == 2
 
 
+@pytest.mark.slow
 def test_a_late_worker_gets_work(runs):
     """
     A worker that joins during a run takes part.
@@ -429,6 +453,7 @@ def test_a_late_worker_gets_work(runs):
     assert len({call.connection for call in runs.origin.calls}) > SLOTS
 
 
+@pytest.mark.slow
 def test_a_pause_is_kept_by_all(runs):
     """
     After a 429 no worker asks before the time that it named, but for what it had leased.
