@@ -10,6 +10,7 @@ import anyio
 
 from batchfetch.cluster.changes import Changes
 from batchfetch.cluster.chunks import Chunks
+from batchfetch.cluster.holds import Holds
 from batchfetch.cluster.messages import (
     GONE,
     PROTOCOL,
@@ -54,6 +55,7 @@ class Desk:
         recorded: Recorded,
         changes: Changes,
         *,
+        holds: Holds,
         order: Message,
     ) -> None:
         self._run = run
@@ -63,6 +65,7 @@ class Desk:
         self._keeper = keeper
         self._chunks = chunks
         self._recorded = recorded
+        self._holds = holds
         self._changes = changes
         parts = wiring.parts
         self._order = {
@@ -102,6 +105,13 @@ class Desk:
         match message["what"]:
             case "say":
                 self._say(message["level"], message["text"])
+            case "paused":
+                self._holds.pause(message["seconds"], message["reason"], anyio.current_time())
+            case "held":
+                why = (message["seconds"], message["reason"], anyio.current_time())
+                self._holds.hold(ticket, *why, self._workforce.at_work)
+            case "resumed":
+                self._holds.resume(ticket, anyio.current_time())
             case "unfit":
                 self._dismiss(ticket, message["error"]["text"])
             case "spent":
@@ -109,6 +119,7 @@ class Desk:
             case "failed":
                 fail(error_from_wire(message["error"]))
             case "bye":
+                self._holds.forget(ticket)
                 self._recorded.forget(ticket)
                 self._workforce.end(ticket)
 

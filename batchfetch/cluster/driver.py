@@ -4,6 +4,7 @@ The driver: hands out chunks, takes what becomes of them, and answers what worke
 
 import logging
 from collections.abc import Callable
+from time import time
 
 import anyio
 from anyio import create_task_group
@@ -12,9 +13,8 @@ from anyio.abc import TaskGroup
 from batchfetch.cluster.changes import Changes
 from batchfetch.cluster.chunks import Chunks
 from batchfetch.cluster.desk import Desk
-from batchfetch.cluster.messages import (
-    Message,
-)
+from batchfetch.cluster.holds import Holds
+from batchfetch.cluster.messages import Message
 from batchfetch.cluster.recovery import Recorded, recover
 from batchfetch.cluster.switch import SchedulerLostError, Switch
 from batchfetch.cluster.tokens import TokenKeeper
@@ -22,6 +22,7 @@ from batchfetch.cluster.workforce import Workforce
 from batchfetch.errors import BatchFetchError, StorageError, UnreachableError
 from batchfetch.models import JobState
 from batchfetch.redaction import Redactor
+from batchfetch.report import Interruptions
 from batchfetch.run.fetcher import Wiring
 from batchfetch.run.summary import ClusterSummary, Summary
 
@@ -49,12 +50,15 @@ class ClusterFetcher:
         self._switch = switch
         self._workforce = workforce
         self._tokens = parts.tokens
+        self.interruptions = Interruptions(epoch=time() - anyio.current_time())
+        self._holds = Holds(self.interruptions, parts.tell)
         self._keeper = TokenKeeper(
             parts.tokens,
             switch.publish,
             outage=parts.settings.outage,
             attended=parts.attended,
             tell=parts.tell,
+            interruptions=self.interruptions,
         )
         self._chunks = Chunks(chunk)
         self._recorded = Recorded(wiring, self._chunks)
@@ -65,6 +69,7 @@ class ClusterFetcher:
         self._desk = Desk(
             *(self, wiring, switch, workforce, self._keeper),
             *(self._chunks, self._recorded, self._changes),
+            holds=self._holds,
             order=order,
         )
 
@@ -237,6 +242,7 @@ class ClusterFetcher:
         """
         Find what a worker that is gone had finished, and hand out the rest of its chunks again.
         """
+        self._holds.forget(ticket)
         await self._switch.lose(ticket)
         lost = self._chunks.lose(ticket)
         try:

@@ -52,7 +52,10 @@ def jobs_to_wire(states: Sequence[JobState]) -> bytes:
     """
     return json.dumps(
         [
-            [state.ordinal, *state.job[:3], _text(state.job.submitted_at), *state.job[4:]]
+            [
+                *(state.ordinal, state.failed_earlier),
+                *(*state.job[:3], _text(state.job.submitted_at), *state.job[4:]),
+            ]
             for state in states
         ]
     ).encode()
@@ -63,8 +66,14 @@ def jobs_from_wire(data: bytes) -> list[JobState]:
     Return the jobs in *data*, to be asked about.
     """
     return [
-        JobState(Job(task_id, filename, name, _time(submitted_at), *rest), ordinal)
-        for ordinal, task_id, filename, name, submitted_at, *rest in json.loads(data)
+        JobState(
+            Job(task_id, filename, name, _time(submitted_at), *rest),
+            ordinal,
+            failed_earlier=failed_earlier,
+        )
+        for ordinal, failed_earlier, task_id, filename, name, submitted_at, *rest in json.loads(
+            data
+        )
     ]
 
 

@@ -10,6 +10,7 @@ import anyio
 from batchfetch.cluster.messages import Message
 from batchfetch.errors import BatchFetchError, CredentialsError, JobError, UnavailableError
 from batchfetch.hooks import Hook
+from batchfetch.report import Interruptions
 from batchfetch.run.fetcher import ATTENDED
 from batchfetch.run.supervisor import Supervisor
 from batchfetch.scheduling import LocalPace, Outage, RetryPolicy
@@ -34,6 +35,7 @@ class TokenKeeper:
         outage: float,
         attended: bool,
         tell: Hook | None,
+        interruptions: Interruptions,
     ) -> None:
         self._tokens = tokens
         self._publish = publish
@@ -51,6 +53,7 @@ class TokenKeeper:
             ),
             clock=anyio.current_time,
             tell=tell,
+            interruptions=interruptions,
         )
 
     async def refused(self, generation: int) -> None:

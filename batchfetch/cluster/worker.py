@@ -27,6 +27,7 @@ from batchfetch.cluster.pace import LeasedPace
 from batchfetch.cluster.sayings import forwarded
 from batchfetch.errors import BatchFetchError, SettingsError, StorageError
 from batchfetch.exception_groups import unwrapped
+from batchfetch.hooks import Hook
 from batchfetch.models import Outcome
 from batchfetch.report import Recorder
 from batchfetch.run.api import affordable_slots
@@ -69,7 +70,7 @@ async def _work(link: Link, ignore_signals: Callable[[], None]) -> None:
         if order.get("is_local"):
             ignore_signals()
         if "settings" in order:
-            async with forwarded(link), _opened(link, order) as session:
+            async with forwarded(link) as tell, _opened(link, order, tell) as session:
                 await session.work()
     except* LinkLostError:
         pass  # The driver, if there still is one, hands what was begun to another worker.
@@ -80,7 +81,7 @@ def _where() -> str:
 
 
 @asynccontextmanager
-async def _opened(link: Link, order: Message) -> AsyncIterator["_Session"]:
+async def _opened(link: Link, order: Message, tell: Hook) -> AsyncIterator["_Session"]:
     """
     Open what stays open from chunk to chunk.
     """
@@ -99,7 +100,11 @@ async def _opened(link: Link, order: Message) -> AsyncIterator["_Session"]:
                     checksum=settings.checksum,
                     max_bytes=settings.max_image_bytes,
                 )
-                yield _Session(link, settings, tokens, downloader, storage, order)
+                yield _Session(
+                    *(link, settings, tokens, downloader, storage),
+                    attended=order["attended"],
+                    tell=tell,
+                )
     except (SettingsError, StorageError) as error:
         await link.ask("unfit", error=error_to_wire(error))
 
@@ -125,7 +130,9 @@ class _Session:
         tokens: LeasedTokens,
         downloader: Downloader,
         storage: Storage,
-        order: Message,
+        *,
+        attended: bool,
+        tell: Hook,
     ) -> None:
         self._link = link
         self._settings = settings
@@ -133,7 +140,8 @@ class _Session:
         self._downloader = downloader
         self._report = _RemoteReport(link)
         self._writer = ReleasingWriter(self._report, storage, settings.durability)
-        self._attended: bool = order["attended"]
+        self._attended = attended
+        self._tell = tell
         self._pace = LeasedPace(affordable_slots(settings.concurrency))
         self._fetcher: LocalFetcher | None = None
         self._counts = dict.fromkeys(("asked", "settled", "too_early"), 0)
@@ -175,6 +183,7 @@ class _Session:
                 *(self._downloader, self._tokens, self._pace),
                 RetryPolicy(attempts=self._settings.attempts),
                 *(self._settings, recorder.record),
+                tell=self._tell,
                 attended=self._attended,
                 lookahead=2 * self._pace.slots,
             )
