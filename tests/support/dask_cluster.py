@@ -59,12 +59,15 @@ class DaskCluster:
             wait_until(lambda: "Registered to" in log.read_text(), worker)
         return worker
 
-    def add_doomed_worker(self, after: str, passage: int = 1, **more) -> subprocess.Popen[bytes]:
+    def add_doomed_worker(
+        self, after: str, passage: int = 1, *, env=None, **more
+    ) -> subprocess.Popen[bytes]:
         """
         Start a worker that dies after a line with the text *after* was run for so many times.
         """
         trap = json.dumps({"after": after, "passage": passage})
         env = {
+            **(env or {}),
             "BATCHFETCH_TEST_TRAP": trap,
             "PYTHONPATH": f"{SUPPORT.parent.parent}:{SUPPORT}",
         }
