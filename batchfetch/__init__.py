@@ -10,6 +10,7 @@ from importlib import import_module
 # before the command can be quiet about an interrupt.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from batchfetch.cluster import on_cluster
     from batchfetch.errors import (
         BatchFetchError,
         CredentialsError,
@@ -149,6 +150,7 @@ _HOMES = {
     "fetch": "run.api",
     "find_credentials": "service",
     "open_batch": "run.api",
+    "on_cluster": "cluster",
     "open_client": "run.api",
     "open_sandbox": "sandbox",
     "open_submission": "submission.api",
@@ -229,6 +231,7 @@ __all__ = [
     "__version__",
     "fetch",
     "find_credentials",
+    "on_cluster",
     "open_batch",
     "open_client",
     "open_sandbox",

@@ -30,7 +30,7 @@ from batchfetch.manifest.formats import ManifestFormat
 from batchfetch.models import Outcome, OutcomeStatus
 from batchfetch.report.figures import Figures
 from batchfetch.report.runs import Run
-from batchfetch.run.summary import Summary
+from batchfetch.run.summary import ClusterSummary
 from batchfetch.sandbox.scenario import WELL_KNOWN
 from batchfetch.settings import Settings
 from batchfetch.sources import Refusal
@@ -407,7 +407,7 @@ def test_summary_keys():
     """
     The table lists the keys of the summary, all of them, in their order.
     """
-    assert first_cells(section("report.md", "Summary")) == list(Summary.model_fields)
+    assert first_cells(section("report.md", "Summary")) == list(ClusterSummary.model_fields)
 
 
 def test_figures_keys():

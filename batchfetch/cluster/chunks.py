@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from batchfetch.models import JobState
 
+# Jobs that are kept at hand for workers, unless two chunks are more.
+_MOST_AT_HAND = 65_536
+
 
 @dataclass(slots=True)
 class Chunk:
@@ -42,9 +45,11 @@ class Chunks:
     @property
     def wants_more(self) -> bool:
         """
-        Whether more jobs should be offered: a chunk for each worker and one more.
+        Whether more jobs should be offered: a chunk for each worker and two more, as far as that
+        is not too much memory.
         """
-        return not self._is_closed and len(self._fresh) < (len(self._held) + 2) * self._size
+        at_hand = min((len(self._held) + 2) * self._size, max(2 * self._size, _MOST_AT_HAND))
+        return not self._is_closed and len(self._fresh) < at_hand
 
     @property
     def has_chunk(self) -> bool:

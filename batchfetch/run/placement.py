@@ -123,8 +123,9 @@ class Placement:
         if placed is Placed.SETTLED:  # It was gone when the job was handed out.
             image = await self._sound_image(job.filename)
             return None if image is None else Outcome.of(state, _COMPLETED, image=image)
-        is_found = isinstance(placed, Outcome) and placed.status is _COMPLETED
-        return placed if is_found else None
+        if isinstance(placed, Outcome) and placed.status is _COMPLETED:
+            return placed
+        return None
 
     def _may_replace(self, job: Job, owner: Owner) -> bool:
         resubmitted = job.extra.get(RESUBMITS)
