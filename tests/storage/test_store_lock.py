@@ -41,7 +41,9 @@ async def test_one_run_at_a_time(url, prefix, moto_store):
     """
     async with opened(url) as storage, opened(url) as other:
         async with storage.lock():
-            with pytest.raises(OutputLockedError, match=f"another run holds {url} .on .*1[12][0-9] s"):
+            with pytest.raises(
+                OutputLockedError, match=f"another run holds {url} .on .*1[12][0-9] s"
+            ):
                 async with other.lock():
                     pytest.fail("both are in")
         async with other.lock():
