@@ -426,3 +426,47 @@ async def test_fetch_takes_no_report_of_a_submission_for_its_own(scans, report, 
     with pytest.raises(SettingsError, match="none of them is a report's"):
         require_report(report)
     assert report.read_text() == text
+
+
+async def test_each_task_is_submitted_again_once(scans, tmp_path, receiver):
+    """
+    A row of a report of `fetch` is known by its old task, whatever its bytes were sent as before.
+    """
+    hashes = images_at(scans, 3)
+    await submit_all(scans, receiver.base_url, output=tmp_path / "first.jsonl")
+    fetched = tmp_path / "report.jsonl"
+    rows = [
+        {
+            "task_id": f"old-{name}",
+            "outcome": "NotExist",
+            "reason": "expired",
+            "calls": 1,
+            "name": f"night/{name}",
+            "extra": {"source": str(scans / f"{name}.png"), "customer": 7},
+        }
+        for name in hashes
+    ]
+    fetched.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    how = {"output": tmp_path / "again.jsonl", "only": "NotExist", "concurrency": 1}
+    receiver.acts = [no_answer(Ending.CLOSE)]
+    summary = await submit_all(fetched, receiver.base_url, **how)
+    assert summary.outcomes == {SUBMITTED: 2, UNCERTAIN: 1}
+    lines = lines_of(tmp_path / "again.jsonl")
+    assert [line["resubmits"] for line in lines] == ["old-00001", "old-00002"]
+    assert [line["name"] for line in lines] == ["night/00001", "night/00002"]
+    assert all(line["customer"] == 7 for line in lines)
+    # Once: what is uncertain included.
+    summary = await submit_all(fetched, receiver.base_url, **how)
+    assert (summary.already, summary.outcomes, summary.calls) == (2, {UNCERTAIN: 1}, 0)
+    summary = await submit_all(fetched, receiver.base_url, **how, retry="Uncertain")
+    assert (summary.already, summary.outcomes) == (2, {SUBMITTED: 1})
+    summary = await submit_all(fetched, receiver.base_url, **how)
+    assert (summary.already, summary.exit_code) == (3, 0)
+    # The same image, expired a second time, is another task.
+    rows[0]["task_id"] = "old-again"
+    fetched.write_text(f"{json.dumps(rows[0])}\n")
+    summary = await submit_all(fetched, receiver.base_url, **how)
+    assert summary.outcomes == {SUBMITTED: 1}
+    # And in the folder it comes from it is known by its bytes.
+    how = {"output": tmp_path / "again.jsonl"}
+    assert (await submit_all(scans, receiver.base_url, **how)).already == 3
