@@ -96,6 +96,9 @@ class Receiver:
         self.delay = 0.0
         """Seconds between the end of a body and the answer."""
 
+        self.begun = asyncio.Event()
+        """Set once the beginning of a request was read that is to break off."""
+
         self.slowness = 0.0
         """Seconds before each piece of a body is read."""
 
@@ -193,6 +196,7 @@ class Receiver:
             left = int(length * act.reads)
             while left:
                 left -= len(await reader.read(min(left, _PIECE)) or b"x" * left)
+            self.begun.set()
             if act.reply is not None:
                 await _send(writer, act.reply)
             if act.ending is Ending.HANG:
