@@ -95,7 +95,13 @@ def choose(ctx: click.Context) -> tuple[Settings, RunOptions]:
             f"--sandbox serves this machine only, and --cluster {options.cluster} has others; use"
             " --cluster local:N"
         )
-    return resolve(Settings, ctx), options
+    settings = resolve(Settings, ctx)
+    if settings.shard is not None and options.cluster is not None:
+        raise SettingsError(
+            f"--shard {settings.shard} is for runs that know nothing of each other, and --cluster"
+            f" {options.cluster} makes one run of many processes; leave out one"
+        )
+    return settings, options
 
 
 def misspelt_variables(command: click.Command, environment: Mapping[str, str]) -> Iterator[str]:

@@ -30,6 +30,12 @@ Message = dict[str, Any]
 GONE: Message = {"gone": True}
 """The answer to a worker that is to stop at once."""
 
+# Settings that are the driver's to obey.
+_DRIVERS = {
+    *("report", "shard", "rate", "max_calls", "max_runtime", "price_per_call"),
+    *("retry", "fail_on", "id_column", "name_column"),
+}
+
 _ERRORS: dict[str, type[BatchFetchError]] = {
     kind.__name__: kind
     for kind in (
@@ -103,8 +109,7 @@ def settings_to_wire(settings: Settings) -> str:
     """
     Return what a worker needs of *settings*: what is the driver's to decide is left out.
     """
-    ours = {"report", "rate", "max_calls", "max_runtime", "price_per_call", "retry", "fail_on"}
-    values = settings.model_dump(mode="json", exclude=ours, exclude_defaults=True)
+    values = settings.model_dump(mode="json", exclude=_DRIVERS, exclude_defaults=True)
     if isinstance(settings.output, Path):
         values["output"] = str(settings.output.absolute())
     return json.dumps(values)

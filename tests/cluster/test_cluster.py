@@ -501,12 +501,16 @@ def test_an_output_that_is_not_shared_is_refused(runs):
 
 def test_what_excludes_each_other(tmp_path):
     """
-    A stand-in on this machine cannot serve other machines.
+    A stand-in on this machine cannot serve other machines, and a shard is no part of a cluster.
     """
     manifest = manifest_of(tmp_path, ["a"])
     done = run("fetch", manifest, "--sandbox", "--cluster", "tls://host:1", "-o", tmp_path / "o")
     assert done.code == 2
     assert "use --cluster local:N" in done.stderr
+    done = run("fetch", manifest, "--shard", "1/2", "--cluster", "local:2", "-o", tmp_path / "o")
+    assert done.code == 2
+    assert "--shard 1/2" in done.stderr
+    assert "--cluster local:2" in done.stderr
 
 
 def test_no_scheduler_answers(tmp_path):
