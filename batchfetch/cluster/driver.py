@@ -220,9 +220,11 @@ class ClusterFetcher:
                 for ticket in await self._workforce.failed():
                     self._desk.warn_of_trouble()
                     answering.start_soon(self._recover, ticket, fail)
-                if self._workforce.at_work:
-                    worked_at = anyio.current_time()
-                elif anyio.current_time() - worked_at > self._settings.outage:
+                now = anyio.current_time()
+                worked_at = now if self._workforce.at_work else worked_at
+                is_over = self._chunks.is_over or self._stopped_by is not None
+                is_stuck = self._workforce.is_hopeless or now > worked_at + self._settings.outage
+                if is_stuck and not is_over:
                     fail(_without_workers(self._switch.address, self._workforce.trouble))
                 self.notify()
 

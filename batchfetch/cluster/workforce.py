@@ -35,13 +35,22 @@ class Workforce:
         self._tickets = count(1)
         self._employments: dict[int, _Employment] = {}
         self.trouble: str | None = None
-        """Why the last worker that cannot take part does not."""
+        """Why the last worker that does not take part any more cannot; None if it has died."""
 
         self.employed = 0
         """Workers that took part."""
 
         self.lost = 0
         """Of them, those that went away while they did."""
+
+    @property
+    def is_hopeless(self) -> bool:
+        """
+        Whether no worker is left, and the last one was found unable to take part.
+
+        One that died may come back: then there is hope.
+        """
+        return self.trouble is not None and not self._employments
 
     @property
     def at_work(self) -> list[int]:
@@ -99,6 +108,7 @@ class Workforce:
         """
         tickets = [key for key, each in self._employments.items() if each.address == address]
         self.lost += len(set(tickets) & set(self.at_work))
+        self.trouble = None if tickets else self.trouble
         for ticket in tickets:
             self.end(ticket)
         return tickets

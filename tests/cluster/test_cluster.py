@@ -485,6 +485,19 @@ def test_other_versions_are_refused(runs, tmp_path):
     assert runs.origin.calls == []
 
 
+def test_workers_that_cannot_take_part(runs):
+    """
+    If no worker can, the run ends at once, and says why.
+    """
+    runs.env |= {"BATCHFETCH_BASE_URL": "https://batchfetch.invalid"}
+    runs.dask.add_worker(env={"HTTPS_PROXY": "ftp://proxy"})
+    argv = ["fetch", runs.write(names(3)).manifest, "-o", runs.out, "--cluster", runs.dask.file]
+    done = run(*argv, env=runs.env)
+    assert done.code == 8, done.stderr
+    assert "no worker that can take part" in done.stderr
+    assert "proxy" in done.stderr
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a worker other files")
 def test_an_output_that_is_not_shared_is_refused(runs):
     """
@@ -513,6 +526,7 @@ def test_what_excludes_each_other(tmp_path):
     assert "--cluster local:2" in done.stderr
 
 
+@pytest.mark.slow
 def test_no_scheduler_answers(tmp_path):
     """
     An address where nothing listens is exit 2.
