@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from batchfetch.errors import SettingsError
 from batchfetch.settings import is_loopback
+from batchfetch.text import needs_extra
 
 _LOCAL = re.compile(r"local:([1-9]\d{0,3})")
 
@@ -35,15 +36,20 @@ def require_address(text: str, *, insecure: bool) -> Address:
 
     One that would show tokens to a network is refused unless *insecure*.  Raises `SettingsError`.
     """
-    if find_spec("distributed") is None:
-        raise SettingsError(
-            f"--cluster {text} needs the extra dask; install it with pip install 'batchfetch[dask]'"
-        )
+    if not _is_installed("distributed"):
+        raise SettingsError(needs_extra(f"--cluster {text}", "dask"))
     if found := _LOCAL.fullmatch(text):
         return Address(int(found[1]))
     url = text if "://" in text else _scheduler_in(text)
     _require_safe(text, url, insecure=insecure)
     return Address(None, url)
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ValueError:  # It was kept from being imported.
+        return False
 
 
 def _scheduler_in(path: str) -> str:

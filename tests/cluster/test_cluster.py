@@ -537,6 +537,28 @@ def test_no_scheduler_answers(tmp_path):
     assert "no scheduler answers at tcp://127.0.0.1:1" in done.stderr
 
 
+def test_without_the_extra(tmp_path):
+    """
+    One sentence says how to get it.
+    """
+    manifest = manifest_of(tmp_path, ["a"])
+    code = (
+        "import sys; sys.modules['distributed'] = None; from batchfetch.cli.main import main;"
+        f"sys.exit(main(['fetch', {str(manifest)!r}, '--cluster', 'local:2', '-o', 'out']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(),
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "--cluster local:2 needs the extra dask; install it with pip" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_only_a_run_on_a_cluster_imports_dask(tmp_path):
     """
     It takes half a second, which other runs do not pay.
