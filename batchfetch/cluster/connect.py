@@ -56,8 +56,8 @@ async def _opened(address: Address, chunk: int, wiring: Wiring) -> AsyncIterator
         require_versions,
     )
     from batchfetch.cluster.driver import ClusterFetcher  # noqa: PLC0415
-    from batchfetch.cluster.switch import Switch  # noqa: PLC0415
-    from batchfetch.cluster.switchboard import Switchboard  # noqa: PLC0415
+    from batchfetch.cluster.scheduler_client import SchedulerClient  # noqa: PLC0415
+    from batchfetch.cluster.scheduler_plugin import RunPlugin  # noqa: PLC0415
     from batchfetch.cluster.workforce import Workforce  # noqa: PLC0415
 
     settings = wiring.parts.settings
@@ -72,19 +72,19 @@ async def _opened(address: Address, chunk: int, wiring: Wiring) -> AsyncIterator
                 await require_one_output(client, settings.output, name, data)
                 run = f"batchfetch_{secrets.token_hex(8)}"
                 await client.register_plugin(
-                    Switchboard(run, client.id, rate=settings.rate, max_calls=settings.max_calls),
+                    RunPlugin(run, client.id, rate=settings.rate, max_calls=settings.max_calls),
                     name=run,
                 )
-                switch = Switch(client, run)
-                workforce = Workforce(client, switch, run)
+                scheduler = SchedulerClient(client, run)
+                workforce = Workforce(client, scheduler, run)
                 yield ClusterFetcher(
-                    *(wiring, switch, workforce),
+                    *(wiring, scheduler, workforce),
                     {"mark": name, "data": data, "is_local": address.processes is not None},
                     chunk=chunk,
                 )
                 with CancelScope(shield=True), anyio.move_on_after(_CLOSING), suppress(OSError):
-                    await switch.end()
-                    if not switch.is_lost:
+                    await scheduler.end()
+                    if not scheduler.is_lost:
                         await client.unregister_scheduler_plugin(run)
             finally:
                 with CancelScope(shield=True):

@@ -10,13 +10,13 @@ import anyio
 from anyio import create_task_group
 from anyio.abc import TaskGroup
 
-from batchfetch.cluster.changes import Changes
 from batchfetch.cluster.chunks import Chunks
-from batchfetch.cluster.desk import Desk
+from batchfetch.cluster.condition import Condition
 from batchfetch.cluster.holds import Holds
 from batchfetch.cluster.messages import Message
 from batchfetch.cluster.recovery import Recorded, recover
-from batchfetch.cluster.switch import SchedulerLostError, Switch
+from batchfetch.cluster.requests import RequestHandler
+from batchfetch.cluster.scheduler_client import SchedulerClient, SchedulerLostError
 from batchfetch.cluster.tokens import TokenKeeper
 from batchfetch.cluster.workforce import Workforce
 from batchfetch.errors import BatchFetchError, StorageError, UnreachableError
@@ -36,25 +36,31 @@ class ClusterFetcher:
     """
     The `Fetcher` of a run on a cluster.
 
-    *switch* calls its part on the scheduler, *workforce* starts the work on workers, *order* is
+    *scheduler* calls its part on the scheduler, *workforce* starts the work on workers, *order* is
     what a worker is told at first, besides the settings.
     """
 
     def __init__(
-        self, wiring: Wiring, switch: Switch, workforce: Workforce, order: Message, *, chunk: int
+        self,
+        wiring: Wiring,
+        scheduler: SchedulerClient,
+        workforce: Workforce,
+        order: Message,
+        *,
+        chunk: int,
     ) -> None:
         parts = wiring.parts
         self.grace = _GRACE
         self._wiring = wiring
         self._settings = parts.settings
-        self._switch = switch
+        self._scheduler = scheduler
         self._workforce = workforce
         self._tokens = parts.tokens
         self.interruptions = Interruptions(epoch=time() - anyio.current_time())
         self._holds = Holds(self.interruptions, parts.tell)
         self._keeper = TokenKeeper(
             parts.tokens,
-            switch.publish,
+            scheduler.publish,
             outage=parts.settings.outage,
             attended=parts.attended,
             tell=parts.tell,
@@ -62,13 +68,13 @@ class ClusterFetcher:
         )
         self._chunks = Chunks(chunk)
         self._recorded = Recorded(wiring, self._chunks)
-        self._changes = Changes()
+        self._changed = Condition()
         self._stopped_by: str | None = None
         self._offered = 0
         self._figures: Message = {}
-        self._desk = Desk(
-            *(self, wiring, switch, workforce, self._keeper),
-            *(self._chunks, self._recorded, self._changes),
+        self._requests = RequestHandler(
+            *(self, wiring, scheduler, workforce, self._keeper),
+            *(self._chunks, self._recorded, self._changed),
             holds=self._holds,
             order=order,
         )
@@ -149,14 +155,14 @@ class ClusterFetcher:
         """
         See `Fetcher.notify`.
         """
-        self._changes.notify()
+        self._changed.notify()
 
     async def room(self) -> None:
         """
         See `Fetcher.room`.
         """
         while self._stopped_by is None and not self._chunks.wants_more:
-            await self._changes.next()
+            await self._changed.next()
 
     def stop(self, by: str) -> None:
         """
@@ -174,7 +180,7 @@ class ClusterFetcher:
                 tasks.start_soon(self._keeper.run, fail)
                 tasks.start_soon(self._listen, fail)
                 while not self._chunks.is_over and self._stopped_by is None:
-                    await self._changes.next()
+                    await self._changed.next()
                 await self._finish()
                 tasks.cancel_scope.cancel()
         except* SchedulerLostError as group:
@@ -188,8 +194,8 @@ class ClusterFetcher:
         self._figures |= {"calls": calls, "unaccounted": unaccounted, "in_flight": 0}
         fail(
             UnreachableError(
-                f"the cluster's scheduler at {self._switch.address} is gone; what was in flight is"
-                " found by the next run: start the scheduler and its workers, and run again"
+                f"the cluster's scheduler at {self._scheduler.address} is gone; start it and its"
+                " workers again, and run the same command, which finds what was finished"
             )
         )
 
@@ -199,33 +205,33 @@ class ClusterFetcher:
         """
         try:
             if self._stopped_by is not None:
-                await self._switch.stop(self._stopped_by)
+                await self._scheduler.stop(self._stopped_by)
             with anyio.move_on_after(_GRACE):
                 while self._workforce.at_work:
-                    await self._changes.next()
+                    await self._changed.next()
         finally:
             with anyio.CancelScope(shield=True):
                 # What the others hold is spent: they are not heard any more.
                 for ticket in self._workforce.at_work:
-                    await self._switch.lose(ticket)
-                self._figures = await self._switch.listen()
+                    await self._scheduler.lose(ticket)
+                self._figures = await self._scheduler.listen()
 
     async def _listen(self, fail: Callable[[BatchFetchError], None]) -> None:
         worked_at = anyio.current_time()
         async with create_task_group() as answering:
             while True:
-                self._figures = await self._switch.listen()
+                self._figures = await self._scheduler.listen()
                 for message in self._figures.pop("messages"):
                     await self._take(message, answering, fail)
                 for ticket in await self._workforce.failed():
-                    self._desk.warn_of_trouble()
+                    self._requests.warn_of_trouble()
                     answering.start_soon(self._recover, ticket, fail)
                 now = anyio.current_time()
                 worked_at = now if self._workforce.at_work else worked_at
                 is_over = self._chunks.is_over or self._stopped_by is not None
                 is_stuck = self._workforce.is_hopeless or now > worked_at + self._settings.outage
                 if is_stuck and not is_over:
-                    fail(_without_workers(self._switch.address, self._workforce.trouble))
+                    fail(_without_workers(self._scheduler.address, self._workforce.trouble))
                 self.notify()
 
     async def _take(
@@ -238,14 +244,14 @@ class ClusterFetcher:
                 for ticket in self._workforce.leave(message["address"]):
                     answering.start_soon(self._recover, ticket, fail)
             case "asked":
-                answering.start_soon(self._desk.answer, message, fail)
+                answering.start_soon(self._requests.answer, message, fail)
 
     async def _recover(self, ticket: int, fail: Callable[[BatchFetchError], None]) -> None:
         """
         Find what a worker that is gone had finished, and hand out the rest of its chunks again.
         """
         self._holds.forget(ticket)
-        await self._switch.lose(ticket)
+        await self._scheduler.lose(ticket)
         lost = self._chunks.lose(ticket)
         try:
             await recover(self._wiring, self._recorded, lost, self._recorded.forget(ticket))
@@ -261,7 +267,7 @@ class ClusterFetcher:
         """
         return ClusterSummary(
             **summary.model_dump(),
-            workers=self._workforce.employed,
+            workers=self._workforce.took_part,
             workers_lost=self._workforce.lost,
             calls_unaccounted=self._figure("unaccounted"),
         )

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 import anyio
 from anyio import CancelScope, create_task_group
 
+from batchfetch.cluster.forwarding import forwarded
 from batchfetch.cluster.leases import LeasedTokens, keep_leased, report
 from batchfetch.cluster.link import Link, LinkLostError
 from batchfetch.cluster.messages import (
@@ -24,7 +25,6 @@ from batchfetch.cluster.messages import (
     settings_from_wire,
 )
 from batchfetch.cluster.pace import LeasedPace
-from batchfetch.cluster.sayings import forwarded
 from batchfetch.errors import BatchFetchError, SettingsError, StorageError
 from batchfetch.exception_groups import unwrapped
 from batchfetch.hooks import Hook

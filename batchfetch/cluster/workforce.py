@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
-from batchfetch.cluster.switch import Switch
+from batchfetch.cluster.scheduler_client import SchedulerClient
 from batchfetch.cluster.worker import work
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class _Employment:
+class _Assignment:
     address: str
     future: "Future"
     has_begun: bool = False
@@ -28,16 +28,16 @@ class Workforce:
     what a dead worker had not done is handed out by the driver.
     """
 
-    def __init__(self, client: "Client", switch: Switch, name: str) -> None:
+    def __init__(self, client: "Client", scheduler: SchedulerClient, name: str) -> None:
         self._client = client
-        self._switch = switch
+        self._scheduler = scheduler
         self._name = name
         self._tickets = count(1)
-        self._employments: dict[int, _Employment] = {}
+        self._assignments: dict[int, _Assignment] = {}
         self.trouble: str | None = None
         """Why the last worker that does not take part any more cannot; None if it has died."""
 
-        self.employed = 0
+        self.took_part = 0
         """Workers that took part."""
 
         self.lost = 0
@@ -50,23 +50,23 @@ class Workforce:
 
         One that died may come back: then there is hope.
         """
-        return self.trouble is not None and not self._employments
+        return self.trouble is not None and not self._assignments
 
     @property
     def at_work(self) -> list[int]:
         """
         The tickets of workers that have begun and not ended.
         """
-        return [ticket for ticket, each in self._employments.items() if each.has_begun]
+        return [ticket for ticket, each in self._assignments.items() if each.has_begun]
 
     async def join(self, address: str) -> None:
         """
         Have the new worker at *address* begin as soon as it has nothing else to do.
         """
-        if any(each.address == address for each in self._employments.values()):
+        if any(each.address == address for each in self._assignments.values()):
             return
         ticket = next(self._tickets)
-        await self._switch.admit(ticket, address)
+        await self._scheduler.admit(ticket, address)
         future = self._client.submit(
             work,
             self._name,
@@ -76,22 +76,22 @@ class Workforce:
             allow_other_workers=False,
             pure=False,
         )
-        self._employments[ticket] = _Employment(address, future)
+        self._assignments[ticket] = _Assignment(address, future)
 
     def begin(self, ticket: int) -> None:
         """
         Note that the worker with *ticket* takes part.
         """
-        if ticket in self._employments:
-            self._employments[ticket].has_begun = True
-            self.employed += 1
+        if ticket in self._assignments:
+            self._assignments[ticket].has_begun = True
+            self.took_part += 1
 
     def end(self, ticket: int) -> None:
         """
         Note that the worker with *ticket* has nothing more to do.
         """
-        if (employment := self._employments.pop(ticket, None)) is not None:
-            employment.future.release()
+        if (assignment := self._assignments.pop(ticket, None)) is not None:
+            assignment.future.release()
 
     def dismiss(self, ticket: int, why: str) -> None:
         """
@@ -99,14 +99,14 @@ class Workforce:
         """
         self.trouble = why
         if ticket in self.at_work:
-            self.employed -= 1
+            self.took_part -= 1
         self.end(ticket)
 
     def leave(self, address: str) -> list[int]:
         """
         Note that the worker at *address* is gone; return its tickets.
         """
-        tickets = [key for key, each in self._employments.items() if each.address == address]
+        tickets = [key for key, each in self._assignments.items() if each.address == address]
         self.lost += len(set(tickets) & set(self.at_work))
         self.trouble = None if tickets else self.trouble
         for ticket in tickets:
@@ -117,9 +117,9 @@ class Workforce:
         """
         Return the tickets of workers whose work ended with an error.
         """
-        failed = [key for key, each in self._employments.items() if each.future.status == "error"]
+        failed = [key for key, each in self._assignments.items() if each.future.status == "error"]
         for ticket in failed:
-            error = await self._employments[ticket].future.exception()
+            error = await self._assignments[ticket].future.exception()
             self.lost += ticket in self.at_work
             self.trouble = f"{type(error).__name__}: {error}"
             self.end(ticket)

@@ -28,7 +28,7 @@ _NEWS = 0.5
 _SILENCE = 10.0
 
 
-class Switchboard(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
+class RunPlugin(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types
     """
     The part of the run *name* that lives on the scheduler; workers and driver call it by that.
 

@@ -16,7 +16,7 @@ class SchedulerLostError(ConnectionError):
     """
 
 
-class Switch:
+class SchedulerClient:
     """
     The run *name* on the scheduler of *client*.
     """

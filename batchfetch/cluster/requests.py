@@ -1,5 +1,5 @@
 """
-What the driver answers to workers.
+Answer the requests of workers, in the driver.
 """
 
 import logging
@@ -8,8 +8,8 @@ from math import inf
 
 import anyio
 
-from batchfetch.cluster.changes import Changes
 from batchfetch.cluster.chunks import Chunks
+from batchfetch.cluster.condition import Condition
 from batchfetch.cluster.holds import Holds
 from batchfetch.cluster.messages import (
     GONE,
@@ -21,7 +21,7 @@ from batchfetch.cluster.messages import (
     settings_to_wire,
 )
 from batchfetch.cluster.recovery import Recorded
-from batchfetch.cluster.switch import Switch
+from batchfetch.cluster.scheduler_client import SchedulerClient
 from batchfetch.cluster.tokens import TokenKeeper
 from batchfetch.cluster.workforce import Workforce
 from batchfetch.errors import BatchFetchError, StorageError
@@ -37,9 +37,9 @@ _FILLING = 0.05
 _REPEATED = 5.0
 
 
-class Desk:
+class RequestHandler:
     """
-    Answers the workers of *run*.
+    Answers the requests of the workers of *run*.
 
     *order* is what a worker is told at first, besides the settings.
     """
@@ -48,25 +48,25 @@ class Desk:
         self,
         run: Fetcher,
         wiring: Wiring,
-        switch: Switch,
+        scheduler: SchedulerClient,
         workforce: Workforce,
         keeper: TokenKeeper,
         chunks: Chunks,
         recorded: Recorded,
-        changes: Changes,
+        changed: Condition,
         *,
         holds: Holds,
         order: Message,
     ) -> None:
         self._run = run
         self._wiring = wiring
-        self._switch = switch
+        self._scheduler = scheduler
         self._workforce = workforce
         self._keeper = keeper
         self._chunks = chunks
         self._recorded = recorded
         self._holds = holds
-        self._changes = changes
+        self._changed = changed
         parts = wiring.parts
         self._order = {
             "settings": settings_to_wire(parts.settings),
@@ -95,8 +95,8 @@ class Desk:
                 await self._keeper.refused(message["generation"])
             case _:
                 self._note(ticket, message, fail)
-        await self._switch.reply(message["number"], reply)
-        self._changes.notify()
+        await self._scheduler.reply(message["number"], reply)
+        self._changed.notify()
 
     def _note(self, ticket: int, message: Message, fail: Callable[[BatchFetchError], None]) -> None:
         """
@@ -160,12 +160,12 @@ class Desk:
         while self._run.stopped_by is None and not chunks.is_over:
             if not chunks.has_chunk:
                 with anyio.move_on_after(_FILLING):
-                    await self._changes.next()
+                    await self._changed.next()
             if (chunk := chunks.take(ticket, more=more)) is not None:
                 return {"jobs": jobs_to_wire([*chunk.jobs.values()])}
             if more and (chunks.has_suspect(ticket) or not chunks.offers_more):
                 break
-            await self._changes.next()
+            await self._changed.next()
         return {}
 
     async def _sync(self, fail: Callable[[BatchFetchError], None]) -> None:

@@ -5,7 +5,7 @@ A condition that many wait for and look at again after each change.
 import anyio
 
 
-class Changes:
+class Condition:
     """
     Wakes all that wait, whatever has changed.
     """
