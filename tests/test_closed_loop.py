@@ -98,6 +98,7 @@ def expired(folder, name, source):
         file.write(f"{json.dumps(row)}\n")
 
 
+@pytest.mark.slow
 def test_a_night_without_faults(tmp_path):
     """
     Every image comes back under the name of its scan, also the one that had expired; the next night
@@ -125,6 +126,7 @@ def test_a_night_without_faults(tmp_path):
     assert len(images_in(tmp_path / "images")) == 9
 
 
+@pytest.mark.slow
 def test_a_night_with_faults(tmp_path):
     """
     Nothing is paid for twice, whatever goes wrong: what the stand-in accepted is what the reports
@@ -149,6 +151,7 @@ def test_a_night_with_faults(tmp_path):
     assert len(images_in(tmp_path / "images")) == accepted
 
 
+@pytest.mark.slow
 def test_an_error_is_left_to_a_person(tmp_path):
     """
     An image that the filter cannot process is paid for once, however many nights there are.

@@ -651,6 +651,7 @@ def test_without_the_extra_one_sentence_says_what_to_install(table, tmp_path):
     assert run("fetch", *more, "-o", tmp_path / "out", "--sandbox", env=env).code == 0
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_by_what_there_is(tmp_path):
     """
     A page of half a gigabyte in a file of a few kilobytes is refused where memory is limited.

@@ -201,6 +201,7 @@ def test_a_run_before_is_known_to_the_parts(output):
     assert output.origin.calls == []
 
 
+@pytest.mark.slow
 def test_the_last_line_of_several_reports_counts(origin, tmp_path):
     """
     It is the one that was finished last, whatever the names of the reports: what was tried again

@@ -61,6 +61,7 @@ async def test_parts_of_one_number_are_beside_each_other(url, prefix, moto_store
     ("dead", "shard"),
     [(".batchfetch/locks/1-of-2", None), (LOCK_KEY, "1/2"), (LOCK_KEY, None)],
 )
+@pytest.mark.slow
 async def test_a_run_that_was_stopped_for_long_finds_its_lock_gone(
     url, prefix, moto_store, dead, shard
 ):

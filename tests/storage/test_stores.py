@@ -260,6 +260,7 @@ async def test_a_new_prefix_is_asked_about_once(prefix, moto_store, monkeypatch)
     assert [(each.method, "list-type" in each.path) for each in proxy.requests] == [("GET", True)]
 
 
+@pytest.mark.slow
 async def test_a_long_prefix_is_asked_name_by_name_then_listed(prefix, moto_store, monkeypatch):
     """
     A few names are asked about one by one; from the 1001st on, the prefix is listed once.
