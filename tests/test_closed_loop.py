@@ -15,6 +15,8 @@ from stand_in import standing_in
 
 from batchfetch.sandbox.pages import draw_page
 
+pytestmark = pytest.mark.slow
+
 SAMPLE = ROOT / "samples" / "closed-loop.sh"
 COMMAND = f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m batchfetch "$@"\n'
 
@@ -98,7 +100,6 @@ def expired(folder, name, source):
         file.write(f"{json.dumps(row)}\n")
 
 
-@pytest.mark.slow
 def test_a_night_without_faults(tmp_path):
     """
     Every image comes back under the name of its scan, also the one that had expired; the next night
@@ -126,7 +127,6 @@ def test_a_night_without_faults(tmp_path):
     assert len(images_in(tmp_path / "images")) == 9
 
 
-@pytest.mark.slow
 def test_a_night_with_faults(tmp_path):
     """
     Nothing is paid for twice, whatever goes wrong: what the stand-in accepted is what the reports
@@ -151,7 +151,6 @@ def test_a_night_with_faults(tmp_path):
     assert len(images_in(tmp_path / "images")) == accepted
 
 
-@pytest.mark.slow
 def test_an_error_is_left_to_a_person(tmp_path):
     """
     An image that the filter cannot process is paid for once, however many nights there are.

@@ -241,6 +241,7 @@ def test_a_server_of_its_own(shell, clone):
     assert json.loads(finished.stdout).keys() == json.loads(summary).keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", blocks("python", *(TEXTS.keys() - {"data.md"})))
 def test_the_examples_in_python_run(clone, code):
     """
@@ -266,6 +267,7 @@ def test_the_examples_in_python_run(clone, code):
     assert len(list(clone.glob("images/**/*.png"))) == images
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", blocks("python", "data.md"))
 def test_the_examples_with_tables_run(shell, clone, code):
     """

@@ -20,6 +20,8 @@ import batchfetch
 from batchfetch.cli.fetch import command
 from batchfetch.exit_codes import ExitCode
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = ROOT / "samples"
 
 

@@ -20,6 +20,8 @@ from batchfetch.cli.fetch import command
 from batchfetch.exit_codes import ExitCode
 from batchfetch.sharding import Shard
 
+pytestmark = pytest.mark.slow
+
 SAMPLES = ROOT / "samples"
 IDS = [f"task{number}" for number in range(40)]
 

@@ -18,6 +18,8 @@ from batchfetch.cli.metrics import EVERY, MetricsFile
 from batchfetch.exit_codes import ExitCode
 from batchfetch.run.summary import Progress, Summary
 
+pytestmark = pytest.mark.slow
+
 FILE = "batchfetch.prom"
 
 

@@ -15,6 +15,8 @@ from command import environment, manifest_of, run
 from origin import Origin, serving
 from replies import Ending, Reply, head, http, raw, ready, redirect, result, says, status
 
+pytestmark = pytest.mark.slow
+
 CLIENT_ID = "f3a91c77-52de-4b0e-9d3c-8e6f1a2b7c40"
 SECRET = "Zq7+/w\"\\Kp%&<>'Vn4-_=Xt9.Lb2~Hd8mQ5rJ"
 TOKEN = "9kX2-vB7_qLm4.Tz8Rw1~Hc6Yp3+Nd5/Gj0=Fs8u"  # 40 characters.

@@ -21,6 +21,8 @@ from command import (
 from receiver import Receiver, receiving
 from submitting import images_at, lines_of, open_intents, results_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def scans(tmp_path):
@@ -272,7 +274,6 @@ def test_the_pipe_may_lead_to_a_file(scans, tmp_path, sandbox):
     assert len(lines_of(tmp_path / "lines.jsonl")) == 2
 
 
-@pytest.mark.slow
 def test_a_signal_ends_a_run_that_waits_for_its_reader(scans, tmp_path):
     """
     While the lines of an earlier run are not taken, one signal ends the run all the same.
