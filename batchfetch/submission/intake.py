@@ -2,6 +2,7 @@
 Decide what is to be done about each source: send it, or not, and why.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
@@ -29,6 +30,7 @@ class SubmitIntake:
     Decides source by source, and counts.
 
     Of images with one key only one is on its way at a time: the others wait for what becomes of it.
+    So does an image that is known by its bytes while a task with these bytes is submitted again.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class SubmitIntake:
         self._again = settings.again
         self._retries = SubmitStatus.UNCERTAIN in settings.retry
         self._ordinal = 0
+        self._on_their_way: Counter[str] = Counter()
         self._held_back: dict[str, list[Image]] = {}
         self._reported: set[str] = set()
         self.images = 0
@@ -104,12 +107,15 @@ class SubmitIntake:
         """
         Note what became of *image*; return what follows for another one with its key.
         """
-        for key in {image.key, image.content_key}:
-            self._ledger.note_outcome(key, status)
-        waiting = self._held_back.pop(image.key, [])
         decisions: list[Decision] = []
-        for other in waiting:
-            decisions += self._judge(other)
+        for key in _keys_of_image(image):
+            self._ledger.note_outcome(key, status)
+            self._on_their_way[key] -= 1
+        for key in _keys_of_image(image):
+            if not self._on_their_way[key]:
+                del self._on_their_way[key]
+                for other in self._held_back.pop(key, []):
+                    decisions += self._judge(other)
         return decisions
 
     def _read(self) -> Image | SubmitResult | None:
@@ -138,8 +144,8 @@ class SubmitIntake:
         yield from self._judge(image)
 
     def _judge(self, image: Image) -> Iterator[Decision]:
-        if not self._again and image.key in self._held_back:
-            self._held_back[image.key].append(image)
+        if not self._again and image.key in self._on_their_way:
+            self._held_back.setdefault(image.key, []).append(image)
             return
         standing = self._ledger.standing(image.key, again=self._again)
         if standing is Standing.ACCEPTED:
@@ -150,7 +156,7 @@ class SubmitIntake:
             )
         else:
             self._ordinal += 1
-            self._held_back.setdefault(image.key, [])
+            self._on_their_way.update(_keys_of_image(image))
             job = Job(str(self._ordinal), endpoint=image.endpoint)
             yield Sending(job=job, ordinal=self._ordinal, image=image)
 
@@ -183,6 +189,13 @@ def _lost(intent: Intent) -> SubmitResult:
         reason=LOST,
         detail="it may have been accepted: the run that sent it ended before its answer came",
     )
+
+
+def _keys_of_image(image: Image) -> tuple[str, ...]:
+    """
+    Return the keys that *image* is about, its own first.
+    """
+    return tuple(dict.fromkeys((image.key, image.content_key)))
 
 
 def _keys_of(result: SubmitResult) -> Iterator[str]:

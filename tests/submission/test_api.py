@@ -4,7 +4,7 @@ Submitting from Python: what can be handed in, what is raised, and what a run th
 
 import anyio
 import pytest
-from receiver import Act, Receiver, receiving
+from receiver import Act, Receiver, receiving, status
 from replies import Ending
 from submitting import HASTY, TOKEN, images_at, lines_of, open_intents, results_of, submitting
 
@@ -125,6 +125,26 @@ async def test_files_that_are_gone_or_emptied_by_their_turn(scans, tmp_path):
     invalid = {r["name"]: r for r in results_of(tmp_path / "manifest.report.jsonl")[:2]}
     assert invalid["gone"]["detail"] == f"{paths['gone']} cannot be read: No such file or directory"
     assert invalid["empty"]["source_sha256"] is None
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("refused", [0, 1, 2])
+async def test_an_image_waits_for_the_tasks_that_repeat_it(scans, tmp_path, refused):
+    """
+    While tasks with its bytes are submitted again, an image of a folder is not sent as well; it is
+    if these fail.
+    """
+    hashes = images_at(scans, 1)
+    path = scans / "00000.png"
+    tasks = [SourceImage(path, f"night/{n}", key=f"old-{n}") for n in range(2)]
+    async with Receiver([status(400)] * refused) as receiver:
+        receiver.delay = 0.1
+        sources = Given([*tasks, SourceImage(path, "00000")])
+        submission, error = await submit_given(sources, receiver.base_url, tmp_path)
+        assert error is None
+        assert receiver.images == dict.fromkeys(hashes.values(), 2 + (refused == 2))
+    assert submission.summary.images == 3
+    assert submission.summary.already == (refused < 2)
 
 
 @pytest.mark.anyio
