@@ -75,20 +75,19 @@ class Image:
     digest: Digest
 
     @property
-    def key(self) -> str:
+    def keys(self) -> tuple[str, ...]:
         """
-        What is submitted once: see `SubmitLedger`.
+        What it is known by, see `SubmitLedger`: the key that is submitted once, and its bytes.
         """
-        if self.source.key is not None:
-            return task_key(self.source.key)
-        return self.content_key
+        content = content_key(self.digest.sha256, self.endpoint)
+        return (content,) if self.source.key is None else (task_key(self.source.key), content)
 
     @property
-    def content_key(self) -> str:
+    def key(self) -> str:
         """
-        The key of its bytes, whatever else it has.
+        The first of its keys, which is its own.
         """
-        return content_key(self.digest.sha256, self.endpoint)
+        return self.keys[0]
 
     def intent(self, name: str, started_at: datetime) -> Intent:
         """

@@ -11,7 +11,7 @@ from anyio import to_thread
 from batchfetch.models import Job
 from batchfetch.sources import Refusal, RefusedSource, SourceImage
 from batchfetch.submission.image import Digest, Image, Sending, digest_of
-from batchfetch.submission.ledger import Standing, SubmitLedger, content_key, task_key
+from batchfetch.submission.ledger import Standing, SubmitLedger, keys_of
 from batchfetch.submission.lines import Intent, SubmitResult
 from batchfetch.submission.sender import LOST
 from batchfetch.submit_settings import SubmitSettings, SubmitStatus
@@ -64,11 +64,10 @@ class SubmitIntake:
         """
         results = [_lost(intent) for intent in unfinished]
         for result in results:
-            keys = list(_keys_of(result))
-            for key in keys:
-                self._ledger.note_outcome(key, SubmitStatus.UNCERTAIN)
+            keys = keys_of(result)
+            self._ledger.note_outcome(keys, SubmitStatus.UNCERTAIN)
             if not self._retries:
-                self._reported.update(keys[-1:])
+                self._reported.update(keys[:1])
         if not self._retries:
             self.images += len(results)
         return results
@@ -108,10 +107,9 @@ class SubmitIntake:
         Note what became of *image*; return what follows for another one with its key.
         """
         decisions: list[Decision] = []
-        for key in _keys_of_image(image):
-            self._ledger.note_outcome(key, status)
-            self._on_their_way[key] -= 1
-        for key in _keys_of_image(image):
+        self._ledger.note_outcome(image.keys, status)
+        self._on_their_way.subtract(image.keys)
+        for key in image.keys:
             if not self._on_their_way[key]:
                 del self._on_their_way[key]
                 for other in self._held_back.pop(key, []):
@@ -156,7 +154,7 @@ class SubmitIntake:
             )
         else:
             self._ordinal += 1
-            self._on_their_way.update(_keys_of_image(image))
+            self._on_their_way.update(image.keys)
             job = Job(str(self._ordinal), endpoint=image.endpoint)
             yield Sending(job=job, ordinal=self._ordinal, image=image)
 
@@ -189,20 +187,3 @@ def _lost(intent: Intent) -> SubmitResult:
         reason=LOST,
         detail="it may have been accepted: the run that sent it ended before its answer came",
     )
-
-
-def _keys_of_image(image: Image) -> tuple[str, ...]:
-    """
-    Return the keys that *image* is about, its own first.
-    """
-    return tuple(dict.fromkeys((image.key, image.content_key)))
-
-
-def _keys_of(result: SubmitResult) -> Iterator[str]:
-    """
-    Yield the keys that *result* is about, the image's own last.
-    """
-    if result.source_sha256 is not None and result.endpoint is not None:
-        yield content_key(result.source_sha256, result.endpoint)
-    if result.resubmits is not None:
-        yield task_key(result.resubmits)

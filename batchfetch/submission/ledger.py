@@ -3,7 +3,7 @@ What earlier runs say about images: accepted, uncertain, in flight when a run di
 """
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from pathlib import Path
@@ -84,24 +84,29 @@ class SubmitLedger:
             self._in_flight.pop(line.intent, None)
         if line.status is None:
             return
-        for key in _keys_of(line):
-            self.note_outcome(key, line.status)
+        self.note_outcome(keys_of(line), line.status)
         if line.status is SubmitStatus.SUBMITTED:
             self._unchecked.append(start)
             if line.submitted_at is not None and line.submitted_at >= since:
                 self._recent.append(start)
 
-    def note_outcome(self, key: str, status: SubmitStatus) -> None:
+    def note_outcome(self, keys: Sequence[str], status: SubmitStatus) -> None:
         """
-        Note that the image with *key* ended with *status*.
+        Note that the image with *keys*, its own the first, ended with *status*.
         """
         match status:
             case SubmitStatus.SUBMITTED:
-                self._keys.mark(key, _ACCEPTED, clear=_UNCERTAIN)
+                for key in keys:
+                    self._keys.mark(key, _ACCEPTED, clear=_UNCERTAIN)
             case SubmitStatus.UNCERTAIN:
-                self._keys.mark(key, _UNCERTAIN)
-            case _:
-                self._keys.mark(key, 0, clear=_UNCERTAIN)
+                for key in keys:
+                    self._keys.mark(key, _UNCERTAIN)
+            case SubmitStatus.FAILED:
+                # Another task with these bytes may still be uncertain.
+                for key in keys[:1]:
+                    self._keys.mark(key, 0, clear=_UNCERTAIN)
+            case SubmitStatus.INVALID:
+                pass  # Nothing was sent, so what was uncertain still is.
 
     def standing(self, key: str, *, again: bool) -> Standing:
         """
@@ -141,11 +146,14 @@ def load_submit_report(path: Path) -> SubmitLedger:
     return ledger
 
 
-def _keys_of(line: Line) -> Iterator[str]:
+def keys_of(line: Line | SubmitResult) -> tuple[str, ...]:
+    """
+    Return the keys of the image that *line* is about, its own first.
+    """
+    keys = [] if line.resubmits is None else [task_key(line.resubmits)]
     if line.source_sha256 is not None and line.endpoint is not None:
-        yield content_key(line.source_sha256, line.endpoint)
-    if line.resubmits is not None:
-        yield task_key(line.resubmits)
+        keys.append(content_key(line.source_sha256, line.endpoint))
+    return tuple(keys)
 
 
 def _lines_at(path: Path, starts: list[int], kind: type[M]) -> Iterator[M]:

@@ -4,7 +4,7 @@ Submitting from Python: what can be handed in, what is raised, and what a run th
 
 import anyio
 import pytest
-from receiver import Act, Receiver, receiving, status
+from receiver import Act, Receiver, no_answer, receiving, status
 from replies import Ending
 from submitting import HASTY, TOKEN, images_at, lines_of, open_intents, results_of, submitting
 
@@ -145,6 +145,42 @@ async def test_an_image_waits_for_the_tasks_that_repeat_it(scans, tmp_path, refu
         assert receiver.images == dict.fromkeys(hashes.values(), 2 + (refused == 2))
     assert submission.summary.images == 3
     assert submission.summary.already == (refused < 2)
+
+
+@pytest.mark.anyio
+async def test_a_failed_task_leaves_another_one_with_its_bytes_uncertain(scans, tmp_path):
+    """
+    An image whose bytes may have been accepted is not sent because a later task with them failed.
+    """
+    hashes = images_at(scans, 1)
+    path = scans / "00000.png"
+    tasks = [SourceImage(path, f"night/{n}", key=f"old-{n}") for n in range(2)]
+    async with Receiver([no_answer(Ending.CLOSE), status(400)]) as receiver:
+        for task in tasks:
+            await submit_given(Given([task]), receiver.base_url, tmp_path)
+        image = Given([SourceImage(path, "00000")])
+        submission, _ = await submit_given(image, receiver.base_url, tmp_path)
+        assert receiver.images == dict.fromkeys(hashes.values(), 2)
+    assert submission.summary.outcomes == {SubmitStatus.UNCERTAIN: 1}
+
+
+@pytest.mark.anyio
+async def test_an_uncertain_task_stays_uncertain_when_its_file_is_unreadable(scans, tmp_path):
+    """
+    An Invalid line sends nothing, so it does not settle what became of the image before.
+    """
+    images_at(scans, 1)
+    path = scans / "00000.png"
+    data = path.read_bytes()
+    outcomes = []
+    async with Receiver([no_answer(Ending.CLOSE)]) as receiver:
+        for content in (data, b"", data):
+            path.write_bytes(content)
+            task = Given([SourceImage(path, "night/0", key="old")])
+            submission, _ = await submit_given(task, receiver.base_url, tmp_path)
+            outcomes += submission.summary.outcomes
+        assert receiver.posts == 1
+    assert outcomes == [SubmitStatus.UNCERTAIN, SubmitStatus.INVALID, SubmitStatus.UNCERTAIN]
 
 
 @pytest.mark.anyio
