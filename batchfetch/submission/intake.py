@@ -135,7 +135,7 @@ class SubmitIntake:
         return next(self._sources, None) is not None
 
     def _admit(self, image: Image) -> Iterator[Decision]:
-        if image.key in self._reported and not self._again:
+        if image.key in self._reported:
             self._reported.discard(image.key)
             return
         self.images += 1

@@ -85,6 +85,23 @@ async def test_again_sends_it_again(scans, manifest, receiver):
     assert len(lines_of(manifest)) == 4
 
 
+@pytest.mark.parametrize("again", [False, True])
+async def test_what_a_dead_run_left_is_told_once(scans, report, receiver, again):
+    """
+    An image that was on its way is one Uncertain line and one image, with `--again` too.
+    """
+    images_at(scans, 2)
+    await submit_all(scans, receiver.base_url)
+    lines = [line for line in report.read_text().splitlines() if '"intent"' in line]
+    results = [line for line in lines if '"outcome"' in line]
+    # As if the run had been killed before the answer to the last one.
+    report.write_text("".join(f"{line}\n" for line in lines if line != results[-1]))
+    summary = await submit_all(scans, receiver.base_url, again=again)
+    assert (summary.images, summary.outcomes[UNCERTAIN]) == (2, 1)
+    assert (summary.already, summary.outcomes.get(SUBMITTED, 0)) == (not again, int(again))
+    assert [each["outcome"] for each in results_of(report)].count("Uncertain") == 1
+
+
 async def test_another_endpoint_is_another_submission(scans, receiver):
     """
     The same bytes for another endpoint are sent.
