@@ -216,6 +216,13 @@ class SubmitSettings(BaseModel):
             raise ValueError(f"the manifest is JSON Lines; give a name in .jsonl, not in {suffix}")
         return output
 
+    @field_validator("retry")
+    @classmethod
+    def _submitted_is_done(cls, retry: frozenset[SubmitStatus]) -> frozenset[SubmitStatus]:
+        if SubmitStatus.SUBMITTED in retry:
+            raise ValueError("Submitted is not retried; use --again")
+        return retry
+
     @model_validator(mode="after")
     def _report_is_not_the_manifest(self) -> Self:
         if self.report is not None and self.report == self.output:

@@ -104,6 +104,7 @@ def test_an_uncertain_image_is_explained(scans, tmp_path, receiver):
         (("scans", "--endpoint", "task"), "--endpoint: 'task' is not valid; it should be 'deskew'"),
         (("scans", "-o", "x.csv"), "--output: the manifest is JSON Lines; give a name in .jsonl"),
         (("scans", "--retry", "Lost"), "--retry: 'Lost' is not a valid outcome; use Uncertain"),
+        (("scans", "--retry", "submitted"), "--retry: Submitted is not retried; use --again"),
         (("scans", "--base-url", "http://example.com"), "--base-url: is plain http"),
         (
             ("scans", "--sandbox", "--base-url", "https://a.b"),
