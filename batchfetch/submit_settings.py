@@ -3,6 +3,7 @@ Settings of `batchfetch submit`: what they mean, and what they are unless set.
 """
 
 from enum import StrEnum
+from os.path import realpath
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypedDict, Unpack
 
@@ -24,8 +25,8 @@ from batchfetch.settings import Durability, Settings, checked_base_url
 STDOUT = Path("-")
 """The output that stands for standard output."""
 
-_OTHER_FORMATS = frozenset({".csv", ".gz", ".parquet", ".tsv", ".txt"})
-"""Suffixes by which `fetch` would read the manifest as something else."""
+_OTHER_FORMATS = frozenset({".csv", ".gz", ".json", ".parquet", ".tsv", ".txt"})
+"""Suffixes by which `fetch` would read the manifest as something else, or refuse it."""
 
 
 class SubmitEndpoint(StrEnum):
@@ -225,6 +226,9 @@ class SubmitSettings(BaseModel):
 
     @model_validator(mode="after")
     def _report_is_not_the_manifest(self) -> Self:
-        if self.report is not None and self.report == self.output:
-            raise ValueError("report and output are the same path")
+        if self.report is not None and realpath(self.report) == realpath(self.output):
+            raise ValueError(
+                "report and output are the same file; give the report a name of its own, or leave"
+                " it out"
+            )
         return self

@@ -110,7 +110,12 @@ def test_an_uncertain_image_is_explained(scans, tmp_path, receiver):
             ("scans", "--sandbox", "--base-url", "https://a.b"),
             "--base-url has no use with --sandbox",
         ),
-        (("scans", "-r", "x.jsonl", "-o", "x.jsonl"), "report and output are the same path"),
+        (("scans", "-r", "x.jsonl", "-o", "x.jsonl"), "report and output are the same file"),
+        (
+            ("scans", "-r", "scans/../x.jsonl", "-o", "x.jsonl"),
+            "are the same file; give the report",
+        ),
+        (("scans", "-o", "x.json"), "give a name in .jsonl, not in .json"),
         (("scans", "--patience", "3"), "No such option '--patience'"),
     ],
 )
