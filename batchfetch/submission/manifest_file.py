@@ -5,7 +5,7 @@ The manifest that comes out of a submission: a file that is appended to, or stan
 import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from itertools import islice
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from anyio import CancelScope, to_thread
+from pydantic import JsonValue
 from pydantic_core import from_json
 
 from batchfetch.errors import OutputLockedError, SettingsError, StorageError
@@ -28,6 +29,9 @@ _BLOCK = 256
 
 # The flag of an id whose line is not in the manifest.
 _ACCEPTED = 1
+
+# What every line of a report has that says what became of a task or an image.
+_REPORTED = frozenset({"calls", "outcome"})
 
 
 class ManifestWriter(Protocol):
@@ -135,7 +139,7 @@ class FileManifest:
             return iter(())
         with _errors(self._path), self._path.open("rb") as file:
             while line := file.readline(MAX_LINE):
-                if (task_id := _task_id_of(line)) is not None:
+                if (task_id := _task_id_of(_row_of(line))) is not None:
                     known.mark(_key(task_id), 0, clear=_ACCEPTED)
         return (each for each in accepted() if known.get(_key(each.task_id))[0])
 
@@ -150,8 +154,8 @@ async def open_manifest(
     A file is locked until the block is left, and its torn last line is cut off.  With *durability*
     `full` every line is synced.
 
-    Raises `OutputLockedError` if another run has it, `SettingsError` if what is there is no
-    manifest in JSON Lines, `StorageError` if it cannot be opened.
+    Raises `OutputLockedError` if another run has it, `SettingsError` if `require_manifest` does,
+    `StorageError` if it cannot be opened.
     """
     if to_stdout:
         # A file that stdout was redirected to is the shell's: it is not locked, and not read.
@@ -171,11 +175,14 @@ async def open_manifest(
 
 def require_manifest(path: Path) -> None:
     """
-    Raise `SettingsError` if the file at *path* has lines and the first is none of a manifest's.
+    Raise `SettingsError` if *path* is a folder, or a file that has lines and the first is none of a
+    manifest's, or one of a report's.
 
     Raises `StorageError` if it is there and cannot be read.
     """
     with _errors(path):
+        if path.is_dir():
+            raise SettingsError(f"{path} is a folder; name a file with --output")
         if not path.is_file():
             return
         with path.open("rb") as file:
@@ -183,7 +190,10 @@ def require_manifest(path: Path) -> None:
             while not first.strip():
                 if not (first := file.readline(MAX_LINE)):
                     return
-    if _task_id_of(first) is None and not is_torn(first):
+    row = _row_of(first)
+    if row.keys() >= _REPORTED:
+        raise SettingsError(f"{path} is a report, so it stays as it is; choose another --output")
+    if _task_id_of(row) is None and not is_torn(first):
         raise SettingsError(
             f"{path} has lines and the first is none of a manifest in JSON Lines, so it stays as it"
             " is; choose another --output"
@@ -233,12 +243,19 @@ def _key(task_id: str | None) -> str:
     return (task_id or "").casefold()
 
 
-def _task_id_of(line: bytes) -> str | None:
-    try:
-        row = from_json(line)
-    except ValueError:
-        return None
-    task_id = row.get("task_id") if isinstance(row, dict) else None
+def _row_of(line: bytes) -> Mapping[str, JsonValue]:
+    """
+    Return the object that *line* is; an empty one if it is none.
+    """
+    with suppress(ValueError):
+        row: JsonValue = from_json(line)
+        if isinstance(row, dict):
+            return row
+    return {}
+
+
+def _task_id_of(row: Mapping[str, JsonValue]) -> str | None:
+    task_id = row.get("task_id")
     return task_id if isinstance(task_id, str) else None
 
 

@@ -116,7 +116,7 @@ def _require_apart(source: str | Path, settings: SubmitSettings) -> None:
     """
     for what, path in (("manifest", settings.output), ("report", settings.report_path)):
         with suppress(OSError, ValueError):
-            if Path(expand_home(source)).samefile(path):
+            if path.is_file() and Path(expand_home(source)).samefile(path):
                 raise SettingsError(
                     f"{source} is the {what} of this run, which it appends to; choose another"
                     " --output"

@@ -332,17 +332,31 @@ async def test_a_report_of_another_kind_stays_as_it_is(scans, report, receiver, 
 
 
 @pytest.mark.parametrize(
-    "data", [b"hello\n", b"\x89PNG\r\n\x1a\n\0\0", b"id,name\n1,2\n", b"no end"]
+    "data",
+    [
+        *(b"hello\n", b"\x89PNG\r\n\x1a\n\0\0", b"id,name\n1,2\n", b"no end"),
+        f"{json.dumps(FETCHED)}\n".encode(),
+    ],
 )
 async def test_a_manifest_of_another_kind_stays_as_it_is(scans, manifest, receiver, data):
     """
-    A file that is no manifest in JSON Lines is refused.
+    A file that is no manifest in JSON Lines is refused, and so is a report.
     """
     images_at(scans, 1)
     manifest.write_bytes(data)
     with pytest.raises(SettingsError, match="stays as it is"):
         await submit_all(scans, receiver.base_url)
     assert (manifest.read_bytes(), receiver.posts) == (data, 0)
+
+
+async def test_a_manifest_that_is_a_folder(scans, receiver):
+    """
+    It is refused for what it is, although the folder is the source as well.
+    """
+    images_at(scans, 1)
+    with pytest.raises(SettingsError, match="scans is a folder; name a file with --output"):
+        await submit_all(scans, receiver.base_url, output=scans)
+    assert receiver.posts == 0
 
 
 async def test_a_manifest_that_is_there_is_appended_to(scans, manifest, receiver):
