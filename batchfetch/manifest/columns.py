@@ -28,6 +28,12 @@ _SLACK = 4
 _DROPPED = dict.fromkeys(map(ord, " \t\u00a0-_\"'\ufeff"))
 
 
+class MissingColumnError(ManifestError):
+    """
+    A table lacks a column that it needs; the message quotes those that it has.
+    """
+
+
 class ColumnNames(NamedTuple):
     """
     Names of the columns of task ids and of image names; None for the usual ones.
@@ -199,17 +205,17 @@ class Columns:
 
 def require_columns(columns: Columns, names: ColumnNames, source: str) -> None:
     """
-    Raise `ManifestError` if *columns*, those of the table *source*, lack the one of task ids, or
-    one that was named.
+    Raise `MissingColumnError` if *columns*, those of the table *source*, lack the one of task ids,
+    or one that was named.
     """
     found = quote_labels(columns.labels)
     for label, is_there in ((names.task_id, columns.has_task_id), (names.name, columns.has_name)):
         if label is not None and not is_there:
-            raise ManifestError(
+            raise MissingColumnError(
                 f"{source} has no column {shown(label)}; its columns are {found}; give one"
             )
     if not columns.has_task_id:
-        raise ManifestError(
+        raise MissingColumnError(
             f"{source} has no column task_id; its columns are {found};"
             " rename one, or name it with --id-column"
         )

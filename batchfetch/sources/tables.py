@@ -8,6 +8,7 @@ from pathlib import Path
 
 from batchfetch.errors import ManifestError
 from batchfetch.manifest import ManifestFormat
+from batchfetch.manifest.columns import MissingColumnError
 from batchfetch.manifest.files import end_of_lines, format_of, open_lines
 from batchfetch.models import OutcomeStatus
 from batchfetch.sources.files import UnusableFileError, shown_path
@@ -48,6 +49,8 @@ def read_rows_of(
             else:
                 lines = stack.enter_context(open_lines(path, end_of_lines(path)))
                 rows = read_table(lines, table_format)
+        except MissingColumnError as exc:
+            raise _unusable(_without_column(path, exc)) from None
         except ManifestError as exc:
             raise _unusable(f"{exc}; nor is it an image ({FORMATS})") from None
         for row in rows:
@@ -66,6 +69,21 @@ def has_outcomes(path: str) -> bool:
     except (ManifestError, UnusableFileError):
         return True
     return isinstance(row, Row) and row.outcome is not None
+
+
+def _without_column(path: str, error: MissingColumnError) -> str:
+    """
+    Return why the file at *path*, which is no image, is no table either.
+
+    The first line of a file that does not call itself a table may be a secret: it is not quoted.
+    """
+    try:
+        format_of(path)
+    except ManifestError:
+        return (
+            f"{shown_path(path)} is neither an image ({FORMATS}) nor a table with a column source"
+        )
+    return f"{error}; nor is it an image ({FORMATS})"
 
 
 def _format_of(path: str) -> ManifestFormat:

@@ -77,7 +77,7 @@ def test_named_files_with_one_name_keep_their_suffixes(tmp_path):
         ("missing.png", None, Refusal.UNREADABLE, "No such file or directory"),
         ("empty.png", b"", Refusal.EMPTY, "is empty"),
         ("notes.txt", b"some notes\n", Refusal.NOT_IMAGE, "batchfetch submit - < LIST"),
-        ("notes.md", b"# Notes\n", Refusal.NOT_IMAGE, "has no column 'source'"),
+        ("notes.md", b"# Notes\n", Refusal.NOT_IMAGE, "nor a table with a column source"),
         ("ids.csv", b"task_id,name\n1,a\n", Refusal.NOT_IMAGE, "has no column 'source'"),
         ("ids.jsonl", b'{"task_id": "1"}\n', Refusal.NOT_IMAGE, "has no key 'source'"),
         ("page.webp", b"RIFF\x10\0\0\0WEBPVP8 ", Refusal.NOT_IMAGE, "zero bytes"),
@@ -97,6 +97,19 @@ def test_what_is_named_and_is_no_image_is_told(tmp_path, name, content, reason, 
     assert (refused.reason, refused.source) == (reason, str(tmp_path / name))
     assert words in refused.detail
     assert name in refused.detail
+
+
+@pytest.mark.parametrize("name", ["client_secret", "page.png", ".env"])
+def test_the_content_of_what_is_no_table_is_not_quoted(tmp_path, name):
+    """
+    A file that was named by mistake may hold a secret, which no log or report repeats.
+    """
+    write(tmp_path / name, b"s3cr3t-1234\n")
+    images, (refused,) = read(name)
+    assert (images, refused.reason) == ([], Refusal.NOT_IMAGE)
+    assert refused.detail == (
+        f"{name} is neither an image (PNG, JPEG, TIFF, BMP or GIF) nor a table with a column source"
+    )
 
 
 def test_files_that_the_system_makes_up_are_empty():
