@@ -154,7 +154,7 @@ async def open_manifest(
     A file is locked until the block is left, and its torn last line is cut off.  With *durability*
     `full` every line is synced.
 
-    Raises `OutputLockedError` if another run has it, `SettingsError` if `require_manifest` does,
+    What is there has passed `require_manifest`.  Raises `OutputLockedError` if another run has it,
     `StorageError` if it cannot be opened.
     """
     if to_stdout:
@@ -202,7 +202,6 @@ def require_manifest(path: Path) -> None:
 
 def _open(path: Path, durability: Durability) -> int:
     with _errors(path):
-        require_manifest(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         is_new = not path.exists()
         is_regular = is_new or path.is_file()

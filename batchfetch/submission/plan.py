@@ -16,6 +16,7 @@ from batchfetch.sources import Sources, read_sources
 from batchfetch.submission.image import Sending
 from batchfetch.submission.intake import SubmitIntake
 from batchfetch.submission.ledger import load_submit_report
+from batchfetch.submission.manifest_file import require_manifest
 from batchfetch.submit_settings import SubmitSettings, SubmitStatus
 
 
@@ -97,10 +98,13 @@ async def plan_submission(
 
 def checked_sources(sources: Iterable[str | Path] | Sources, settings: SubmitSettings) -> Sources:
     """
-    Return *sources*, which can be read, and which are not what the run writes.
+    Return *sources*, which can be read, and which are not what the run writes; the manifest that is
+    there can be appended to.
 
-    Raises `ManifestError` and `SettingsError`.
+    Raises `ManifestError`, `SettingsError` and `StorageError`.
     """
+    if not settings.is_to_stdout:
+        require_manifest(settings.output)
     if not isinstance(sources, Sources):
         given = list(sources)
         for source in given:

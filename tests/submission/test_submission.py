@@ -338,15 +338,18 @@ async def test_a_report_of_another_kind_stays_as_it_is(scans, report, receiver, 
         f"{json.dumps(FETCHED)}\n".encode(),
     ],
 )
-async def test_a_manifest_of_another_kind_stays_as_it_is(scans, manifest, receiver, data):
+async def test_a_manifest_of_another_kind_stays_as_it_is(scans, manifest, report, receiver, data):
     """
-    A file that is no manifest in JSON Lines is refused, and so is a report.
+    A file that is no manifest in JSON Lines is refused, and so is a report; a plan says the same.
     """
     images_at(scans, 1)
     manifest.write_bytes(data)
     with pytest.raises(SettingsError, match="stays as it is"):
         await submit_all(scans, receiver.base_url)
+    with pytest.raises(SettingsError, match="stays as it is"):
+        await plan_submission([scans], SubmitSettings(output=manifest))
     assert (manifest.read_bytes(), receiver.posts) == (data, 0)
+    assert not report.exists()
 
 
 async def test_a_manifest_that_is_a_folder(scans, receiver):
