@@ -3,8 +3,10 @@ Run `batchfetch submit`, from its settings to its exit code.
 """
 
 import logging
+import shlex
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from importlib.util import find_spec
@@ -169,5 +171,22 @@ def _conclude(
     log.info("%s", submit_summary_text(summary, settings), extra=block)
     if summary.exit_code != ExitCode.COMPLETED:
         log.warning("%s", submit_explanation(summary, settings, counted=counted), extra=block)
+    if summary.already and _is_without_lines(settings):
+        log.warning(
+            "%s has no lines, and the report has the ids of %d images that were accepted before; to"
+            " fetch them, give it as the manifest: batchfetch fetch %s",
+            *(settings.output, summary.already, shlex.quote(str(settings.report_path))),
+        )
     if options.as_json:
         print_stdout(summary.model_dump_json())
+
+
+def _is_without_lines(settings: SubmitSettings) -> bool:
+    """
+    Whether the manifest is an empty file: what was accepted before is in another one, or in none.
+    """
+    if settings.is_to_stdout:
+        return False
+    with suppress(OSError):
+        return settings.output.is_file() and not settings.output.stat().st_size
+    return False

@@ -81,6 +81,21 @@ def test_a_plan(scans, tmp_path):
     assert list(tmp_path.iterdir()) == [scans]
 
 
+def test_a_manifest_that_was_taken_away_is_missed(scans, tmp_path, receiver):
+    """
+    A manifest without lines although images were accepted before: the report is named in its place.
+    """
+    argv = ("submit", "scans", "--base-url", receiver.base_url)
+    words = "give it as the manifest: batchfetch fetch manifest.report.jsonl"
+    for _ in range(2):
+        finished = run(*argv, cwd=tmp_path)
+        assert (finished.code, words in finished.stderr) == (0, False)
+    (tmp_path / "manifest.jsonl").unlink()
+    finished = run(*argv, cwd=tmp_path)
+    assert (finished.code, words in finished.stderr) == (0, True)
+    assert "manifest.jsonl has no lines, and the report has the ids of 3 images" in finished.stderr
+
+
 def test_an_uncertain_image_is_explained(scans, tmp_path, receiver):
     """
     Exit code 3 says what is uncertain, and what would send it again.
@@ -273,7 +288,7 @@ def test_a_summary_in_words():
         (5, "credentials", True, "refuses the credentials; 5 images left"),
         (130, "SIGINT", True, "stopped by SIGINT; 5 images left: run the same command again"),
         (8, "refusals", True, "turns every request away; 5 images left"),
-        (2, None, True, "a table cannot be read to its end"),
+        (2, None, True, "a source cannot be read to its end"),
         (3, None, True, "only 6 of 12 images accepted"),
     ],
 )
