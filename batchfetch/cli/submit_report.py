@@ -82,4 +82,4 @@ def _next(figures: SubmitFigures) -> Iterator[str]:
     if figures.outcomes.get(SubmitStatus.UNCERTAIN):
         yield ""
         yield "Uncertain may have been accepted and paid for; to submit these again all the same,"
-        yield "run the command of before with --retry Uncertain"
+        yield "run the same submit command with --retry Uncertain"

@@ -122,7 +122,7 @@ def _cause(summary: SubmitSummary, *, counted: bool) -> str:
         left = ("" if counted else "at least ") + number(summary.left, "image")
         return f"{why}; {left} left: run the same command again{when}"
     if summary.exit_code == ExitCode.UNUSABLE:
-        return "a table cannot be read to its end; correct it, and run the same command again"
+        return "a source cannot be read to its end; correct it, and run the same command again"
     accepted = summary.outcomes.get(SubmitStatus.SUBMITTED, 0) + summary.already
     return f"only {accepted} of {number(summary.images, 'image')} accepted"
 
