@@ -2,7 +2,7 @@
 Decide what is to be done about each source: send it, or not, and why.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
@@ -46,7 +46,7 @@ class SubmitIntake:
         self._retries = SubmitStatus.UNCERTAIN in settings.retry
         self._ordinal = 0
         self._on_their_way: Counter[str] = Counter()
-        self._held_back: dict[str, list[Image]] = {}
+        self._held_back: dict[str, deque[Image]] = {}
         self._reported: set[str] = set()
         self.images = 0
         """Sources met, each counted once."""
@@ -112,9 +112,20 @@ class SubmitIntake:
         for key in image.keys:
             if not self._on_their_way[key]:
                 del self._on_their_way[key]
-                for other in self._held_back.pop(key, []):
-                    decisions += self._judge(other)
+                decisions += self._released(key)
         return decisions
+
+    def _released(self, key: str) -> Iterator[Decision]:
+        """
+        Yield what is to be done about the images that were held back for *key*, up to one that is
+        sent: for that one the others wait as before.
+        """
+        waiting = self._held_back.pop(key, deque())
+        while waiting:
+            yield from self._judge(waiting.popleft())
+            if waiting and key in self._on_their_way:
+                self._held_back[key] = waiting
+                break
 
     def _read(self) -> Image | SubmitResult | None:
         source = next(self._sources, None)
@@ -143,7 +154,7 @@ class SubmitIntake:
 
     def _judge(self, image: Image) -> Iterator[Decision]:
         if not self._again and image.key in self._on_their_way:
-            self._held_back.setdefault(image.key, []).append(image)
+            self._held_back.setdefault(image.key, deque()).append(image)
             return
         standing = self._ledger.standing(image.key, again=self._again)
         if standing is Standing.ACCEPTED:

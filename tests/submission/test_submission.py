@@ -19,6 +19,8 @@ from batchfetch.service import Credentials
 from batchfetch.sources import SourceImage
 from batchfetch.submission.api import open_submission
 from batchfetch.submission.image import PIECE, Image, ImageBody, digest_of
+from batchfetch.submission.intake import SubmitIntake
+from batchfetch.submission.ledger import SubmitLedger
 from batchfetch.submission.plan import plan_submission
 from batchfetch.submit_settings import SubmitSettings, SubmitStatus
 
@@ -159,6 +161,40 @@ async def test_equal_images_of_a_failed_one_are_tried(scans, receiver):
     summary = await submit_all(scans, receiver.base_url)
     assert summary.outcomes == {SUBMITTED: 1, SubmitStatus.FAILED: 1}
     assert summary.images == 2
+
+
+async def test_equal_images_are_judged_one_after_the_other(scans, manifest):
+    """
+    When each of many equal images fails, those that wait are not looked at anew every time.
+    """
+
+    class Watched(SourceImage):
+        looks = 0
+
+        @property
+        def key(self):
+            Watched.looks += 1
+
+        @key.setter
+        def key(self, _):
+            pass
+
+    async def looks_at(count):
+        Watched.looks = 0
+        copies = [Watched(scans / "00000.png", f"copy{n}") for n in range(count)]
+        intake = SubmitIntake(copies, SubmitLedger(), SubmitSettings(output=manifest))
+        decisions, sent = [], 0
+        while not intake.all_read:
+            decisions += await intake.next()
+        while decisions:
+            (sending,) = decisions
+            sent += 1
+            decisions = intake.decided(sending.image, SubmitStatus.FAILED)
+        assert sent == count
+        return Watched.looks
+
+    images_at(scans, 1)
+    assert await looks_at(200) < 11 * await looks_at(20)
 
 
 @pytest.mark.parametrize(
