@@ -240,7 +240,7 @@ class Submission:
 
     def _fail(self, error: BatchFetchError) -> None:
         if isinstance(error, StorageError) and not isinstance(error, ReportError) and self._told_by:
-            return  # Whoever read the manifest was stopped as well; the next run writes it again.
+            return  # Its reader was stopped as well; the next run writes these lines again.
         # Of several the gravest counts, of equals the first.
         if self._failure is None or gravity(error) < gravity(self._failure):
             self._failure = error

@@ -72,7 +72,7 @@ class SubmitSummary(BaseModel):
     """Undecided: the run stopped before their turn."""
 
     calls: int
-    """POSTs whose head was sent, whatever came back."""
+    """POSTs whose head was sent, answered or not."""
 
     cost: float | None
     """Of the calls, in the currency of `price_per_call`; None without one."""
