@@ -187,7 +187,8 @@ class Submission:
         if results:
             await self._journal.write(*results)
             log.warning(
-                "%d images were on their way when an earlier run ended, and may have been accepted",
+                "images that were on their way when an earlier run ended, and may have been"
+                " accepted: %d",
                 len(results),
             )
             if self._intake.counts_unfinished:
@@ -196,7 +197,10 @@ class Submission:
         added = await self._manifest.complete(self._accepted)
         self._has_written = added > 0
         if added and self._manifest.name != "-":
-            log.warning("%s: %d lines of earlier runs were missing", self._manifest.name, added)
+            log.warning(
+                "%s: lines of earlier runs that were missing, and are written now: %d",
+                *(self._manifest.name, added),
+            )
 
     async def _conclude(self) -> None:
         """
