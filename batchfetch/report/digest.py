@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from pydantic_core import from_json
+
+from batchfetch.errors import ReportError
 from batchfetch.models import OutcomeStatus
 from batchfetch.paths import is_store
 from batchfetch.report.count import TaskCount
@@ -197,10 +200,17 @@ class Digest:
         """
         Read the lines of all tasks again, in the order of the reports; none has its line end.
 
-        Raises `ReportError` if a report cannot be read.
+        Raises `ReportError` if a report cannot be read, or was cut short or replaced meanwhile.
         """
         for number, starts in enumerate(self._tasks.starts(len(self.sources))):
-            yield from (line for _, line in _lines_at(self.sources[number].path, starts))
+            path = self.sources[number].path
+            for start, line in _lines_at(path, starts):
+                if not _is_object(line):
+                    raise ReportError(
+                        f"the report {path} was changed by another program while it was read: at"
+                        f" byte {start} is no line any more; run the command again"
+                    )
+                yield line
 
     def entries(self, tasks: Iterable[Task]) -> Iterator[tuple[int, int, Entry]]:
         """
@@ -225,6 +235,14 @@ def _lines_at(path: Path, starts: Sequence[int]) -> Iterator[tuple[int, bytes]]:
         for start in starts if is_sorted else sorted(starts):
             file.seek(start)
             yield start, file.readline(MAX_LINE).strip(AROUND)
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        from_json(line)
+    except ValueError:
+        return False
+    return line.startswith(b"{")
 
 
 def _example(entry: Entry, source: Source) -> Example:

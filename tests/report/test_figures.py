@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchfetch.errors import ReportError
 from batchfetch.models import OutcomeStatus
 from batchfetch.report.digest import Digest, Source
 from batchfetch.report.runs import runs_path
 from batchfetch.report.spread import spread_of
+from batchfetch.report.tables import csv_lines
 from batchfetch.report.timeline import Timeline
 
 BEGIN = datetime(2026, 11, 24, 2, 30, tzinfo=UTC)
@@ -468,3 +470,26 @@ def test_timelines_of_the_same_time_are_one():
     assert one.width == other.width == 2
     assert counted(one) == (1, 2000, 2001)
     assert (one.first, one.last) == (0.0, 1999.0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text[:-40],
+        lambda text: text[: len(text) // 2],
+        lambda _: "",
+        lambda text: text[1:],
+        lambda text: f"1{text}",
+    ],
+    ids=["an end short", "half", "empty", "a byte less before", "a byte more before"],
+)
+def test_a_report_that_is_changed_between_two_readings_is_an_error(write, change):
+    """
+    What has been counted is read again for a table: if it is not there any more, the error names
+    the report, and no table is made of pieces of lines.
+    """
+    source = write(line("a"), line("b"), line("c"))
+    digest = Digest([source])
+    source.path.write_text(change(source.path.read_text()))
+    with pytest.raises(ReportError, match=f"{source.name} was changed by another program"):
+        list(csv_lines(digest.lines(), digest.columns))
