@@ -67,9 +67,10 @@ def open_parts(
 def _blocks(
     parts: Sequence[Part], names: ColumnNames, row_reader: Callable[[str], RowReader]
 ) -> Generator[Iterator[Job | BadRow], None, None]:
-    for part in parts:
+    for number, part in enumerate(parts):
         with closing(_PartFile(part, names, row_reader)) as file:
-            yield from file.blocks()
+            # The columns of the others are mostly the same.
+            yield from file.blocks(tell_misspelt=number == 0)
 
 
 class _PartFile:
@@ -109,18 +110,30 @@ class _PartFile:
         """
         self._source.close()
 
-    def blocks(self) -> Iterator[Iterator[Job | BadRow]]:
+    def blocks(self, *, tell_misspelt: bool = False) -> Iterator[Iterator[Job | BadRow]]:
         """
         Yield the rows in order, some at a time; their lines are counted from 1.
+
+        With *tell_misspelt* columns that may be misspelt are told of when the first row is read.
         """
         rows, line = self._row_reader(self._name), 1
+        notes = self._notes(rows) if tell_misspelt else iter(())
         for batch, cells, undecoded in self._batches():
             if self._may_be_long(batch, cells):
-                yield self._long_rows(rows, line, cells, undecoded=undecoded)
+                found = self._long_rows(rows, line, cells, undecoded=undecoded)
             else:
-                yield self._columns.jobs(rows, line, cells, undecoded=undecoded)
+                found = self._columns.jobs(rows, line, cells, undecoded=undecoded)
+            yield chain(notes, found)
             line += batch.num_rows
         rows.conclude()
+
+    def _notes(self, rows: RowReader) -> Iterator[Job | BadRow]:
+        """
+        Tell of columns that may be misspelt, once the first row is wanted; yield no row.
+        """
+        for label, field in self._columns.misspelt():
+            rows.note_misspelt(label, field)
+        yield from ()
 
     def _batches(self) -> Iterator[tuple[pa.RecordBatch, list[list[Any]], bool]]:
         """

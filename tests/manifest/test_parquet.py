@@ -4,6 +4,7 @@ Parquet manifests: cells of every type, folders of part files, and files that ar
 
 import base64
 import json
+import logging
 import os
 import random
 import subprocess
@@ -801,3 +802,19 @@ def test_a_uuid_of_duckdb_is_an_id(tmp_path):
     with duckdb.connect() as connection:
         connection.execute(f"copy (select '{UUID}'::uuid as id) to '{path}' (format parquet)")
     assert ids(Manifest(path)) == [str(UUID)]
+
+
+def test_a_misspelt_column_is_told_once(table, tmp_path, caplog):
+    """
+    As for CSV: once for a folder of part files, however often it is checked before it is read.
+    """
+    for number in range(2):
+        table(f"parts/{number}.parquet", task_id=[f"a{number}"], nmae=["x"], customer=["y"])
+    manifest = Manifest(tmp_path / "parts")
+    with caplog.at_level(logging.INFO, "batchfetch"):
+        manifest.check()
+        assert ids(manifest) == ["a0", "a1"]
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.endswith(
+        "the column 'nmae' is kept in the report's extra; if it is name, rename it"
+    )
