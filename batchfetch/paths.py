@@ -72,3 +72,28 @@ def report_at(place: str | Path) -> Path:
         return report_in(place)
     path = Path(expand_home(place))
     return report_in(path) if path.is_dir() else path
+
+
+# `Path` raises what keeps this user from seeing whether something is there: a folder that may not
+# be searched, a name that is too long.
+
+
+def is_file(path: str | Path) -> bool:
+    """
+    Whether a regular file is at *path*, as far as this user can see.
+    """
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def is_folder(path: str | Path) -> bool:
+    """
+    Whether a folder is at *path*, as far as this user can see.
+    """
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_there(path: str | Path) -> bool:
+    """
+    Whether anything is at *path*, as far as this user can see.
+    """
+    return os.path.exists(path)  # noqa: PTH110

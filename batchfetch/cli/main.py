@@ -19,6 +19,7 @@ from batchfetch.cli.imports import kept
 from batchfetch.cli.streams import hold_standard_streams, print_stderr
 from batchfetch.errors import BatchFetchError
 from batchfetch.exit_codes import ExitCode, code_of_failure
+from batchfetch.paths import is_there
 from batchfetch.version import __version__
 
 COMMANDS = {
@@ -100,7 +101,7 @@ def _meant(word: str) -> str:
 
     if near := get_close_matches(word.lower(), COMMANDS, n=1):
         return f"; did you mean batchfetch {near[0]}?"
-    if word == "-" or Path(word).suffix.lower() in _MANIFESTS or Path(word).exists():
+    if word == "-" or Path(word).suffix.lower() in _MANIFESTS or is_there(word):
         return f"; did you mean batchfetch fetch {shlex.quote(word)}?"
     return ""
 

@@ -17,6 +17,7 @@ from batchfetch.manifest.formats import ManifestFormat
 from batchfetch.manifest.kinds import kind_of, suffix_help
 from batchfetch.manifest.lines import Lines, describe_error
 from batchfetch.manifest.parts import is_folder_of_parts, printable
+from batchfetch.paths import is_file, is_folder
 
 STDIN = "-"
 """The source name that stands for standard input."""
@@ -61,7 +62,7 @@ def is_repeatable(source: str) -> bool:
     """
     Whether *source* is a regular file or a folder, which can be read again from its beginning.
     """
-    return source != STDIN and (Path(source).is_file() or Path(source).is_dir())
+    return source != STDIN and (is_file(source) or is_folder(source))
 
 
 def end_of_lines(source: str) -> int | None:

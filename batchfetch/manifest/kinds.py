@@ -5,6 +5,8 @@ Kinds of files that are passed as manifests by mistake, and what to do about eac
 from collections.abc import Collection
 from pathlib import Path
 
+from batchfetch.paths import is_file, is_folder
+
 _SPREADSHEET = "a spreadsheet; save it as CSV"
 _ARCHIVE = "an archive; unpack it"
 _PICTURE = "a picture; give a list of task ids"
@@ -74,13 +76,14 @@ def suffix_help(source: str, suffix: str, known: Collection[str]) -> str:
     """
     Return what is to be said of *source*, a path whose *suffix* is none of the *known* ones.
     """
-    path = Path(source)
-    if path.is_dir():
+    if is_folder(source):
         return "is a folder without .parquet files; give a manifest"
-    if not path.exists():
-        return "cannot be opened: No such file or directory"
+    try:
+        Path(source).stat()
+    except OSError as exc:
+        return f"cannot be opened: {exc.strerror}; give one that can be read"
     kind = _SUFFIXES.get(suffix)
-    if path.is_file() and (found := _kind_of_file(path)) is not None:
+    if is_file(source) and (found := _kind_of_file(Path(source))) is not None:
         kind = found
     if kind is not None:
         return f"is no manifest: it is {kind}"

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from batchfetch.errors import ManifestError
 from batchfetch.manifest.kinds import kind_of
 from batchfetch.manifest.lines import describe_error
+from batchfetch.paths import is_file, is_folder, is_there
 
 SUFFIX = ".parquet"
 
@@ -39,8 +40,10 @@ class Part(NamedTuple):
 def is_folder_of_parts(source: Path) -> bool:
     """
     Whether *source* is a folder in which there are part files.
+
+    Raises `ManifestError` if it cannot be searched.
     """
-    return source.is_dir() and next(_found_in(source), None) is not None
+    return is_folder(source) and next(_found_in(source), None) is not None
 
 
 def parts_of(source: str, name: str) -> list[Part]:
@@ -48,15 +51,15 @@ def parts_of(source: str, name: str) -> list[Part]:
     Return the files of the Parquet manifest *source*, called *name* in messages, in a stable order.
 
     In a folder, these are all that end in .parquet, also in folders within it; names that begin
-    with a dot or an underscore are not for readers.  Raises `ManifestError` if there is none, or
-    one of them is not whole or no Parquet.
+    with a dot or an underscore are not for readers.  Raises `ManifestError` if there is none, if
+    one of them is not whole or no Parquet, or if a folder cannot be searched.
     """
     path = Path(source)
-    if not path.is_dir():
+    if not is_folder(path):
         _require_parquet(path, name)
         return [Part(path, {})]
     for sign, table in _TABLE_FORMATS.items():
-        if (path / sign).exists():
+        if is_there(path / sign):
             raise ManifestError(
                 f"{name} is a table of {table}, whose part files may hold rows that were deleted;"
                 " export it as one Parquet file"
@@ -77,11 +80,18 @@ def printable(path: str | Path) -> str:
 
 
 def _found_in(folder: Path) -> Iterator[Path]:
-    for root, folders, files in os.walk(folder):
+    for root, folders, files in os.walk(folder, onerror=_refuse_folder):
         folders[:] = [name for name in folders if name[0] not in "._"]
         for name in files:
             if name[0] not in "._" and name.lower().endswith(SUFFIX):
                 yield Path(root, name)
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise ManifestError(
+        f"the folder {printable(error.filename)} cannot be searched for {SUFFIX} files:"
+        f" {describe_error(error)}; allow this user to read it"
+    ) from error
 
 
 def _columns_in(path: Path) -> dict[str, str | None]:
@@ -97,7 +107,7 @@ def _require_parquet(path: Path, name: str) -> None:
     """
     Raise `ManifestError` if the file at *path* does not begin and end as Parquet does.
     """
-    if name == "-" or (path.exists() and not path.is_file()):
+    if name == "-" or (is_there(path) and not is_file(path)):
         raise ManifestError(
             f"{name} is read as Parquet, which needs a regular file because its columns are"
             " described at its end; save it as a file and give its name"

@@ -19,7 +19,7 @@ from batchfetch.storage.claims import Claims
 from batchfetch.storage.executor import FileExecutor
 from batchfetch.storage.files import Files
 from batchfetch.storage.folder import Folder
-from batchfetch.storage.os_errors import ImageErrors
+from batchfetch.storage.os_errors import ImageErrors, storage_errors
 from batchfetch.storage.sweep import sweep
 from batchfetch.storage.target import LocalTarget
 from batchfetch.tuning import HOP
@@ -156,7 +156,8 @@ async def open_folder(
 
     Raises `StorageError` if it cannot be used.
     """
-    is_there = make or await to_thread.run_sync(root.exists)
+    with storage_errors(root):
+        is_there = make or await to_thread.run_sync(root.exists)
     folder = await to_thread.run_sync(partial(Folder, root, make=make)) if is_there else None
     try:
         storage = LocalStorage(folder, executor, durability, shard)

@@ -204,6 +204,8 @@ def test_a_file_without_a_suffix_is_meant_for_fetch(capsys, monkeypatch, manifes
     manifest.rename(manifest.with_name("tonight"))
     assert main(["tonight"]) == 2
     assert "did you mean batchfetch fetch tonight?" in capsys.readouterr().err
+    assert main(["x" * 300]) == 2  # No file can have that name.
+    assert "did you mean" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["-o", "--rate"])

@@ -11,6 +11,7 @@ import threading
 
 import pytest
 from command import environment
+from privileges import unprivileged
 
 from batchfetch.errors import ManifestError
 from batchfetch.manifest import Manifest, ManifestFormat
@@ -212,6 +213,31 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     assert "No such file" in refused(tmp_path / "none")
     assert "No such file" in refused(tmp_path / "none.txt")
     assert "directory" in refused(tmp_path / "folder.txt")
+    for suffix in ("", ".csv", ".parquet", ".csv.gz"):
+        assert "cannot be opened: File name too long" in refused(tmp_path / f"{'x' * 300}{suffix}")
+
+
+def test_what_may_not_be_looked_at_is_refused(tmp_path):
+    """
+    A manifest in a folder that this user may not search is refused with the system's reason, and so
+    is a folder of part files of which one may not be searched: its rows would be missing.  An
+    output there is the disk's failure.
+    """
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    (tmp_path / "m.txt").write_text("a\n")
+    (tmp_path / "part.parquet").write_bytes(b"PAR1")
+    locked.chmod(0)
+    for words, code, message in [
+        ([locked / "m.csv"], 2, f"{locked}/m.csv cannot be opened: Permission denied"),
+        ([locked / "m"], 2, f"{locked}/m cannot be opened: Permission denied"),
+        ([locked / "m.parquet"], 2, f"{locked}/m.parquet cannot be opened: Permission denied"),
+        ([tmp_path], 2, f"the folder {locked} cannot be searched for .parquet files: Permission"),
+        ([tmp_path / "m.txt", "-o", locked / "o"], 6, f"{locked}/o: Permission denied"),
+    ]:
+        command = [*unprivileged(), sys.executable, "-m", "batchfetch", "fetch", "--dry-run"]
+        finished = subprocess.run([*command, *words], capture_output=True, text=True, check=False)
+        assert (finished.returncode, message in finished.stderr) == (code, True), finished.stderr
 
 
 def test_a_character_may_be_cut_at_the_end_of_the_peeked_bytes(tmp_path):
