@@ -141,6 +141,7 @@ async def _plan(manifest: Manifest, settings: Settings, options: RunOptions) -> 
 async def _fetch(
     manifest: Manifest, settings: Settings, options: RunOptions, environment: Mapping[str, str]
 ) -> int:
+    manifest.require_there()  # Before the credentials, which are harder to mend.
     batch: Batch | None = None
     failure: BatchFetchError | None = None
     metrics = _metrics_file(settings, options)

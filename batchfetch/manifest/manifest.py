@@ -12,7 +12,7 @@ from batchfetch.manifest.columns import ColumnNames
 from batchfetch.manifest.files import STDIN, end_of_lines, format_of, is_repeatable, open_lines
 from batchfetch.manifest.formats import ManifestFormat, open_parquet, read_rows
 from batchfetch.models import BadRow, Job
-from batchfetch.paths import expand_home
+from batchfetch.paths import expand_home, is_there
 
 
 class Manifest:
@@ -64,6 +64,15 @@ class Manifest:
         """
         given = self._names
         self._names = ColumnNames(given.task_id or id_column, given.name or name_column)
+
+    def require_there(self) -> None:
+        """
+        Raise `ManifestError` if there is nothing at one of the paths.
+        """
+        for source in self._sources:
+            if source != STDIN and not is_there(source):
+                with self._rows(source):  # Says why it cannot be opened.
+                    pass
 
     def check(self) -> None:
         """

@@ -340,6 +340,16 @@ def test_missing_credentials_are_one_sentence(tmp_path, manifest):
     assert not (tmp_path / "images").exists()
 
 
+def test_a_missing_manifest_comes_before_missing_credentials(tmp_path, manifest):
+    """
+    A mistyped name is told at once, and not after the credentials have been found.
+    """
+    finished = run("fetch", manifest, "gone.csv", cwd=tmp_path, env=without_credentials())
+    assert finished.code == 2
+    assert "gone.csv cannot be opened: No such file or directory" in finished.stderr
+    assert "credentials" not in finished.stderr
+
+
 def test_a_missing_manifest_is_one_sentence(tmp_path):
     """
     A manifest that is not there is exit 2, in the chosen log format.
