@@ -96,14 +96,20 @@ class Interruptions:
         self._is_held = True
         _add(self._outages, _Span(now, until, until - now, reason))
 
+    def shorten(self, until: float) -> None:
+        """
+        Record that the present hold ends at *until* already.
+        """
+        last = self._outages[-1]
+        last.seconds += until - last.ends
+        last.ends = until
+
     def resume(self, now: float) -> None:
         """
         Record that the hold is over.
         """
         self._is_held = False
-        last = self._outages[-1]
-        last.seconds += now - last.ends
-        last.ends = now
+        self.shorten(now)
 
     def present(self, now: float) -> Present | None:
         """

@@ -32,6 +32,12 @@ class HoldNotices:
         if self._tell is not None:
             self._tell(Held(until - now, failure))
 
+    def shorten(self, until: float) -> None:
+        """
+        Record that the present hold ends at *until* already.
+        """
+        self._interruptions.shorten(until)
+
     def give_up(self, failure: str, now: float, lasted: float) -> None:
         """
         Say that a hold that *lasted* so many seconds ends *now* without an answer: only tasks are

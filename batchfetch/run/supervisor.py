@@ -131,8 +131,12 @@ class Supervisor:
         """
         Record during a hold that no job is left but the *failing* ones.
         """
-        if not (self._pace.in_flight or self._lacks_token):
-            self._outage.leave_alone(failed_earlier=all(each.failed_earlier for each in failing))
+        outage = self._outage
+        if self._pace.in_flight or self._lacks_token or not outage.is_held:
+            return
+        outage.leave_alone(failed_earlier=all(each.failed_earlier for each in failing))
+        if outage.is_left_alone:
+            self._notices.shorten(outage.ends_at)
 
     def start(self, state: JobState, token: str, now: float) -> JobState | None:
         """

@@ -523,6 +523,29 @@ async def test_one_probe_at_a_time(begin):
     assert max(later - earlier for earlier, later in pairwise(times)) > 25
 
 
+async def test_a_short_hold_is_shown_as_one(begin):
+    """
+    Where only failing tasks are left, what is shown of the hold is when it ends, and not when an
+    outage would.
+    """
+    broken = {task_id: [status(502)] for task_id in ids(30)[20:]}
+    run = begin(ScriptedTransport(broken, seconds=0.5), outage=900.0)
+    seen = []
+
+    async def look():
+        while True:
+            await anyio.sleep(5)
+            seen.append(run.interruptions.present(anyio.current_time()))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(look)
+        await run.fetch(*ids(30))
+        tasks.cancel_scope.cancel()
+    left = [present.left for present in seen if present is not None]
+    assert 30 < max(left) <= 60
+    assert Counter(outcome.status for outcome in run.outcomes.values())["Failed"] == 10
+
+
 async def test_nothing_is_lost_if_there_is_no_token_for_a_time(begin):
     """
     A token endpoint that is away in mid-run holds the run; tasks that failed before are forgiven.

@@ -76,11 +76,12 @@ class Run:
         self.tokens = TokenSource(
             Credentials(client_id="an-id", client_secret="a-secret"), self.desk
         )
+        self.interruptions = Interruptions(epoch=self.epoch)
         self.supervisor = Supervisor(
             *(self.pace, self.tokens),
             Outage(limit=outage, slots=slots, pauses=retries),
             clock=anyio.current_time,
-            interruptions=Interruptions(epoch=self.epoch),
+            interruptions=self.interruptions,
             tell=tell,
         )
         self.workers = Workers(
