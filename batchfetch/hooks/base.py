@@ -71,7 +71,7 @@ class Held:
 @dataclass(frozen=True, slots=True)
 class Resumed:
     """
-    The service answers again after the run was held.
+    The run is held no longer: the service answers again, or only tasks are left that fail always.
     """
 
     seconds: float
