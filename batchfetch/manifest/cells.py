@@ -35,7 +35,7 @@ def plain_rows(lines: Lines, delimiter: str) -> Iterator[Row]:
             continue
         while is_cut(piece):
             piece = lines.piece()
-        yield lines.number, f"the line is longer than {MAX_ROW} characters", False
+        yield lines.number, f"the line is longer than {MAX_ROW} characters; shorten it", False
 
 
 class QuotedRows:
@@ -99,7 +99,7 @@ class QuotedRows:
                 return self._problem(first, self._last_damaged_line(), "text follows a quotation")
             if (length := length + len(text)) > MAX_ROW:
                 if is_whole:
-                    return f"the row is longer than {MAX_ROW} characters"
+                    return f"the row is longer than {MAX_ROW} characters; shorten it"
                 row.forget()
                 if row.is_within_quotation:
                     self._pieces.skip_until_quote()

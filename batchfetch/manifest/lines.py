@@ -48,7 +48,7 @@ class Lines:
         if is_cut(line):
             while is_cut(line):
                 line = self._read()
-            raise UnusableLineError(f"the line is longer than {MAX_ROW} characters")
+            raise UnusableLineError(f"the line is longer than {MAX_ROW} characters; shorten it")
         return line
 
     def piece(self) -> str:

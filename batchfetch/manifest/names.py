@@ -59,7 +59,7 @@ def with_suffix(name: str) -> str:
 
 def _require_safe(name: str) -> None:
     if not name:
-        raise ValueError("the name is empty")
+        raise ValueError("the name is empty; give one, or leave it out")
     if (problem := _problem(name) or _excess(name)) is not None:
         raise ValueError(f"the name {shown(name)} {problem}")
 
@@ -89,11 +89,13 @@ def _excess(name: str) -> str | None:
     """
     *folders, file = with_suffix(name).split("/")
     if len(folders) > _MAX_DEPTH:
-        return f"has {len(folders)} folders in each other; at most {_MAX_DEPTH} are allowed"
+        return (
+            f"has {len(folders)} folders in each other; at most {_MAX_DEPTH} are allowed; use fewer"
+        )
     if any(len(folder.encode()) > _MAX_PART for folder in folders):
-        return f"has a folder of more than {_MAX_PART} bytes"
+        return f"has a folder of more than {_MAX_PART} bytes; shorten it"
     if len(file.encode()) > _MAX_PART:
-        return f"gives a file name of more than {_MAX_PART} bytes"
+        return f"gives a file name of more than {_MAX_PART} bytes; shorten it"
     if len(name.encode()) > _MAX_TOTAL:
-        return f"is longer than {_MAX_TOTAL} bytes"
+        return f"is longer than {_MAX_TOTAL} bytes; shorten it"
     return None

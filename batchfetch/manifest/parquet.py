@@ -175,7 +175,7 @@ class _PartFile:
     ) -> Iterator[Job | BadRow]:
         for number, values in enumerate(zip(*cells, strict=True), line):
             if sum(map(_length, values)) > MAX_ROW:
-                yield rows.bad(number, f"the row is longer than {MAX_ROW} characters")
+                yield rows.bad(number, f"the row is longer than {MAX_ROW} characters; shorten it")
             else:
                 yield self._columns.job(rows, number, values, undecoded=undecoded)
 

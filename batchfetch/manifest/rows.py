@@ -193,14 +193,19 @@ def _task_id(value: JsonValue) -> str:
         return value
     text = text_of(value, "task_id")
     if text is None or (text := text_of(unwrapped_id(text), "task_id")) is None:
-        raise ValueError("the row has no task_id")
+        raise ValueError("the row has no task_id; give it one or remove it")
     if len(text) > MAX_ID:
-        raise ValueError(f"the task_id has {len(text)} characters; at most {MAX_ID} are allowed")
+        raise ValueError(
+            f"the task_id {shown(text)} has {len(text)} characters, and at most {MAX_ID} are"
+            " allowed; give the id alone"
+        )
     _require_decoded(text, "task_id")
     if _NOT_IN_ID.search(text):
-        raise ValueError(f"the task_id {shown(text)} contains blanks or control characters")
+        raise ValueError(
+            f"the task_id {shown(text)} contains blanks or control characters; give the id alone"
+        )
     if '"' in text:
-        raise ValueError(f"the task_id {shown(text)} contains a quotation mark")
+        raise ValueError(f"the task_id {shown(text)} contains a quotation mark; give the id alone")
     return text
 
 

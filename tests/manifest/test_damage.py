@@ -116,7 +116,7 @@ def test_a_row_that_is_too_long_is_one_bad_row(cell, rest):
     The end of a row that is too long to keep is found all the same.
     """
     detail, good = rows_of(f'id,x,name\na,"{cell}"{rest}\nb,1,\n')
-    assert (detail, good) == (f"the row is longer than {MAX_ROW} characters", "b")
+    assert (detail, good) == (f"the row is longer than {MAX_ROW} characters; shorten it", "b")
 
 
 def test_a_long_line_without_quotes_is_one_bad_row():

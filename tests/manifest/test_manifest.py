@@ -300,7 +300,11 @@ def test_a_row_without_id_is_bad():
     A row with cells but without an id is a bad row that keeps its other columns.
     """
     row = only_row("id,x\n,1\n", CSV)
-    assert (row.line, row.detail, row.extra) == (2, "the row has no task_id", {"x": "1"})
+    assert (row.line, row.detail, row.extra) == (
+        2,
+        "the row has no task_id; give it one or remove it",
+        {"x": "1"},
+    )
 
 
 def test_a_row_with_too_many_cells_is_bad():

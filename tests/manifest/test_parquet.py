@@ -134,10 +134,10 @@ def test_numbers_are_ids_digit_by_digit(table, column, task_id):
 @pytest.mark.parametrize(
     ("column", "detail"),
     [
-        (pa.array([None], pa.string()), "the row has no task_id"),
-        (pa.nulls(1), "the row has no task_id"),
-        (pa.array(["NULL"]), "the row has no task_id"),
-        (pa.array([float("nan")]), "the row has no task_id"),
+        (pa.array([None], pa.string()), "the row has no task_id; give it one or remove it"),
+        (pa.nulls(1), "the row has no task_id; give it one or remove it"),
+        (pa.array(["NULL"]), "the row has no task_id; give it one or remove it"),
+        (pa.array([float("nan")]), "the row has no task_id; give it one or remove it"),
         (pa.array([1.5]), "task_id 1.5 is not text; use a string"),
         (pa.array([1e300]), "task_id 1e+300 is not text"),
         (pa.array([True]), "task_id True is not text"),
@@ -345,7 +345,7 @@ def test_a_row_is_as_long_as_in_other_formats(table):
     )
     rows = list(Manifest(path))
     assert [row.task_id for row in rows] == ["a", None, "c", None]
-    assert rows[1].detail == f"the row is longer than {MAX_ROW} characters"
+    assert rows[1].detail == f"the row is longer than {MAX_ROW} characters; shorten it"
     assert [row.line for row in rows] == [1, 2, 3, 4]
 
 

@@ -106,7 +106,9 @@ def test_null_words_are_no_value_in_the_known_columns(word, manifest_format):
     assert (rows[0].filename, rows[0].submitted_at, rows[0].endpoint) == ("a.png", None, None)
     assert rows[0].extra == {"x": word}
     assert [row.detail for row in rows[1:] if word or manifest_format is JSONL] == (
-        ["the row has no task_id"] if word or manifest_format is JSONL else []
+        ["the row has no task_id; give it one or remove it"]
+        if word or manifest_format is JSONL
+        else []
     )
 
 
@@ -372,3 +374,37 @@ def test_values_in_messages_are_short_and_printable(column, caplog):
     said = caplog.messages[0] if column == "submitted_at" else row.detail
     assert said.isprintable()
     assert len(said) < 300
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"x": "1"},
+        {"id": True},
+        {"id": "i" * 513},
+        {"id": "a b"},
+        {"id": "a\u200bb"},
+        {"id": 'a"b'},
+        {"id": "a\ufffdb"},
+        {"id": "a", "name": 1.5},
+        {"id": "a", "name": "../b"},
+        {"id": "a", "name": "/b"},
+        {"id": "a", "name": "b:c"},
+        {"id": "a", "name": "b /c"},
+        {"id": "a", "name": "b\u0007c"},
+        {"id": "a", "name": "b/" * 101 + "c"},
+        {"id": "a", "name": "b" * 256 + "/c"},
+        {"id": "a", "name": "b" * 256},
+        {"id": "a", "name": "/".join(["b" * 200] * 6)},
+        {"id": "a", "endpoint": "desk"},
+    ],
+)
+def test_every_reason_names_a_way_out(row):
+    """
+    What is said of an unusable row is what is wrong, and what to do about it.
+    """
+    first, bad = rows_of("\n".join(map(json.dumps, [{"id": "first"}, row])), JSONL)
+    assert isinstance(bad, BadRow), first
+    wrong, _, way = bad.detail.partition("; ")
+    assert wrong
+    assert way, bad.detail
