@@ -71,7 +71,7 @@ def report_at(place: str | Path) -> Path:
     if is_store(place):
         return report_in(place)
     path = Path(expand_home(place))
-    return report_in(path) if path.is_dir() else path
+    return report_in(path) if is_folder(path) else path
 
 
 # `Path` raises what keeps this user from seeing whether something is there: a folder that may not

@@ -98,8 +98,8 @@ def _paths_of(given: str) -> Sequence[Path]:
     """
     try:
         path = report_at(given)
-        found = reports_at(given)
         problem = None if path.is_file() else "no regular file" if path.exists() else "not there"
+        found = reports_at(given)
     except ValueError as exc:
         raise SettingsError(f"{given}: {exc}") from None
     except OSError as exc:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from batchfetch.errors import ReportError
 from batchfetch.models import Outcome
-from batchfetch.paths import expand_home, is_store, report_at
+from batchfetch.paths import expand_home, is_store, is_there, report_at
 from batchfetch.report.entries import seconds_at
 from batchfetch.report.ledger import NEAR, Ledger, Owner
 from batchfetch.report.lines import MAX_LINE, ReportLine, decode
@@ -151,7 +151,10 @@ def reports_beside(whole: Path, *, follow_links: bool = True) -> Sequence[Path]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as exc:
-        raise ReportError(f"{whole.parent} cannot be searched for reports: {exc.strerror}") from exc
+        raise ReportError(
+            f"the folder {whole.parent} cannot be searched for reports: {exc.strerror}; allow this"
+            " user to read it"
+        ) from exc
     return [whole.with_name(name) for name in sorted(names)]
 
 
@@ -257,7 +260,7 @@ def reports_at(place: str | Path) -> Sequence[Path]:
     """
     path = report_at(place)
     is_output = is_store(place) or Path(expand_home(place)) != path
-    return reports_beside(path) if is_output or not path.exists() else [path]
+    return reports_beside(path) if is_output or not is_there(path) else [path]
 
 
 def _several(report: Path | Reports) -> Reports:

@@ -20,6 +20,7 @@ from command import (
     run_measured,
 )
 from origin import Origin, serving
+from privileges import unprivileged
 from replies import http, ready, says, status, unknown
 
 from batchfetch.cli.report import ReportOptions
@@ -543,3 +544,25 @@ def test_a_hundred_thousand_lines_are_read_in_little_memory(tmp_path):
     )
     assert code == also == 0
     assert most - least < 100_000 * 300
+
+
+def test_a_report_that_may_not_be_looked_for_is_told(tmp_path):
+    """
+    A folder that this user may not search, or not list, is named with the system's reason and what
+    to do; for a caller of the library it is an error of ours, too.
+    """
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    call = f"import batchfetch; batchfetch.read_report({str(locked)!r})"
+    searched = f"the folder {locked} cannot be searched for reports: Permission denied; allow this"
+    for mode, words, message in [
+        (0o000, ["-m", "batchfetch", "report", locked], f"{locked} cannot be read: Permission"),
+        (0o111, ["-m", "batchfetch", "report", locked], searched),
+        (0o000, ["-c", call], f"batchfetch.errors.ReportError: {searched}"),
+    ]:
+        locked.chmod(mode)
+        command = [*unprivileged(), sys.executable, *words]
+        finished = subprocess.run(command, capture_output=True, text=True, check=False)
+        locked.chmod(0o700)
+        assert finished.returncode != 0
+        assert message in finished.stderr

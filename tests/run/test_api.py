@@ -65,8 +65,9 @@ def test_fetch_takes_manifests_or_jobs(manifests, jobs):
         lambda: Manifest("no-such.csv").check(),
         lambda: fetch("no-such.csv", patience="soon"),
         lambda: read_report("no-such-folder"),
+        lambda: read_report("x" * 300),
     ],
-    ids=["value", "name", "credentials", "manifest", "fetch", "report"],
+    ids=["value", "name", "credentials", "manifest", "fetch", "report", "report's name"],
 )
 def test_every_error_is_one_of_ours(mistake):
     """
