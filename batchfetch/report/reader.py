@@ -121,8 +121,16 @@ def open_to_read(path: Path) -> Iterator[BinaryIO]:
 
     Raises `ReportError`, also if reading in the block fails.
     """
-    with _errors(path), path.open("rb") as file:
-        yield file
+    with _errors(path):
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            raise ReportError(
+                f"the report {path} was removed by another program while it was read; run the"
+                " command again"
+            ) from None
+        with file:
+            yield file
 
 
 def outcome_at(file: BinaryIO, start: int) -> Outcome | None:

@@ -493,3 +493,6 @@ def test_a_report_that_is_changed_between_two_readings_is_an_error(write, change
     source.path.write_text(change(source.path.read_text()))
     with pytest.raises(ReportError, match=f"{source.name} was changed by another program"):
         list(csv_lines(digest.lines(), digest.columns))
+    source.path.unlink()
+    with pytest.raises(ReportError, match=f"{source.name} was removed by another program"):
+        list(csv_lines(digest.lines(), digest.columns))
