@@ -15,6 +15,7 @@ from typing import NamedTuple
 from batchfetch.errors import ReportError
 from batchfetch.models import Outcome
 from batchfetch.paths import expand_home, is_store, is_there, report_at
+from batchfetch.report.advice import report_error
 from batchfetch.report.entries import seconds_at
 from batchfetch.report.ledger import NEAR, Ledger, Owner
 from batchfetch.report.lines import MAX_LINE, ReportLine, decode
@@ -51,7 +52,7 @@ class Reports:
 
     *own* is read as it is; of the others, which other processes may be writing, only what is there
     now.  A line's place is the byte it begins at: in *own*, or from `OTHERS` on in one of the
-    others.
+    others.  Raises `ReportError` if one of these may not be looked at.
     """
 
     def __init__(self, own: Path, others: Sequence[Path] = ()) -> None:
@@ -59,8 +60,7 @@ class Reports:
         place = OTHERS
         buffer = max(_LEAST_BUFFER, min(_BUFFER, _BUFFERS // (len(others) + 1)))
         for path in others:
-            with suppress(FileNotFoundError):
-                size = path.stat().st_size
+            if (size := _size_of(path)) is not None:
                 self._parts.append(_Part(path, place, Window(size, buffer)))
                 place += -(-size // NEAR) * NEAR
 
@@ -108,6 +108,18 @@ class Reports:
             with open_to_read(path) as file:
                 outcomes = (outcome_at(file, start) for _, start in found)
                 yield from (outcome for outcome in outcomes if outcome is not None)
+
+
+def _size_of(path: Path) -> int | None:
+    """
+    Return the bytes of the report at *path*; None if it is not there.  Raises `ReportError`.
+    """
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise report_error(path, "read", exc) from exc
 
 
 def _timed(part: _Part) -> Iterator[tuple[float, int, ReportLine]]:

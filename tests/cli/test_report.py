@@ -554,10 +554,20 @@ def test_a_report_that_may_not_be_looked_for_is_told(tmp_path):
     locked = tmp_path / "locked"
     locked.mkdir()
     call = f"import batchfetch; batchfetch.read_report({str(locked)!r})"
+    manifest = tmp_path / "m.txt"
+    manifest.write_text("a\n")
+    shard = locked / "r.1-of-2.jsonl"
+    shard.touch()
+    fetch = [manifest, "--dry-run", "-o", tmp_path / "o", "-r", locked / "r.jsonl"]
     searched = f"the folder {locked} cannot be searched for reports: Permission denied; allow this"
     for mode, words, message in [
         (0o000, ["-m", "batchfetch", "report", locked], f"{locked} cannot be read: Permission"),
         (0o111, ["-m", "batchfetch", "report", locked], searched),
+        (
+            0o444,
+            ["-m", "batchfetch", "fetch", *fetch],
+            f"{shard} cannot be read: Permission denied;",
+        ),
         (0o000, ["-c", call], f"batchfetch.errors.ReportError: {searched}"),
     ]:
         locked.chmod(mode)
