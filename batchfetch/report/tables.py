@@ -65,7 +65,8 @@ def _row(cells: Sequence[str]) -> bytes:
     else:
         writer = csv.writer(text, lineterminator="\n")
     writer.writerow(cells)
-    return text.getvalue().encode(errors="replace")
+    # With a zero, programs take the file for one that is no text.
+    return text.getvalue().replace("\0", "\ufffd").encode(errors="replace")
 
 
 def _cell(key: str, value: JsonValue) -> str:

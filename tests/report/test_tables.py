@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchfetch.manifest import ManifestFormat
+from batchfetch.manifest import Manifest, ManifestFormat
 from batchfetch.manifest.formats import read_rows
 from batchfetch.manifest.lines import Lines
 from batchfetch.models import REPORT_COLUMNS, Job, Outcome, OutcomeStatus
@@ -157,6 +157,17 @@ def test_a_table_is_a_manifest_with_the_same_values(label, text, task_id):
     (row,) = read_rows(Lines(stream, "m"), ManifestFormat.CSV)
     assert row.task_id == task_id
     assert row.extra == {label: text}
+
+
+def test_a_table_with_a_zero_is_a_manifest(tmp_path):
+    """
+    JSON can say U+0000, and a file with that is no text: it is replaced.
+    """
+    path = tmp_path / "t.csv"
+    line = line_of(extra={"no\0te": "a\0b"}, messages=("\0",))
+    path.write_bytes(b"".join(csv_lines([line], ["no\0te"])))
+    (row,) = Manifest(path)
+    assert (row.task_id, row.extra) == ("a", {"no\ufffdte": "a\ufffdb"})
 
 
 def test_what_a_report_says_is_no_column_of_its_manifest():
