@@ -5,7 +5,7 @@ Files of a Parquet manifest: the file itself, or the part files of a folder.
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 from urllib.parse import unquote
 
 from batchfetch.errors import ManifestError
@@ -80,14 +80,28 @@ def printable(path: str | Path) -> str:
 
 
 def _found_in(folder: Path) -> Iterator[Path]:
-    for root, folders, files in os.walk(folder, onerror=_refuse_folder):
-        folders[:] = [name for name in folders if name[0] not in "._"]
+    met = set()
+    for root, folders, files in os.walk(folder, onerror=_refuse_folder, followlinks=True):
+        folder_id = _identity(root)
+        if folder_id in met:  # A link to a folder that was searched, perhaps one around it.
+            folders.clear()
+            continue
+        met.add(folder_id)
+        folders[:] = sorted(name for name in folders if name[0] not in "._")
         for name in files:
             if name[0] not in "._" and name.lower().endswith(SUFFIX):
                 yield Path(root, name)
 
 
-def _refuse_folder(error: OSError) -> None:
+def _identity(folder: str) -> tuple[int, int]:
+    try:
+        found = Path(folder).stat()
+    except OSError as error:
+        _refuse_folder(error)
+    return found.st_dev, found.st_ino
+
+
+def _refuse_folder(error: OSError) -> NoReturn:
     raise ManifestError(
         f"the folder {printable(error.filename)} cannot be searched for {SUFFIX} files:"
         f" {describe_error(error)}; allow this user to read it"

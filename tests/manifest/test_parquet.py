@@ -818,3 +818,16 @@ def test_a_misspelt_column_is_told_once(table, tmp_path, caplog):
     assert told.endswith(
         "the column 'nmae' is kept in the report's extra; if it is name, rename it"
     )
+
+
+def test_a_linked_folder_is_read_once(table, tmp_path):
+    """
+    The rows in a folder that a link leads to are not left out; those of one that several lead to
+    are not read twice, and a link to a folder around it is no endless way.
+    """
+    table("elsewhere/0.parquet", task_id=["linked"])
+    table("parts/day/0.parquet", task_id=["a"])
+    for name, target in [("elsewhere", "elsewhere"), ("last", "parts/day"), ("all", "parts")]:
+        (tmp_path / "parts" / name).symlink_to(tmp_path / target)
+    manifest = Manifest(tmp_path / "parts")
+    assert ids(manifest) == ["a", "linked"]
