@@ -49,7 +49,7 @@ def read_objects(
         if names.task_id is not None:
             key = shown(names.task_id)
             raise ManifestError(
-                f"{lines.name}, line {number} has no key {key}; its keys are {found}"
+                f"{lines.name}, line {number} has no key {key}; its keys are {found}; give one"
             )
         raise ManifestError(
             f"{lines.name}, line {number} has no key task_id; its keys are {found}; rename one, or"

@@ -140,7 +140,11 @@ def _require_parquet(path: Path, name: str) -> None:
     if start.startswith(_GZIP):
         raise ManifestError(f"{name} is compressed as a whole; unpack it with gunzip")
     if not start.startswith(_MAGIC):
-        kind = kind_of(start) or "something else; give it the suffix of its format"
-        raise ManifestError(f"{name} is no Parquet file: it is {kind}")
+        if (kind := kind_of(start)) is not None:
+            raise ManifestError(f"{name} is no Parquet file: it is {kind}")
+        raise ManifestError(
+            f"{name} is no Parquet file; give it the suffix of its format, or name that with"
+            " --manifest-format"
+        )
     if end != _MAGIC:
         raise ManifestError(f"{name} is cut off: its end is missing; copy or write it again")

@@ -125,12 +125,12 @@ def test_a_manifest_without_a_last_line_end_is_read_to_its_end(tmp_path):
     assert ids(Manifest(path)) == ["a", "b"]
 
 
-def refused(path):
+def refused(path, **how):
     """
     Return the message with which *path* is refused before it is read.
     """
     with pytest.raises(ManifestError) as error:
-        Manifest(path).check()
+        Manifest(path, **how).check()
     message = str(error.value)
     assert message.startswith(str(path))
     return message
@@ -201,6 +201,16 @@ def test_a_file_that_is_not_a_manifest_is_refused(tmp_path, name, data, message)
     path = tmp_path / name
     path.write_bytes(data)
     assert message in refused(path)
+
+
+def test_a_key_that_was_named_and_is_not_there_is_refused(tmp_path):
+    """
+    The keys that are there are named, to choose from.
+    """
+    path = tmp_path / "m.jsonl"
+    path.write_text('{"page": 1}\n')
+    message = refused(path, id_column="nr")
+    assert message.endswith("line 1 has no key 'nr'; its keys are 'page'; give one")
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):

@@ -486,7 +486,7 @@ def test_a_column_of_ids_is_required(table):
     ("data", "message"),
     [
         (b"", "is empty; give a whole Parquet file"),
-        (b"task_id\na\n", "is no Parquet file: it is something else; give it the suffix"),
+        (b"task_id\na\n", "is no Parquet file; give it the suffix of its format, or name that"),
         (b"PK\x03\x04xl/", "is no Parquet file: it is a spreadsheet; save it as CSV"),
         (b"\x1f\x8b....", "is compressed as a whole; unpack it with gunzip"),
         (b"PAR1", "cannot be read: Parquet file size is 4 bytes"),
