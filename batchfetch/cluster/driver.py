@@ -226,6 +226,11 @@ class ClusterFetcher:
                 for ticket in await self._workforce.failed():
                     self._requests.warn_of_trouble()
                     answering.start_soon(self._recover, ticket, fail)
+                for ticket, address in self._workforce.cut_off().items():
+                    answering.start_soon(self._recover, ticket, fail)
+                    if self._stopped_by is None:
+                        log.warning("the worker at %s was cut off, and begins anew", address)
+                        await self._workforce.join(address)
                 now = anyio.current_time()
                 worked_at = now if self._workforce.at_work else worked_at
                 is_over = self._chunks.is_over or self._stopped_by is not None

@@ -124,3 +124,18 @@ class Workforce:
             self.trouble = f"{type(error).__name__}: {error}"
             self.end(ticket)
         return failed
+
+    def cut_off(self) -> dict[int, str]:
+        """
+        Return the tickets of workers whose work ended without their saying so, each with the
+        address: they are there, but a connection of theirs to the scheduler broke.
+        """
+        cut_off = {
+            ticket: each.address
+            for ticket, each in self._assignments.items()
+            if each.future.status not in {"pending", "error"}
+        }
+        for ticket in cut_off:
+            self.lost += ticket in self.at_work
+            self.end(ticket)
+        return cut_off

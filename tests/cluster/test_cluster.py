@@ -327,6 +327,42 @@ def test_a_chunk_that_kills_three_workers_is_reported(runs):
     assert run(*runs.argv(), env=runs.env).code == 0
 
 
+CUT = """
+import asyncio, sys
+from distributed import Client
+
+async def cut(dask_worker):
+    # A request takes less than a millisecond; it is one on its way that breaks.
+    while True:
+        for comms in list(dask_worker.rpc.occupied.values()):
+            for comm in list(comms):
+                if "batchfetch" in comm.name:
+                    comm.abort()
+                    return
+        await asyncio.sleep(0)
+
+Client(scheduler_file=sys.argv[1]).run(cut)
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_that_was_cut_off_begins_anew(runs):
+    """
+    Its connections to the scheduler break, and it does not: its chunks are handed out again.
+    """
+    runs.dask.add_worker()
+    process = runs.write(names(300)).start("--rate", "50", "--chunk", "100")
+    wait_until(lambda: len(runs.origin.calls) > 40, process)
+    cut = (sys.executable, "-c", CUT, str(runs.dask.file))
+    subprocess.run(cut, check=True, timeout=60, env=environment())
+    done = finish(process)
+    assert done.code == 0, done.stderr
+    runs.check_complete()
+    assert "was cut off, and begins anew" in done.stderr
+    assert done.summary["workers_lost"] == 1
+    assert len(runs.origin.calls) <= 300 + SLOTS
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_the_driver_is_killed(runs, number):
