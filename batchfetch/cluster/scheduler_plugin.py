@@ -88,7 +88,7 @@ class RunPlugin(SchedulerPlugin):  # type: ignore[misc]  # distributed has no ty
         """
         if client == self._client:
             self._end()
-            scheduler.handlers.pop(self.name, None)
+            scheduler.plugins.pop(self.name, None)
 
     async def call(self, verb: str, ticket: int = 0, data: Mapping[str, Any] | None = None) -> Any:
         """
@@ -184,7 +184,12 @@ class RunPlugin(SchedulerPlugin):  # type: ignore[misc]  # distributed has no ty
         self._news.set()
 
     def _end(self) -> None:
+        """
+        Leave nothing of the run, least of all its token: a scheduler outlives many runs.
+        """
         self._is_over = True
+        self._token = {"generation": 0, "token": None}
+        self._scheduler.handlers.pop(self.name, None)
         self._news.set()
         for reply in self._pending.values():
             if not reply.done():

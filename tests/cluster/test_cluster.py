@@ -388,6 +388,40 @@ def test_the_driver_is_killed(runs, number):
     assert len(runs.origin.calls) <= 300 + (2 * SLOTS if number == signal.SIGKILL else 0)
 
 
+LEFT = """
+import sys
+from distributed import Client
+
+def left(dask_scheduler):
+    return [name for names in (dask_scheduler.handlers, dask_scheduler.plugins) for name in names]
+
+print(*Client(scheduler_file=sys.argv[1]).run_on_scheduler(left))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [None, signal.SIGKILL])
+def test_nothing_of_a_run_is_left_on_the_scheduler(runs, number):
+    """
+    What it had there, a token among it, goes with the run, however that ends.
+    """
+    runs.dask.add_worker()
+    process = runs.write(names(60)).start("--rate", "50")
+    wait_until(lambda: len(runs.origin.calls) > 20, process)
+    if number is not None:
+        process.send_signal(number)
+    finish(process)
+
+    def left():
+        ask = (sys.executable, "-c", LEFT, str(runs.dask.file))
+        return subprocess.run(
+            ask, check=True, timeout=60, env=environment(), capture_output=True, text=True
+        ).stdout
+
+    assert "identity" in left()
+    wait_until(lambda: "batchfetch" not in left())
+
+
 @pytest.mark.slow
 def test_the_terminal_stops_all_processes(runs):
     """
