@@ -2,6 +2,7 @@
 Connect to a cluster, or start one, for the time of a run.
 """
 
+import asyncio
 import logging
 import secrets
 import warnings
@@ -116,18 +117,26 @@ async def _connected(address: Address) -> AsyncIterator["Client"]:
 
     if address.processes is None:
         try:
-            client = await Client(address.url, asynchronous=True, timeout=_CONNECTING)
+            # Dask's own limit is not one for a server that is none of its own, and says nothing.
+            async with asyncio.timeout(_CONNECTING):
+                client = await Client(address.url, asynchronous=True, timeout=_CONNECTING)
         except OSError as exc:
             raise SettingsError(
                 f"no scheduler answers at {address.url}; start one with dask scheduler, or correct"
                 " --cluster"
+            ) from exc
+        except TypeError as exc:  # What Dask has against TLS without certificates.
+            raise SettingsError(
+                f"{address.url} needs certificates; name them in Dask's settings:"
+                " DASK_DISTRIBUTED__COMM__TLS__CA_FILE, DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT"
+                " and DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY"
             ) from exc
         try:
             yield client
         finally:
             await _closed(client)
         return
-    cluster = await LocalCluster(
+    cluster = LocalCluster(
         n_workers=address.processes,
         threads_per_worker=1,
         asynchronous=True,
@@ -135,6 +144,16 @@ async def _connected(address: Address) -> AsyncIterator["Client"]:
         memory_limit=0,
         silence_logs=_SILENT,
     )
+    try:
+        await cluster
+    except (OSError, RuntimeError) as exc:
+        with CancelScope(shield=True), suppress(OSError, RuntimeError):
+            await cluster.close(timeout=_CLOSING)
+            await cluster.scheduler.close()
+        raise SettingsError(
+            f"--cluster local:{address.processes}: this machine cannot start so many processes;"
+            " give fewer, or raise its limits of processes and open files (ulimit -u, ulimit -n)"
+        ) from exc
     try:
         client = await Client(cluster, asynchronous=True)
         try:

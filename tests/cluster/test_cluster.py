@@ -4,7 +4,9 @@ A run on a cluster of real processes; what the origin counted is the judge.
 
 import dataclasses
 import os
+import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -605,6 +607,49 @@ def test_no_scheduler_answers(tmp_path):
     done = run("fetch", manifest, "--cluster", "tcp://127.0.0.1:1", "-o", tmp_path / "out")
     assert done.code == 2
     assert "no scheduler answers at tcp://127.0.0.1:1" in done.stderr
+
+
+def test_tls_without_certificates(tmp_path):
+    """
+    It is said that certificates are missing, and which settings name them.
+    """
+    env = client_credentials()
+    manifest, out = manifest_of(tmp_path, ["task"]), tmp_path / "out"
+    address = "tls://127.0.0.1:8786"
+    done = run("fetch", manifest, "-o", out, "--cluster", address, env=env)
+    assert done.code == 2
+    assert done.stderr.count("\n") == 1
+    assert f"{address} needs certificates" in done.stderr
+
+
+@pytest.mark.slow
+def test_another_server_answers(tmp_path):
+    """
+    A server that takes the connection and says nothing is no scheduler.
+    """
+    manifest, out = manifest_of(tmp_path, ["task"]), tmp_path / "out"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        env = client_credentials()
+        done = run("fetch", manifest, "-o", out, "--cluster", address, env=env)
+    assert done.code == 2
+    assert f"no scheduler answers at {address}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_more_processes_than_this_machine_can_start(tmp_path):
+    """
+    What limits them is named, without a traceback.
+    """
+    manifest, out = manifest_of(tmp_path, ["task"]), tmp_path / "out"
+    done = run(
+        *("fetch", manifest, "-o", out, "--sandbox", "--cluster", "local:8"),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (60, 60)),
+    )
+    assert done.code == 2, done.stderr
+    assert "--cluster local:8: this machine cannot start so many processes" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_without_the_extra(tmp_path):
