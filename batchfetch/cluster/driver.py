@@ -4,6 +4,7 @@ The driver: hands out chunks, takes what becomes of them, and answers what worke
 
 import logging
 from collections.abc import Callable
+from math import inf
 from time import time
 
 import anyio
@@ -25,6 +26,7 @@ from batchfetch.redaction import Redactor
 from batchfetch.report import Interruptions
 from batchfetch.run.fetcher import Wiring
 from batchfetch.run.summary import ClusterSummary, Summary
+from batchfetch.storage import LockKeeper
 
 log = logging.getLogger(__name__)
 
@@ -214,13 +216,18 @@ class ClusterFetcher:
                 # What the others hold is spent: they are not heard any more.
                 for ticket in self._workforce.at_work:
                     await self._scheduler.lose(ticket)
-                self._figures = await self._scheduler.listen()
+                self._figures = await self._heard()
+
+    async def _heard(self) -> Message:
+        storage = self._wiring.storage
+        left = storage.lock_left() if isinstance(storage, LockKeeper) else inf
+        return await self._scheduler.listen(left if left < inf else None)
 
     async def _listen(self, fail: Callable[[BatchFetchError], None]) -> None:
         worked_at = anyio.current_time()
         async with create_task_group() as answering:
             while True:
-                self._figures = await self._scheduler.listen()
+                self._figures = await self._heard()
                 for message in self._figures.pop("messages"):
                     await self._take(message, answering, fail)
                 for ticket in await self._workforce.failed():

@@ -82,15 +82,17 @@ async def keep_leased(
     lease: Callable[[Message], Awaitable[Message]],
     counts: Callable[[], dict[str, int]],
     on_stop: Callable[[str], None],
+    on_lock: Callable[[float], None],
 ) -> None:
     """
     Exchange reports for leases with the account, by *lease*, for as long as this runs.
 
-    *counts* returns what else to report; *on_stop* is told that, and why, the run is stopped.
+    *counts* returns what else to report; *on_stop* is told that, and why, the run is stopped,
+    *on_lock* for how many seconds the driver's lock lasts.
     """
     now = asyncio.get_running_loop().time
     while True:
-        await report(pace, tokens, lease, counts, on_stop)
+        await report(pace, tokens, lease, counts, on_stop, on_lock)
         with suppress(TimeoutError):
             async with asyncio.timeout(pace.next_report(now())):
                 await pace.needs_lease.wait()
@@ -103,15 +105,19 @@ async def report(
     lease: Callable[[Message], Awaitable[Message]],
     counts: Callable[[], dict[str, int]],
     on_stop: Callable[[str], None],
+    on_lock: Callable[[float], None],
 ) -> None:
     """
     Do so once.
     """
     now = asyncio.get_running_loop().time
+    asked_at = now()
     request = asdict(pace.request(now())) | counts()
     answer = await lease({"request": request, "generation": tokens.generation})
     if (token := answer.pop("token", None)) is not None:
         tokens.take(token)
     if (by := answer.pop("stopped_by")) is not None:
         on_stop(by)
+    if (left := answer.pop("lock_left", None)) is not None:
+        on_lock(left - (now() - asked_at))
     pace.take(Lease(**answer), now())

@@ -29,11 +29,13 @@ class SchedulerClient:
 
         self.address: str = client.scheduler.address
 
-    async def listen(self) -> Message:
+    async def listen(self, lock_left: float | None) -> Message:
         """
         Return what is new, as soon as something is, or after half a second.
+
+        Workers may write for *lock_left* seconds; None is for as long as the run lasts.
         """
-        news: Message | None = await self._call("listen")
+        news: Message | None = await self._call("listen", lock_left=lock_left)
         if news is None:
             raise SchedulerLostError("the scheduler does not know the run")
         return news

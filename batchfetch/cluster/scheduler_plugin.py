@@ -53,6 +53,7 @@ class RunPlugin(SchedulerPlugin):  # type: ignore[misc]  # distributed has no ty
         self._token: Message = {"generation": 0, "token": None}
         self._stopped_by: str | None = None
         self._is_over = False
+        self._locked_until: float | None = None
         self._inbox: list[Message] = []
         self._pending: dict[int, Future[Message]] = {}
         self._news = asyncio.Event()
@@ -101,7 +102,7 @@ class RunPlugin(SchedulerPlugin):  # type: ignore[misc]  # distributed has no ty
             case "ask":
                 return await self._ask(ticket, data)
             case "listen":
-                return await self._listen()
+                return await self._listen(data["lock_left"])
             case _:
                 self._heard_at = self._now()
                 return self._obey(verb, ticket, data)
@@ -117,6 +118,8 @@ class RunPlugin(SchedulerPlugin):  # type: ignore[misc]  # distributed has no ty
         answer = {**asdict(lease), "stopped_by": self._stopped_by}
         if is_silent:
             answer["retry_in"] = _NEWS
+        if self._locked_until is not None:
+            answer["lock_left"] = self._locked_until - self._now()
         if data["generation"] != self._token["generation"]:
             answer["token"] = self._token
         return answer
@@ -136,10 +139,12 @@ class RunPlugin(SchedulerPlugin):  # type: ignore[misc]  # distributed has no ty
             del self._pending[number]
         return answer
 
-    async def _listen(self) -> Message:
+    async def _listen(self, lock_left: float | None) -> Message:
         """
-        Return to the driver what is new, and where the account stands.
+        Return to the driver, whose lock lasts for *lock_left* seconds, what is new, and where the
+        account stands.
         """
+        self._locked_until = None if lock_left is None else self._now() + lock_left
         self._heard_at = self._now()
         if not self._inbox and not self._is_over:
             with suppress(TimeoutError):

@@ -37,7 +37,7 @@ from batchfetch.run.release import ReleasingWriter
 from batchfetch.scheduling import RetryPolicy
 from batchfetch.service import open_transport
 from batchfetch.settings import Settings
-from batchfetch.storage import FileExecutor, Storage, open_marks, open_storage
+from batchfetch.storage import FileExecutor, LockKeeper, Storage, open_marks, open_storage
 from batchfetch.version import __version__
 
 
@@ -140,6 +140,7 @@ class _Session:
         self._downloader = downloader
         self._report = _RemoteReport(link)
         self._writer = ReleasingWriter(self._report, storage, settings.durability)
+        self._storage = storage
         self._attended = attended
         self._tell = tell
         self._pace = LeasedPace(affordable_slots(settings.concurrency))
@@ -152,7 +153,10 @@ class _Session:
         """
         Fetch chunks until there are none.
         """
-        lease = (self._pace, self._tokens, self._link.lease, self._totals, self._stop)
+        lease = (
+            *(self._pace, self._tokens, self._link.lease, self._totals),
+            *(self._stop, self._rely_on_lock),
+        )
         with unwrapped():
             async with create_task_group() as tasks:
                 tasks.start_soon(self._tokens.run)
@@ -233,6 +237,10 @@ class _Session:
         if self._fetcher is not None:
             self._fetcher.stop(by)
             self._asking.deadline = anyio.current_time() + self._fetcher.grace
+
+    def _rely_on_lock(self, seconds: float) -> None:
+        if isinstance(self._storage, LockKeeper):
+            self._storage.rely_on_lock(seconds)
 
     def _totals(self) -> dict[str, int]:
         fetcher = self._fetcher

@@ -196,7 +196,7 @@ async def open_batch(  # noqa: PLR0913 - everything can be handed in
             attended=attended,
             deadline=deadline,
         )
-        wiring = Wiring(parts, intake, recorder, report)
+        wiring = Wiring(parts, intake, recorder, report, storage)
         fetcher = await stack.enter_async_context((fetch_with or _open_local)(wiring))
         batch = Batch(intake, recorder, fetcher, settings, deadline=deadline)
         manifests = jobs.sources if isinstance(jobs, Manifest) else ()

@@ -27,6 +27,7 @@ from batchfetch.run.workers import Workers
 from batchfetch.scheduling import Outage, Pace, PollingPolicy, RetryPolicy, Scheduler
 from batchfetch.service import Tokens
 from batchfetch.settings import Settings
+from batchfetch.storage import Storage
 
 log = logging.getLogger(__name__)
 
@@ -184,6 +185,7 @@ class Wiring:
     intake: Intake
     recorder: Recorder
     report: ReleasingWriter
+    storage: Storage
 
 
 class LocalFetcher:

@@ -2,7 +2,7 @@
 Results → files: the interface, folders of this machine, and object stores.
 """
 
-from batchfetch.storage.base import Found, ReportKeeper, Storage, Target
+from batchfetch.storage.base import Found, LockKeeper, ReportKeeper, Storage, Target
 from batchfetch.storage.executor import FileExecutor
 from batchfetch.storage.local import LocalStorage
 from batchfetch.storage.marks import Marks, mark_name
@@ -12,6 +12,7 @@ __all__ = [
     "FileExecutor",
     "Found",
     "LocalStorage",
+    "LockKeeper",
     "Marks",
     "ReportKeeper",
     "Storage",

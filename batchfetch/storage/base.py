@@ -99,6 +99,25 @@ class Storage(Protocol):
 
 
 @runtime_checkable
+class LockKeeper(Protocol):
+    """
+    A storage whose lock has to be renewed, and which writes only while the lock is surely its own.
+    """
+
+    def lock_left(self) -> float:
+        """
+        Return for how many seconds it is; infinite if there is no lock.
+        """
+        ...
+
+    def rely_on_lock(self, seconds: float) -> None:
+        """
+        Write for so many *seconds* from now, by the lock of another process of the run.
+        """
+        ...
+
+
+@runtime_checkable
 class ReportKeeper(Protocol):
     """
     A storage that can also keep copies of the report, for a machine that is lost.

@@ -54,6 +54,18 @@ class StoreStorage:
             expiry=self._expiry,
         )
 
+    def lock_left(self) -> float:
+        """
+        See `LockKeeper.lock_left`.
+        """
+        return self._tenure.left
+
+    def rely_on_lock(self, seconds: float) -> None:
+        """
+        See `LockKeeper.rely_on_lock`.
+        """
+        self._tenure.extend(self._tenure.now() + seconds)
+
     def open(
         self, name: str, size_hint: int | None = None, *, owner: str | None = None
     ) -> StoreTarget:

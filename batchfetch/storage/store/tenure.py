@@ -43,7 +43,14 @@ class Tenure:
         """
         Whether the lock may be another's by now.
         """
-        return self.now() >= self._until
+        return self.left <= 0
+
+    @property
+    def left(self) -> float:
+        """
+        For how many seconds the lock is surely this run's.
+        """
+        return self._until - self.now()
 
     def extend(self, until: float) -> None:
         """
@@ -76,4 +83,4 @@ class Tenure:
                 self._writing.discard(scope)
 
     def _deadline(self) -> float:
-        return anyio.current_time() + self._until - self.now()
+        return anyio.current_time() + self.left
