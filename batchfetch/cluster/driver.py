@@ -196,8 +196,9 @@ class ClusterFetcher:
         self._figures |= {"calls": calls, "unaccounted": unaccounted, "in_flight": 0}
         fail(
             UnreachableError(
-                f"the cluster's scheduler at {self._scheduler.address} is gone; start it and its"
-                " workers again, and run the same command, which finds what was finished"
+                f"the cluster's scheduler at {self._scheduler.address} is gone or does not answer;"
+                " start it and its workers again, and run the same command, which finds what was"
+                " finished"
             )
         )
 

@@ -4,10 +4,15 @@ The driver's way to its run on the scheduler.
 
 from typing import TYPE_CHECKING, Any
 
+import anyio
+
 from batchfetch.cluster.messages import Message
 
 if TYPE_CHECKING:
     from distributed import Client
+
+# Seconds in which the scheduler has to answer; it does at once, or to `listen` in half of one.
+_ANSWERING = 20.0
 
 
 class SchedulerLostError(ConnectionError):
@@ -79,9 +84,10 @@ class SchedulerClient:
 
     async def _call(self, verb: str, ticket: int = 0, **data: Any) -> Any:
         try:
-            return await getattr(self._client.scheduler, self._name)(
-                verb=verb, ticket=ticket, data=data
-            )
+            with anyio.fail_after(_ANSWERING):
+                return await getattr(self._client.scheduler, self._name)(
+                    verb=verb, ticket=ticket, data=data
+                )
         except OSError as exc:
             self.is_lost = True
             raise SchedulerLostError(str(exc)) from exc

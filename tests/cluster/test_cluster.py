@@ -458,6 +458,26 @@ def test_the_driver_of_processes_of_this_machine_is_killed(runs):
 
 
 @pytest.mark.slow
+def test_the_scheduler_does_not_answer(origin, tmp_path):
+    """
+    One that is there and stands still is as good as gone, also to a run that is told to stop.
+    """
+    folder = tmp_path / "cluster"
+    folder.mkdir()
+    with DaskCluster(folder) as dask:
+        dask.add_worker()
+        runs = Runs(dask, origin, tmp_path).write(names(300))
+        process = runs.start("--rate", "50")
+        wait_until(lambda: len(origin.calls) > 20, process)
+        dask.scheduler.send_signal(signal.SIGSTOP)
+        process.send_signal(signal.SIGTERM)
+        done = finish(process)
+    assert done.code == 8, done.stderr
+    assert "the cluster's scheduler at" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
 def test_the_scheduler_is_killed(origin, tmp_path):
     """
     The run ends with 8 and a sentence; on another cluster the next one goes on.
