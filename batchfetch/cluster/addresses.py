@@ -14,6 +14,8 @@ from batchfetch.errors import SettingsError
 from batchfetch.settings import is_loopback
 from batchfetch.text import needs_extra
 
+_FORMS = "local:N, tcp://HOST:PORT, tls://HOST:PORT, or the path of a scheduler file"
+
 _LOCAL = re.compile(r"local:([1-9]\d{0,3})")
 
 
@@ -40,6 +42,11 @@ def require_address(text: str, *, insecure: bool) -> Address:
         raise SettingsError(needs_extra(f"--cluster {text}", "dask"))
     if found := _LOCAL.fullmatch(text):
         return Address(int(found[1]))
+    if text.startswith("local:"):
+        raise SettingsError(
+            f"--cluster {text} has no number of processes from 1 to 9999 behind local:; give"
+            f" {_FORMS}"
+        )
     url = text if "://" in text else _scheduler_in(text)
     _require_safe(text, url, insecure=insecure)
     return Address(None, url)
@@ -56,10 +63,7 @@ def _scheduler_in(path: str) -> str:
     try:
         url = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))["address"]
     except OSError as exc:
-        raise SettingsError(
-            f"--cluster {path}: {exc.strerror or exc}; give local:N, tcp://HOST:PORT,"
-            " tls://HOST:PORT, or the path of a scheduler file"
-        ) from None
+        raise SettingsError(f"--cluster {path}: {exc.strerror or exc}; give {_FORMS}") from None
     except (ValueError, KeyError, TypeError):
         raise SettingsError(
             f"--cluster {path} is no scheduler file; make one with"
@@ -74,10 +78,7 @@ def _require_safe(text: str, url: str, *, insecure: bool) -> None:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     if scheme not in {"tcp", "tls"} or not host or not port:
-        raise SettingsError(
-            f"--cluster {text} is not the address of a scheduler; give local:N, tcp://HOST:PORT,"
-            " tls://HOST:PORT, or the path of a scheduler file"
-        )
+        raise SettingsError(f"--cluster {text} is not the address of a scheduler; give {_FORMS}")
     if scheme == "tcp" and not is_loopback(host) and not insecure:
         raise SettingsError(
             f"--cluster {text} would show the token to the network, and let anybody there run code"

@@ -29,6 +29,14 @@ def test_good_ones(text, address):
     assert require_address(text, insecure=False) == address
 
 
+def test_a_number_of_processes_that_is_none():
+    """
+    The message says what is missing, and takes the text for no file.
+    """
+    with pytest.raises(SettingsError, match="local:two has no number of processes"):
+        require_address("local:two", insecure=False)
+
+
 def test_a_network_is_named_to_be_allowed():
     """
     Without TLS a token would be shown to it.
