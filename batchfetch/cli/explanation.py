@@ -76,6 +76,11 @@ def _cause(
         fixable = summary.exit_code in _CAUSES or stopped_by == "refusals"
         when = " when that is put right" if fixable else ""
         left = ("" if counted else "at least ") + number(summary.left, "task")
+        if settings.max_calls_share == 0:
+            return (
+                f"the share of shard {settings.shard} in --max-calls {settings.max_calls} is none;"
+                f" {left} left: raise --max-calls, or use fewer shards"
+            )
         return f"{why}; {left} left: run the same command again{when}"
     if summary.exit_code == ExitCode.UNUSABLE:
         return "the manifest cannot be read to its end; correct it, and run the same command again"

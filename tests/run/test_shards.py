@@ -464,6 +464,8 @@ def test_calls_are_given_for_the_whole(origin, tmp_path):
     assert [done.summary["calls"] for done in five] == [1, 1, 1, 0, 0]
     assert [done.summary["token_requests"] for done in five][3:] == [0, 0]
     assert {done.summary["stopped_by"] for done in five} == {"max-calls"}
+    assert "raise --max-calls, or use fewer shards" in five[4].stderr
+    assert "run the same command again" in five[0].stderr
     assert len(origin.calls) == 3
 
 
