@@ -286,9 +286,12 @@ def test_a_chunk_is_taken_over_by_a_worker_that_is_there(runs):
 
 def parts_of_living(out):
     """
-    Return the claims in *out*: what is left of a dead worker are unfinished files at most.
+    Return the claims in *out* that hold: what is left of a dead worker are unfinished files at
+    most, and claims that are void because their file is one of these.
     """
-    return [path for path in out.rglob(".batchfetch.*.part") if path.name.count(".") > 3]
+    claims = [path for path in out.rglob(".batchfetch.*.part") if path.name.count(".") > 3]
+    unfinished = (path.with_name(f"{path.name.rsplit('.', 2)[0]}.part") for path in claims)
+    return [path for path, part in zip(claims, unfinished, strict=True) if not part.exists()]
 
 
 @pytest.mark.slow

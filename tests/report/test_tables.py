@@ -156,7 +156,7 @@ def test_a_table_is_a_manifest_with_the_same_values(label, text, task_id):
     stream = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig")
     (row,) = read_rows(Lines(stream, "m"), ManifestFormat.CSV)
     assert row.task_id == task_id
-    assert row.extra == {label: text}
+    assert row.extra == {label.replace("\0", "\ufffd"): text.replace("\0", "\ufffd")}
 
 
 def test_a_table_with_a_zero_is_a_manifest(tmp_path):
