@@ -17,9 +17,10 @@ from aiofiles.os import wrap as in_thread
 from anyio import CancelScope, to_thread
 
 from batchfetch.errors import OutputLockedError, ReportError
-from batchfetch.locks import lock, sync_folder
+from batchfetch.locks import lock
 from batchfetch.models import Outcome
 from batchfetch.report.advice import report_error
+from batchfetch.report.appending import open_appended
 from batchfetch.report.lines import encode
 from batchfetch.report.reader import outcome_from, require_report
 from batchfetch.report.repair import repair
@@ -235,25 +236,12 @@ def _open(
     follow_link: bool,  # noqa: FBT001 - one call
     require: Callable[[Path], None],
 ) -> int:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    is_new = not path.exists()
-    is_regular = is_new or path.is_file()
-    # Without O_NONBLOCK a pipe without a reader would block here for ever.
-    flags = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
-    flags |= 0 if follow_link else os.O_NOFOLLOW
-    file = os.open(path, flags | (os.O_RDWR if is_regular else os.O_WRONLY), 0o666)
-    try:
-        os.set_blocking(file, True)
-        if is_regular:
-            _lock(file, path)
-            require(path)
-            repair(file, path)
-        if is_new and durability is Durability.FULL:
-            _sync_folder(path.parent)
-    except BaseException:
-        os.close(file)
-        raise
-    return file
+    def prepare(file: int) -> None:
+        _lock(file, path)
+        require(path)
+        repair(file, path)
+
+    return open_appended(path, durability, prepare, follow_link=follow_link)
 
 
 def _lock(file: int, path: Path) -> None:
@@ -264,14 +252,6 @@ def _lock(file: int, path: Path) -> None:
             f"another run{holder_of(path)} is writing the report {path};"
             " wait for it or choose another --report"
         ) from None
-
-
-def _sync_folder(folder: Path) -> None:
-    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        sync_folder(file, folder)
-    finally:
-        os.close(file)
 
 
 @contextmanager

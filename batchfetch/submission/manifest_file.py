@@ -18,7 +18,8 @@ from pydantic_core import from_json
 
 from batchfetch.errors import OutputLockedError, SettingsError, StorageError
 from batchfetch.hash_table import HashTable
-from batchfetch.locks import lock, sync_folder
+from batchfetch.locks import lock
+from batchfetch.report.appending import open_appended
 from batchfetch.report.lines import MAX_LINE, is_torn
 from batchfetch.report.repair import repair
 from batchfetch.settings import Durability
@@ -201,24 +202,12 @@ def require_manifest(path: Path) -> None:
 
 
 def _open(path: Path, durability: Durability) -> int:
+    def prepare(file: int) -> None:
+        _lock(file, path)
+        repair(file, path, follows="it is written again if the report has its task")
+
     with _errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        is_new = not path.exists()
-        is_regular = is_new or path.is_file()
-        # Without O_NONBLOCK a pipe without a reader would block here for ever.
-        flags = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
-        file = os.open(path, flags | (os.O_RDWR if is_regular else os.O_WRONLY), 0o666)
-        try:
-            os.set_blocking(file, True)
-            if is_regular:
-                _lock(file, path)
-                repair(file, path, follows="it is written again if the report has its task")
-            if is_new and durability is Durability.FULL:
-                _sync_folder(path.parent)
-        except BaseException:
-            os.close(file)
-            raise
-    return file
+        return open_appended(path, durability, prepare)
 
 
 def _lock(file: int, path: Path) -> None:
@@ -228,14 +217,6 @@ def _lock(file: int, path: Path) -> None:
         raise OutputLockedError(
             f"another run is writing the manifest {path}; wait for it or choose another --output"
         ) from None
-
-
-def _sync_folder(folder: Path) -> None:
-    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        sync_folder(file, folder)
-    finally:
-        os.close(file)
 
 
 def _key(task_id: str | None) -> str:
