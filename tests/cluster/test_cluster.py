@@ -455,8 +455,10 @@ def test_the_driver_of_processes_of_this_machine_is_killed(runs):
     with start(*argv, env=runs.env) as process:
         wait_until(lambda: len(runs.origin.calls) > 20, process)
         workers = children_of(process.pid)
+        assert len(workers) >= 2
+        assert all(is_alive(pid) for pid in workers)
         process.kill()
-        finish(process)
+        assert finish(process).code == -signal.SIGKILL
     wait_until(lambda: not any(is_alive(pid) for pid in workers))
 
 
