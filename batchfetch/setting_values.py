@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from batchfetch.models import OutcomeStatus
 from batchfetch.paths import expand_home, is_store
@@ -159,7 +160,47 @@ def parse_failures(text: object) -> object:
     return outcomes
 
 
+def checked_base_url(url: str) -> str:
+    """
+    Return *url*, a service's root, without a slash at its end.
+
+    Raises `ValueError` with a few words if it is none that a token could be sent to.
+    """
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        raise ValueError("is not a valid URL; use https://host[:port]") from None
+    if parts.scheme not in {"https", "http"} or not parts.hostname:
+        raise ValueError("is not a valid URL; use https://host[:port]")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("holds credentials; give them in the environment instead")
+    if parts.query or parts.fragment:
+        raise ValueError("has a query or a fragment; leave out all from the ? or # on")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ValueError(
+            "is plain http, which would show the token to the network; use https://, or a"
+            " loopback address"
+        )
+    return url.rstrip("/")
+
+
+def is_loopback(host: str) -> bool:
+    """
+    Whether *host*, as written in a URL, can only mean this machine.
+    """
+    import ipaddress  # noqa: PLC0415 - 5 ms that --help need not pay
+
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 # `allow_inf_nan` is off because "never" is written by leaving the option out.
+BaseUrl = Annotated[str, AfterValidator(checked_base_url)]
 Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, allow_inf_nan=False)]
 Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
 Rate = Annotated[float, BeforeValidator(parse_rate), Field(gt=0, allow_inf_nan=False)]

@@ -9,14 +9,10 @@ from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypedDict, Unpack
-from urllib.parse import urlsplit
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     PositiveInt,
-    ValidationError,
     field_validator,
     model_validator,
 )
@@ -24,8 +20,9 @@ from pydantic import (
 from batchfetch.endpoints import endpoint_path
 from batchfetch.models import OutcomeStatus
 from batchfetch.paths import report_in
-from batchfetch.setting_errors import invalid_values
+from batchfetch.setting_base import BaseSettings
 from batchfetch.setting_values import (
+    BaseUrl,
     Duration,
     Failures,
     FilePath,
@@ -103,7 +100,7 @@ class SettingsOptions(TypedDict, total=False):
     fail_on: Iterable[OutcomeStatus] | str
 
 
-class Settings(BaseModel):
+class Settings(BaseSettings):
     """
     How a batch is run.  Frozen; a misspelt name is an error.
 
@@ -111,23 +108,8 @@ class Settings(BaseModel):
     command line's text (`"15m"`, `"64KiB"`, `"600/m"`).  Raises `SettingsError`.
     """
 
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        # The input may be a credential in the wrong place; a parser shows it where that is safe.
-        hide_input_in_errors=True,
-        use_attribute_docstrings=True,
-        # Defaults are checked too: a wrong one is our defect, not the first user's.
-        validate_default=True,
-        # Built on first use: `--help` reads the fields and validates nothing.
-        defer_build=True,
-    )
-
     def __init__(self, **values: Unpack[SettingsOptions]) -> None:
-        try:
-            super().__init__(**values)
-        except ValidationError as exc:
-            raise invalid_values(exc, values) from None
+        super().__init__(**values)
 
     output: Output = Path("images")
     """Where images go: a folder, made if missing, or s3://, az:// or gs://BUCKET/PREFIX."""
@@ -135,7 +117,7 @@ class Settings(BaseModel):
     report: FilePath | None = None
     """The report and ledger; PREFIX.report.jsonl for a store [default: OUTPUT/report.jsonl]."""
 
-    base_url: str = "https://api.aspose.cloud"
+    base_url: BaseUrl = "https://api.aspose.cloud"
     """The service's root; plain http only for loopback addresses."""
 
     endpoint: str = "task"
@@ -255,11 +237,6 @@ class Settings(BaseModel):
             return self.max_calls
         return self.shard.share_of(self.max_calls)
 
-    @field_validator("base_url")
-    @classmethod
-    def _safe_root(cls, url: str) -> str:
-        return checked_base_url(url)
-
     @field_validator("endpoint")
     @classmethod
     def _known_endpoint(cls, endpoint: str) -> str:
@@ -334,31 +311,6 @@ class Settings(BaseModel):
         return self
 
 
-def checked_base_url(url: str) -> str:
-    """
-    Return *url*, a service's root, without a slash at its end.
-
-    Raises `ValueError` with a few words if it is none that a token could be sent to.
-    """
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        raise ValueError("is not a valid URL; use https://host[:port]") from None
-    if parts.scheme not in {"https", "http"} or not parts.hostname:
-        raise ValueError("is not a valid URL; use https://host[:port]")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("holds credentials; give them in the environment instead")
-    if parts.query or parts.fragment:
-        raise ValueError("has a query or a fragment; leave out all from the ? or # on")
-    if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise ValueError(
-            "is plain http, which would show the token to the network; use https://, or a"
-            " loopback address"
-        )
-    return url.rstrip("/")
-
-
 def _is_special(path: Path) -> bool:
     """
     Whether *path* is a pipe or a device: there is no other file beside it.
@@ -366,18 +318,4 @@ def _is_special(path: Path) -> bool:
     try:
         return path.exists() and not path.is_file() and not path.is_dir()
     except OSError:
-        return False
-
-
-def is_loopback(host: str) -> bool:
-    """
-    Whether *host*, as written in a URL, can only mean this machine.
-    """
-    import ipaddress  # noqa: PLC0415 - 5 ms that --help need not pay
-
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
         return False

@@ -8,19 +8,17 @@ from pathlib import Path
 from typing import Annotated, Literal, Self, TypedDict, Unpack
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PositiveInt,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
-from batchfetch.setting_errors import invalid_values, shown
-from batchfetch.setting_values import ChosenOutcomes, Duration, FilePath, Rate
-from batchfetch.settings import Durability, Settings, checked_base_url
+from batchfetch.setting_base import BaseSettings
+from batchfetch.setting_errors import shown
+from batchfetch.setting_values import BaseUrl, ChosenOutcomes, Duration, FilePath, Rate
+from batchfetch.settings import Durability, Settings
 
 STDOUT = Path("-")
 """The output that stands for standard output."""
@@ -87,7 +85,7 @@ class SubmitOptions(TypedDict, total=False):
     outage: float | str
 
 
-class SubmitSettings(BaseModel):
+class SubmitSettings(BaseSettings):
     """
     How images are submitted.  Frozen; a misspelt name is an error.
 
@@ -95,20 +93,8 @@ class SubmitSettings(BaseModel):
     (`"15m"`, `"600/m"`).  Raises `SettingsError`.
     """
 
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        hide_input_in_errors=True,
-        use_attribute_docstrings=True,
-        validate_default=True,
-        defer_build=True,
-    )
-
     def __init__(self, **values: Unpack[SubmitOptions]) -> None:
-        try:
-            super().__init__(**values)
-        except ValidationError as exc:
-            raise invalid_values(exc, values) from None
+        super().__init__(**values)
 
     output: Annotated[FilePath, Field(json_schema_extra={"metavar": "FILE"})] = Path(
         "manifest.jsonl"
@@ -118,7 +104,7 @@ class SubmitSettings(BaseModel):
     report: FilePath | None = None
     """The report and ledger [default: beside the manifest, .report.jsonl]."""
 
-    base_url: str = "https://api.aspose.cloud"
+    base_url: BaseUrl = "https://api.aspose.cloud"
     """The service's root; plain http only for loopback addresses."""
 
     ca_file: FilePath | None = None
@@ -204,11 +190,6 @@ class SubmitSettings(BaseModel):
             read_timeout=self.read_timeout,
             max_calls=self.max_calls,
         )
-
-    @field_validator("base_url")
-    @classmethod
-    def _safe_root(cls, url: str) -> str:
-        return checked_base_url(url)
 
     @field_validator("output")
     @classmethod

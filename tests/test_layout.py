@@ -23,7 +23,7 @@ LAYERS = [
     },
     {"errors", "models"},
     {"setting_errors"},
-    {"setting_values"},
+    {"setting_base", "setting_values"},
     {"exit_codes", "settings"},
     {"submit_settings"},
     {"decoding", "hooks", "manifest", "report", "sandbox", "scheduling", "storage"},

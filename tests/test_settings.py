@@ -9,7 +9,8 @@ from batchfetch.endpoints import ENDPOINTS
 from batchfetch.errors import SettingsError
 from batchfetch.models import OutcomeStatus
 from batchfetch.setting_errors import shown
-from batchfetch.settings import Settings, is_loopback
+from batchfetch.setting_values import is_loopback
+from batchfetch.settings import Settings
 from batchfetch.sharding import Shard
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from batchfetch.errors import SettingsError
-from batchfetch.settings import is_loopback
+from batchfetch.setting_values import is_loopback
 from batchfetch.text import needs_extra
 
 _FORMS = "local:N, tcp://HOST:PORT, tls://HOST:PORT, or the path of a scheduler file"

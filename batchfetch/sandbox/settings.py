@@ -9,15 +9,14 @@ from typing import Annotated
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PositiveInt,
     field_validator,
 )
 
+from batchfetch.setting_base import SETTINGS_CONFIG
 from batchfetch.setting_errors import shown
-from batchfetch.setting_values import Duration, Size, parse_duration
-from batchfetch.settings import is_loopback
+from batchfetch.setting_values import Duration, Size, is_loopback, parse_duration
 
 
 class InjectedFault(StrEnum):
@@ -71,13 +70,7 @@ class SandboxSettings(BaseModel):
     Durations are seconds; each also accepts the text of the command line (`"15m"`).
     """
 
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        hide_input_in_errors=True,
-        use_attribute_docstrings=True,
-        validate_default=True,
-    )
+    model_config = SETTINGS_CONFIG
 
     host: str = "127.0.0.1"
     """The loopback address to listen on."""

@@ -16,7 +16,8 @@ from batchfetch.errors import SettingsError
 from batchfetch.redaction import Redactor
 from batchfetch.service.faults import DroppedError
 from batchfetch.service.session import SessionTransport
-from batchfetch.settings import Settings, is_loopback
+from batchfetch.setting_values import is_loopback
+from batchfetch.settings import Settings
 from batchfetch.tuning import READ_AHEAD
 from batchfetch.version import __version__
 
