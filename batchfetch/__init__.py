@@ -43,8 +43,9 @@ if TYPE_CHECKING:
     from batchfetch.manifest import Manifest, ManifestFormat
     from batchfetch.models import BadRow, Job, Outcome, OutcomeStatus
     from batchfetch.report import read_report
-    from batchfetch.run.api import Client, fetch, open_batch, open_client
+    from batchfetch.run.api import fetch, open_batch
     from batchfetch.run.batch import Batch
+    from batchfetch.run.client import Client, open_client
     from batchfetch.run.intake import Row
     from batchfetch.run.plan import Plan, plan
     from batchfetch.run.summary import Progress, Summary
@@ -86,7 +87,7 @@ _HOMES = {
     "BatchFetchError": "errors",
     "Body": "service",
     "Checksum": "settings",
-    "Client": "run.api",
+    "Client": "run.client",
     "Credentials": "service",
     "CredentialsError": "errors",
     "Durability": "settings",
@@ -151,7 +152,7 @@ _HOMES = {
     "find_credentials": "service",
     "open_batch": "run.api",
     "on_cluster": "cluster",
-    "open_client": "run.api",
+    "open_client": "run.client",
     "open_sandbox": "sandbox",
     "open_submission": "submission.api",
     "plan": "run.plan",

@@ -30,7 +30,7 @@ from batchfetch.exception_groups import unwrapped
 from batchfetch.hooks import Hook
 from batchfetch.models import Outcome
 from batchfetch.report import Recorder
-from batchfetch.run.api import affordable_slots
+from batchfetch.run.client import affordable_slots
 from batchfetch.run.download import Downloader
 from batchfetch.run.fetcher import LocalFetcher, Parts
 from batchfetch.run.release import ReleasingWriter

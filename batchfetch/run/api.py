@@ -5,11 +5,8 @@ be handed in.
 
 import asyncio
 import logging
-import os
-import resource
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from typing import Unpack
@@ -22,7 +19,6 @@ from batchfetch.exception_groups import unwrapped
 from batchfetch.hooks import Hook, Settled, tell_all
 from batchfetch.manifest import Manifest
 from batchfetch.models import Outcome
-from batchfetch.redaction import Redactor
 from batchfetch.report import (
     LastLines,
     Ledger,
@@ -35,20 +31,17 @@ from batchfetch.report import (
     reports_of,
 )
 from batchfetch.run.batch import Batch
+from batchfetch.run.client import open_client
 from batchfetch.run.download import Downloader
 from batchfetch.run.fetcher import Fetcher, LocalFetcher, Parts, Wiring
 from batchfetch.run.intake import Intake, Row
 from batchfetch.run.release import ReleasingWriter
 from batchfetch.run.segments import kept_report
 from batchfetch.run.summary import Summary
-from batchfetch.scheduling import LocalPace, Pace, RetryPolicy
+from batchfetch.scheduling import Pace, RetryPolicy
 from batchfetch.service import (
     Credentials,
-    TokenEndpoint,
-    TokenSource,
     Transport,
-    find_credentials,
-    open_transport,
 )
 from batchfetch.settings import Durability, Settings, SettingsOptions
 from batchfetch.storage import FileExecutor, ReportKeeper, Storage, open_storage
@@ -56,64 +49,8 @@ from batchfetch.text import sanitize
 
 log = logging.getLogger(__name__)
 
-# Files that a question in flight has open: its connection, its image, and the folder of that.
-_FILES_EACH = 3
-
 # Characters of a wrong value that an error shows.
 _MAX_SHOWN = 80
-
-# What else is open: streams, report, lock, output, the event loop's own.
-_OWN_FILES = 24
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """
-    What it takes to ask the service: connections, tokens, and how fast.
-    """
-
-    transport: Transport
-    tokens: TokenSource
-    pace: Pace
-    retries: RetryPolicy
-
-
-@asynccontextmanager
-async def open_client(
-    settings: Settings,
-    *,
-    credentials: Credentials | None = None,
-    transport: Transport | None = None,
-    pace: Pace | None = None,
-    retries: RetryPolicy | None = None,
-) -> AsyncIterator[Client]:
-    """
-    Get ready to ask the service of *settings*.  Nothing is asked yet.
-
-    Without *credentials* those of the environment are used (see `find_credentials`).  A *transport*
-    that is handed in is asked for results; tokens are asked for over HTTP all the same, unless it
-    can do that, too (`TokenEndpoint`).
-
-    Raises `SettingsError`.
-    """
-    credentials = credentials or find_credentials(os.environ)
-    retries = retries or RetryPolicy(attempts=settings.attempts)
-    pace = pace or LocalPace(
-        slots=affordable_slots(settings.concurrency),
-        rate=settings.rate_share,
-        max_calls=settings.max_calls_share,
-    )
-    redactor = Redactor()
-    async with AsyncExitStack() as stack:
-        endpoint: TokenEndpoint
-        if transport is None or not isinstance(transport, TokenEndpoint):
-            http = await stack.enter_async_context(open_transport(settings, redactor))
-            transport, endpoint = transport or http, http
-        else:
-            endpoint = transport
-        clock = asyncio.get_running_loop().time
-        tokens = TokenSource(credentials, endpoint, redactor=redactor, clock=clock)
-        yield Client(transport, tokens, pace, retries)
 
 
 @asynccontextmanager
@@ -332,19 +269,3 @@ def _require_no_loop() -> None:
 
 def _settled(tell: Hook | None) -> Callable[[Outcome], None] | None:
     return None if tell is None else lambda outcome: tell(Settled(outcome))
-
-
-def affordable_slots(concurrency: int) -> int:
-    """
-    Return how many of *concurrency* questions the files that we may open allow to be in flight.
-    """
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    affordable = max(1, (files - _OWN_FILES) // _FILES_EACH)
-    if files == resource.RLIM_INFINITY or affordable >= concurrency:
-        return concurrency
-    log.warning(
-        "%d requests in flight instead of %d: no more than %d files may be open; raise that with"
-        " ulimit -n, or lower --concurrency",
-        *(affordable, concurrency, files),
-    )
-    return affordable

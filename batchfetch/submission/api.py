@@ -14,7 +14,7 @@ from anyio import CancelScope, to_thread
 
 from batchfetch.errors import SettingsError
 from batchfetch.report import RunLog, open_report
-from batchfetch.run.api import open_client
+from batchfetch.run.client import open_client
 from batchfetch.scheduling import Pace, RetryPolicy
 from batchfetch.service import Credentials, Submitter, Transport
 from batchfetch.sources import Sources

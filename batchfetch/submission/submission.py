@@ -24,7 +24,7 @@ from batchfetch.exception_groups import unwrapped
 from batchfetch.exit_codes import gravity
 from batchfetch.redaction import Redactor
 from batchfetch.report import Interruptions
-from batchfetch.run.api import Client
+from batchfetch.run.client import Client
 from batchfetch.run.setbacks import Setbacks
 from batchfetch.run.supervisor import Supervisor
 from batchfetch.run.workers import Workers
