@@ -243,13 +243,17 @@ async def test_a_storage_that_is_full_ends_the_run(settings):
 
 class LosingStorage(MemoryStorage):
     """
-    Files in memory that another run takes away after a moment.
+    Files in memory that another run takes away when `is_taken` is set.
     """
+
+    def __init__(self):
+        super().__init__()
+        self.is_taken = anyio.Event()
 
     @asynccontextmanager
     async def lock(self):
         async def lose():
-            await anyio.sleep(0.2)
+            await self.is_taken.wait()
             raise StorageError("another run has taken the memory")
 
         with unwrapped():
@@ -265,13 +269,15 @@ async def test_a_storage_whose_lock_is_lost_ends_the_run(settings):
     is in the report.
     """
     transport = ScriptedTransport({"t1": [pending]})
+    storage = LosingStorage()
     outcomes = []
     with pytest.raises(StorageError, match="another run has taken the memory"):
         async with open_batch(
-            ids(2), settings, credentials=TOKEN, transport=transport, storage=LosingStorage()
+            ids(2), settings, credentials=TOKEN, transport=transport, storage=storage
         ) as batch:
             async for outcome in batch:
-                outcomes.append(outcome.task_id)  # noqa: PERF401 - the iteration ends in an error
+                outcomes.append(outcome.task_id)
+                storage.is_taken.set()
     assert outcomes == ["t0"]
     assert [outcome.task_id for outcome in read_report(settings.report)] == ["t0"]
 
