@@ -182,6 +182,11 @@ class Origin:
         self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> Ending:
         reply = self._next(request)
+        connection: socket.socket = writer.get_extra_info("socket")
+        # A client that wakes between the last byte and the FIN would ask on a doomed connection,
+        # so both leave in one packet.
+        cork = reply.ending is Ending.CLOSE and not reply.interval
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, cork)
         for piece in reply.pieces():
             await asyncio.sleep(reply.interval)
             writer.write(piece)
@@ -191,10 +196,11 @@ class Origin:
             await reader.read()
         if reply.ending is Ending.RESET:
             await asyncio.sleep(0.005)  # The bytes written must arrive before the reset.
-            connection: socket.socket = writer.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         if reply.ending is Ending.CLOSE:
             writer.close()
+            if self.tls:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
             await writer.wait_closed()
         return reply.ending
 
