@@ -7,7 +7,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from batchfetch.hash_table import HashTable
-from batchfetch.models import Job, OutcomeStatus
+from batchfetch.models import RESUBMITS, Job, OutcomeStatus
 from batchfetch.paths import fold_name
 
 _STATUSES = tuple(OutcomeStatus)
@@ -17,6 +17,8 @@ _STATUS = 0b0111  # The last outcome: one more than its place in _STATUSES; 0 is
 _SEEN = 0b1000  # This run's manifest has it.
 _NAMED = 0b1_0000  # Its image is not called `<id>.png`, which an entry else stands for, too.
 _HAS_IMAGE = 0b10_0000  # An earlier run has put an image at `<id>.png` for it.
+
+_COMPLETED = _STATUSES.index(OutcomeStatus.COMPLETED) + 1
 
 # Flags of a name.
 _TAKEN = 0b01  # A row of this run's manifest has it.
@@ -143,7 +145,7 @@ class Ledger:
         flags, size = self._ids.mark(task_id, _SEEN)
         if flags & _SEEN:
             return Standing.DUPLICATE, None
-        if not self._claims_name(job, task_id):
+        if not self._claims_name(job, task_id) and not self._resubmits_holder(job):
             return Standing.NAME_TAKEN, None
         return (Standing.FRESH, _settled(flags, size)) if flags else _UNKNOWN
 
@@ -170,12 +172,33 @@ class Ledger:
                 return True
             self._ids.mark(task_id, _NAMED)
             return False
-        self._ids.mark(task_id, _NAMED)
         filename = fold_name(job.filename)
+        flags, _ = self._ids.mark(task_id, _NAMED)
+        if not _has_size(flags):
+            self._ids.mark(task_id, 0, number=_name_key(filename))
         namesake, _ = self._ids.get(filename.removesuffix(".png"))
         if namesake & (_SEEN | _NAMED) == _SEEN:
             return False
         return not self._names.mark(filename, _TAKEN)[0] & _TAKEN
+
+    def _resubmits_holder(self, job: Job) -> bool:
+        """
+        Whether *job* says that it was submitted in place of a task of this manifest, and that one's
+        row has its name.
+        """
+        resubmits = job.extra.get(RESUBMITS)
+        if not isinstance(resubmits, str):
+            return False
+        flags, number = self._ids.get(resubmits.casefold())
+        if not flags & _SEEN:
+            return False
+        filename = fold_name(job.filename)
+        if not flags & _NAMED:
+            return filename == f"{resubmits.casefold()}.png"
+        if _has_size(flags):
+            owner = self.owner_of(job.filename)
+            return owner is not None and owner.is_task(resubmits)
+        return number == _name_key(filename)
 
 
 # What nearly every row is; to look up a member of an enum takes 0.1 us.
@@ -184,7 +207,16 @@ _UNKNOWN = Standing.FRESH, None
 
 def _settled(flags: int, size: int) -> Settled | None:
     known = flags & _STATUS
-    return Settled(_STATUSES[known - 1], size) if known else None
+    if not known:
+        return None
+    return Settled(_STATUSES[known - 1], size if _has_size(flags) else 0)
+
+
+def _has_size(flags: int) -> bool:
+    """
+    Whether the number of an id with *flags* is the size of its image: else it is its row's name.
+    """
+    return flags & _STATUS == _COMPLETED
 
 
 def _is_default(task_id: str, filename: str) -> bool:
@@ -192,6 +224,10 @@ def _is_default(task_id: str, filename: str) -> bool:
     Whether *filename* is the plain name by *task_id*: then the id's entry stands for the name, too.
     """
     return filename == f"{task_id}.png" and task_id.isascii()
+
+
+def _name_key(folded_name: str) -> int:
+    return hash(folded_name) & _SIZE
 
 
 def _owner_key(folded_id: str) -> int:

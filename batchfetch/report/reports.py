@@ -16,7 +16,7 @@ from batchfetch.errors import ReportError
 from batchfetch.models import Outcome
 from batchfetch.paths import expand_home, is_store, is_there, report_at
 from batchfetch.report.advice import report_error
-from batchfetch.report.entries import seconds_at
+from batchfetch.report.entries import decode_entry, seconds_at
 from batchfetch.report.ledger import NEAR, Ledger, Owner
 from batchfetch.report.lines import MAX_LINE, ReportLine, decode
 from batchfetch.report.reader import (
@@ -185,14 +185,25 @@ def load_report(report: Path | Reports, ledger: Ledger) -> None:
             )
 
 
-def read_owner(report: Path | Reports, owner: Owner) -> str | None:
+class OwnerLine(NamedTuple):
     """
-    Return the id of *owner*, which a ledger of *report* has named; None if its line has gone since.
+    What the report says of the task whose image a file is.
+    """
+
+    task_id: str
+    replaces: str | None = None
+    """The task in whose place it was submitted, its id in lower case; None if there is none."""
+
+
+def read_owner(report: Path | Reports, owner: Owner) -> OwnerLine | None:
+    """
+    Return what *report* says of *owner*, which a ledger of it has named; None if its line has gone
+    since.
 
     Raises `ReportError` if the report cannot be read.
     """
     if owner.near is None:
-        return owner.task_id
+        return None if owner.task_id is None else OwnerLine(owner.task_id)
     path, near = _several(report).locate(owner.near)
     if not path.exists():
         return None
@@ -205,9 +216,9 @@ def read_owner(report: Path | Reports, owner: Owner) -> str | None:
         for start in starts:
             file.seek(max(0, near - 1) + start)
             with suppress(ValueError):
-                line = decode(file.readline(MAX_LINE))
+                line = decode_entry(file.readline(MAX_LINE))
                 if line is not None and line.task_id and owner.is_task(line.task_id):
-                    return line.task_id
+                    return OwnerLine(line.task_id, line.replaces)
     return None
 
 

@@ -63,6 +63,8 @@ class _Fresh(NamedTuple):
 _DUPLICATE, _NAME_TAKEN = Standing.DUPLICATE, Standing.NAME_TAKEN
 _COMPLETED, _FAILED = OutcomeStatus.COMPLETED, OutcomeStatus.FAILED
 
+_DONE = frozenset({Placed.SETTLED, Placed.SUPERSEDED})
+
 # Rows looked at in one go: half a millisecond, and it is the event loop's.
 _CHUNK = 64
 
@@ -257,7 +259,7 @@ class Intake:
                 return self._decide_placed(fresh, Placed.ASK)
 
     def _decide_placed(self, fresh: _Fresh, placed: Placed) -> Decision | None:
-        if placed is Placed.SETTLED:
+        if placed in _DONE:
             return self._settled_earlier(fresh.state.job, _COMPLETED)
         if fresh.is_name_taken:
             return _name_taken(fresh.state)

@@ -4,7 +4,6 @@ Decide about tasks at whose place in the output there is a file already: whose i
 
 from contextlib import aclosing
 from enum import Enum, auto
-from functools import partial
 
 from anyio import to_thread
 
@@ -29,6 +28,9 @@ class Placed(Enum):
 
     SETTLED = auto()
     """The file is the task's image, by the report."""
+
+    SUPERSEDED = auto()
+    """The file is the image of a task that was submitted in place of this one."""
 
     UNCLEAR = auto()
     """Only `Placement.look` can tell."""
@@ -80,8 +82,7 @@ class Placement:
         if claimed is False:
             return self._taken(state, "the image of a task that a run has fetched and not reported")
         if claimed is None and owner is not None and not owner.is_task(job.task_id):
-            name = await to_thread.run_sync(partial(_name_of, self._reports, owner))
-            return self._taken(state, f"the image of {name}")
+            return await self._another_s(state, owner)
         if owner is not None and _is_image(settled, size):
             await self._storage.release([job.filename])
             return Placed.SETTLED
@@ -97,6 +98,13 @@ class Placement:
             "a file that the report does not account for",
             "--adopt to count it as this task's",
         )
+
+    async def _another_s(self, state: JobState, owner: Owner) -> Placed | Outcome:
+        line = await to_thread.run_sync(read_owner, self._reports, owner)
+        if line is not None and line.replaces == state.job.task_id.casefold():
+            return Placed.SUPERSEDED
+        name = "another task" if line is None else f"task {line.task_id}"
+        return self._taken(state, f"the image of {name}")
 
     def _is_outdated(self, job: Job, owner: Owner | None) -> bool:
         """
@@ -174,8 +182,3 @@ def _is_named_by_id(job: Job) -> bool:
         return job.filename == default_filename(job.task_id)
     except ValueError:  # An id too long for a file's name.
         return False
-
-
-def _name_of(reports: Reports, owner: Owner) -> str:
-    task_id = read_owner(reports, owner)
-    return f"task {task_id}" if task_id else "another task"

@@ -98,7 +98,7 @@ def test_the_last_line_of_all_reports_counts(written, turned):
     assert ledger.lookup("b").status is COMPLETED
     assert ledger.owner_of("a.png").is_task("a")
     assert ledger.owner_of("x.png").is_task("c")
-    assert read_owner(reports, ledger.owner_of("x.png")) == "c"
+    assert read_owner(reports, ledger.owner_of("x.png")).task_id == "c"
     assert LastLines(reports).outcome_of("a").finished_at == NIGHT + timedelta(seconds=8)
     assert {outcome.task_id for outcome in LastLines(reports)} == {"a", "b", "c", "d"}
 
@@ -117,7 +117,7 @@ def test_every_owner_is_found_again(written):
     ledger = Ledger()
     load_report(reports, ledger)
     for task_id in (task_id for some in everybody for task_id in some):
-        assert read_owner(reports, ledger.owner_of(f"n/{task_id}.png")) == task_id
+        assert read_owner(reports, ledger.owner_of(f"n/{task_id}.png")).task_id == task_id
 
 
 def test_a_report_that_grows_is_read_up_to_where_it_was(written, caplog):

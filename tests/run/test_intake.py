@@ -3,6 +3,7 @@ Intake: a row meets what earlier runs left behind.
 """
 
 import hashlib
+import json
 import os
 import threading
 from collections import deque
@@ -435,6 +436,80 @@ async def test_resubmitted_task_takes_the_old_one_s_place(decide, folder, resubm
     job = Job("t", "page1.png", extra={"resubmits": resubmits})
     _, (decision,) = await decide(job, ledger=completed("o", "page1.png"))
     assert isinstance(decision, JobState) == (resubmits == "O")
+
+
+@pytest.mark.parametrize("name", ["page1.png", "folder/Page1.PNG", None])
+@pytest.mark.parametrize("status", [None, NOT_EXIST, FAILED, COMPLETED])
+async def test_resubmitted_task_takes_the_place_of_an_earlier_row(decide, folder, name, status):
+    """
+    So does one in the same manifest, whatever became of the old task; and so on.
+    """
+    path = name or "O.png"
+    ledger = Ledger()
+    if status is COMPLETED:
+        put(folder, path)
+        ledger = completed("O", path)
+    elif status is not None:
+        ledger = earlier(status, task_id="O")
+    rows = [Job("O", name)]
+    rows += [Job(new, path, extra={"resubmits": old}) for new, old in ("ao", "ba", "ca")]
+    intake, decisions = await decide(*rows, ledger=ledger)
+    settled = status in {NOT_EXIST, COMPLETED}
+    assert isinstance(decisions[0], JobState) != settled
+    assert intake.already.total() == settled
+    asked = [each.job.task_id for each in decisions[1:] if isinstance(each, JobState)]
+    # In the place of an image there is one task at a time.
+    assert asked == (["a"] if status is COMPLETED else ["a", "b", "c"])
+
+
+@pytest.mark.parametrize(
+    ("rows", "resubmits"),
+    [
+        ([Job("o", "page1")], "p"),
+        ([Job("o", "page1"), Job("p", "page2")], "p"),
+        ([Job("o", "page1"), Job("p")], "p"),
+        ([Job("page1"), Job("p")], "p"),
+        ([Job("o", "page1")], 7),
+        ([Job("o", "page1")], None),
+    ],
+)
+async def test_resubmitted_task_takes_no_other_row_s_place(decide, rows, resubmits):
+    """
+    The task that it says it repeats has to be that of the row that has the name.
+    """
+    job = Job("t", "page1", extra={"resubmits": resubmits})
+    _, decisions = await decide(*rows, job)
+    assert all(isinstance(each, JobState) for each in decisions[:-1])
+    assert (decisions[-1].status, decisions[-1].reason) == (INVALID, "bad_name")
+
+
+@pytest.mark.parametrize("status", [COMPLETED, FAILED])
+@pytest.mark.parametrize(("resubmits", "is_done"), [("O", True), ("p", False), (None, False)])
+async def test_task_in_whose_place_another_one_s_image_is(
+    intake_of, folder, tmp_path, status, resubmits, is_done
+):
+    """
+    It is done with if that one was submitted in its place.
+    """
+    put(folder, "page1.png")
+    report = tmp_path / "report.jsonl"
+    lines = [
+        {"task_id": "o", "outcome": status, "calls": 1},
+        {"task_id": "n", "outcome": COMPLETED, "calls": 1, "path": "page1.png"}
+        | {"bytes": len(IMAGE), "extra": {"resubmits": resubmits}},
+    ]
+    report.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    ledger = Ledger()
+    load_report(report, ledger)
+    intake = intake_of([Job("o", "page1.png")], ledger=ledger, report=report)
+    decisions = []
+    while not intake.all_read:
+        decisions += await intake.chunk()
+    if is_done:
+        assert (decisions, intake.already) == ([], {COMPLETED: 1})
+    else:
+        assert [each.reason for each in decisions] == ["bad_name"]
+        assert "the image of task n" in decisions[0].detail
 
 
 @pytest.mark.parametrize("replace", [False, True])
