@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from command import LIMIT, ROOT, environment, images_in, read_report, start, wait_until
+from command import LIMIT, ROOT, environment, images_in, read_report, run, start, wait_until
 from images import write
 from stand_in import standing_in
 
@@ -125,6 +125,39 @@ def test_a_night_without_faults(tmp_path):
         assert loop.run()[0] == 0
         assert service.tally["submissions"] == service.tally["images"] == 9
     assert len(images_in(tmp_path / "images")) == 9
+
+
+def test_one_manifest_for_all_of_it(tmp_path):
+    """
+    What is submitted again into the manifest that it is in takes the old place: what expired, and
+    with `--again` what is there already.
+    """
+    scans(tmp_path, 2)
+    old = write(tmp_path / "old" / "lost.png", draw_page("lost", 3000, 0))
+    expired(tmp_path, "folder/lost", old)
+    names = {"more/page0", "page1", "folder/lost"}
+    with standing_in(processing_time=0) as service:
+
+        def step(*words):
+            where = ("--base-url", service.url)
+            before = service.tally["calls"]
+            env = environment(BATCHFETCH_ACCESS_TOKEN="sandbox")
+            finished = run(*words, *where, cwd=tmp_path, env=env)
+            return finished.code, service.tally["calls"] - before
+
+        assert step("submit", "scans", "-o", "manifest.jsonl") == (0, 2)
+        assert step("fetch", "manifest.jsonl") == (3, 3)
+        again = ("submit", "images/report.jsonl", "--only", "NotExist", "-o", "manifest.jsonl")
+        assert step(*again) == (0, 1)
+        # The old task stays what it was.
+        assert [step("fetch", "manifest.jsonl") for _ in range(2)] == [(3, 1), (3, 0)]
+        assert images_in(tmp_path / "images").keys() == names
+
+        assert step("submit", "scans", "-o", "manifest.jsonl", "--again") == (0, 2)
+        assert [step("fetch", "manifest.jsonl") for _ in range(2)] == [(3, 2), (3, 0)]
+        assert images_in(tmp_path / "images").keys() == names
+        report = run("report", "images", "--json", cwd=tmp_path).stdout
+        assert json.loads(report)["outcomes"] == {"Completed": 5, "NotExist": 1}
 
 
 def test_a_night_with_faults(tmp_path):

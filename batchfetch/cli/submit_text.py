@@ -57,7 +57,7 @@ def submit_summary_text(summary: SubmitSummary, settings: SubmitSettings) -> str
     decided = counts(summary.outcomes) or ("nothing decided" if summary.left else "nothing to do")
     lines = [
         f"{number(summary.images, 'image')} in {duration(summary.seconds)}: {decided}"
-        + (f", {summary.already} accepted before" if summary.already else "")
+        + (f", {summary.already} already accepted" if summary.already else "")
         + (f"; {_skipped(summary.skipped)}" if summary.skipped else ""),
         number(summary.calls, "call")
         + (f", {money(summary.calls, price)}" if price is not None else ""),
@@ -98,7 +98,7 @@ def submit_plan_text(plan: SubmitPlan, settings: SubmitSettings) -> str:
     """
     found = {
         "to submit": plan.to_submit,
-        "accepted before": plan.already,
+        "already accepted": plan.already,
         "uncertain": plan.uncertain,
         f"unusable ({counts(plan.reasons)})": plan.invalid,
     }
@@ -134,7 +134,7 @@ def _tally(progress: SubmitProgress) -> str:
 
 
 def _already(progress: SubmitProgress) -> str:
-    return f"{progress.already} accepted before" if progress.already else ""
+    return f"{progress.already} already accepted" if progress.already else ""
 
 
 def _activity(progress: SubmitProgress) -> Sequence[str]:

@@ -24,10 +24,13 @@ def file_key(name: str) -> str:
     """
     Return the same for all files *name* whose images would be one file, each named by its stem.
     """
-    return _key(stem(name).strip())
+    return name_key(stem(name).strip())
 
 
-def _key(name: str) -> str:
+def name_key(name: str) -> str:
+    """
+    Return the same for all names of rows whose images would be one file.
+    """
     return fold_name(name if name[-4:].lower() == ".png" else f"{name}.png")
 
 

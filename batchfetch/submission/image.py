@@ -3,7 +3,7 @@ An image that is to be submitted: its bytes, hashed first, and the body that the
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -11,13 +11,15 @@ from typing import BinaryIO, NamedTuple, Self
 
 import pybase64
 from anyio import to_thread
+from pydantic import JsonValue
 
 from batchfetch.errors import JobError
-from batchfetch.models import JobState
+from batchfetch.models import RESUBMITS, JobState
 from batchfetch.sources import SourceImage
 from batchfetch.sources.files import open_regular
 from batchfetch.submission.ledger import content_key, task_key
 from batchfetch.submission.lines import Intent, SubmitResult
+from batchfetch.submission.manifest_names import Holder
 from batchfetch.submit_settings import SubmitStatus
 
 _HEAD, _TAIL = b'{"image": "', b'"}'
@@ -73,6 +75,28 @@ class Image:
     source: SourceImage
     endpoint: str
     digest: Digest
+    namesake: Holder | None = None
+    """The row of the manifest that has its name and keeps it, if one does."""
+
+    @property
+    def resubmits(self) -> JsonValue:
+        """
+        What its row says that it resubmits: the id of a task; None if it says nothing.
+        """
+        return self.source.extra.get(RESUBMITS)
+
+    def is_image_of(self, row: Holder) -> bool:
+        """
+        Whether *row* is about these bytes, submitted to the same endpoint.
+        """
+        return (row.source_sha256, row.endpoint) == (self.digest.sha256, self.endpoint)
+
+    def resubmitting(self, task_id: str) -> Self:
+        """
+        Return it as what resubmits the task *task_id*, whose place it takes.
+        """
+        extra = {**self.source.extra, RESUBMITS: task_id}
+        return replace(self, source=replace(self.source, extra=extra), namesake=None)
 
     @property
     def keys(self) -> tuple[str, ...]:

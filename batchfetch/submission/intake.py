@@ -4,6 +4,7 @@ Decide what is to be done about each source: send it, or not, and why.
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from anyio import to_thread
@@ -13,6 +14,7 @@ from batchfetch.sources import Refusal, RefusedSource, SourceImage
 from batchfetch.submission.image import Digest, Image, Sending, digest_of
 from batchfetch.submission.ledger import Standing, SubmitLedger, keys_of
 from batchfetch.submission.lines import Intent, SubmitResult
+from batchfetch.submission.manifest_names import Holder, ManifestNames
 from batchfetch.submission.sender import LOST
 from batchfetch.submit_settings import SubmitSettings, SubmitStatus
 
@@ -43,6 +45,8 @@ class SubmitIntake:
         self._ledger = ledger
         self._endpoint = settings.endpoint
         self._again = settings.again
+        self._output = settings.output
+        self._names = ManifestNames(None if settings.is_to_stdout else settings.output)
         self._retries = SubmitStatus.UNCERTAIN in settings.retry
         self._ordinal = 0
         self._on_their_way: Counter[str] = Counter()
@@ -83,13 +87,16 @@ class SubmitIntake:
         """
         Return what is to be done about the next source; `all_read` says whether it was the last.
 
-        Raises `ManifestError` or `ReportError` if a table cannot be read further.
+        Raises `ManifestError` or `ReportError` if a table cannot be read further, `StorageError` if
+        the names in the manifest cannot be.
         """
         found = await to_thread.run_sync(self._read, abandon_on_cancel=True)
         if found is None:
             self.all_read = True
             return []
         if isinstance(found, Image):
+            if self._ledger.standing(found.key, again=self._again) is not Standing.ACCEPTED:
+                found = await to_thread.run_sync(self._with_namesake, found)
             return list(self._admit(found))
         self.images += 1
         return [found]
@@ -142,6 +149,12 @@ class SubmitIntake:
             return self._unusable(source, Refusal.EMPTY, f"{source.path} is empty")
         return Image(source, source.endpoint or self._endpoint, digest)
 
+    def _with_namesake(self, image: Image) -> Image:
+        row = self._names.holder(image.source.name, resubmits=image.resubmits)
+        if row is not None and row.task_id and self._again and image.is_image_of(row):
+            return image.resubmitting(row.task_id)
+        return replace(image, namesake=row)
+
     def _skip(self) -> bool:
         return next(self._sources, None) is not None
 
@@ -163,11 +176,26 @@ class SubmitIntake:
             yield image.result(
                 SubmitStatus.UNCERTAIN, reason=LOST, detail=_EARLIER, finished_at=datetime.now(UTC)
             )
+        elif image.namesake is not None:
+            yield self._without_place(image, image.namesake)
         else:
             self._ordinal += 1
             self._on_their_way.update(image.keys)
             job = Job(str(self._ordinal), endpoint=image.endpoint)
             yield Sending(job=job, ordinal=self._ordinal, image=image)
+
+    def _without_place(self, image: Image, row: Holder) -> SubmitResult:
+        detail = (
+            f"{self._output} has another image called {image.source.name!r}, that of task"
+            f" {row.task_id}, so fetch would not take this one; rename it, or choose another"
+            " --output"
+        )
+        return image.result(
+            SubmitStatus.INVALID,
+            reason=Refusal.BAD_NAME,
+            detail=detail,
+            finished_at=datetime.now(UTC),
+        )
 
     def _unusable(self, source: SourceImage, reason: Refusal, detail: str) -> SubmitResult:
         image = Image(source, source.endpoint or self._endpoint, Digest(0, ""))

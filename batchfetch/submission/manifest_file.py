@@ -98,7 +98,7 @@ class FileManifest:
                 await to_thread.run_sync(self._append, data)
 
     def _append(self, data: bytes) -> None:
-        with _errors(self._path):
+        with manifest_errors(self._path):
             size = os.fstat(self._file).st_size
             try:
                 _write_whole(self._file, data)
@@ -114,7 +114,7 @@ class FileManifest:
         See `ManifestWriter.sync`.
         """
         if self._is_regular and self._durability is not Durability.NONE:
-            with _errors(self._path), CancelScope(shield=True):
+            with manifest_errors(self._path), CancelScope(shield=True):
                 await to_thread.run_sync(os.fsync, self._file)
 
     async def complete(self, accepted: Callable[[], Iterator[SubmitResult]]) -> int:
@@ -138,9 +138,9 @@ class FileManifest:
             known.mark(_key(result.task_id), _ACCEPTED)
         if not known.used:
             return iter(())
-        with _errors(self._path), self._path.open("rb") as file:
+        with manifest_errors(self._path), self._path.open("rb") as file:
             while line := file.readline(MAX_LINE):
-                if (task_id := _task_id_of(_row_of(line))) is not None:
+                if (task_id := task_id_of(row_of(line))) is not None:
                     known.mark(_key(task_id), 0, clear=_ACCEPTED)
         return (each for each in accepted() if known.get(_key(each.task_id))[0])
 
@@ -181,7 +181,7 @@ def require_manifest(path: Path) -> None:
 
     Raises `StorageError` if it is there and cannot be read.
     """
-    with _errors(path):
+    with manifest_errors(path):
         if path.is_dir():
             raise SettingsError(f"{path} is a folder; name a file with --output")
         if not path.is_file():
@@ -191,10 +191,10 @@ def require_manifest(path: Path) -> None:
             while not first.strip():
                 if not (first := file.readline(MAX_LINE)):
                     return
-    row = _row_of(first)
+    row = row_of(first)
     if row.keys() >= _REPORTED:
         raise SettingsError(f"{path} is a report, so it stays as it is; choose another --output")
-    if _task_id_of(row) is None and not is_torn(first):
+    if task_id_of(row) is None and not is_torn(first):
         raise SettingsError(
             f"{path} has lines and the first is none of a manifest in JSON Lines, so it stays as it"
             " is; choose another --output"
@@ -206,7 +206,7 @@ def _open(path: Path, durability: Durability) -> int:
         _lock(file, path)
         repair(file, path, follows="it is written again if the report has its task")
 
-    with _errors(path):
+    with manifest_errors(path):
         return open_appended(path, durability, prepare)
 
 
@@ -223,7 +223,7 @@ def _key(task_id: str | None) -> str:
     return (task_id or "").casefold()
 
 
-def _row_of(line: bytes) -> Mapping[str, JsonValue]:
+def row_of(line: bytes) -> Mapping[str, JsonValue]:
     """
     Return the object that *line* is; an empty one if it is none.
     """
@@ -234,13 +234,16 @@ def _row_of(line: bytes) -> Mapping[str, JsonValue]:
     return {}
 
 
-def _task_id_of(row: Mapping[str, JsonValue]) -> str | None:
+def task_id_of(row: Mapping[str, JsonValue]) -> str | None:
+    """
+    Return the id of the task that *row* is about; None if it has none.
+    """
     task_id = row.get("task_id")
     return task_id if isinstance(task_id, str) else None
 
 
 def _write_all(file: int, path: Path, data: bytes) -> None:
-    with _errors(path):
+    with manifest_errors(path):
         _write_whole(file, data)
 
 
@@ -251,7 +254,10 @@ def _write_whole(file: int, data: bytes) -> None:
 
 
 @contextmanager
-def _errors(path: Path) -> Iterator[None]:
+def manifest_errors(path: Path) -> Iterator[None]:
+    """
+    Raise what the disk of the manifest at *path* says as `StorageError`.
+    """
     try:
         yield
     except BrokenPipeError:

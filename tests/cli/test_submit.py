@@ -3,9 +3,11 @@
 """
 
 import json
+import subprocess
+import sys
 
 import pytest
-from command import client_credentials, environment, run
+from command import LIMIT, ROOT, client_credentials, environment, run
 from receiver import Receiver, no_answer, receiving
 from replies import Ending
 from submitting import images_at, lines_of
@@ -65,7 +67,7 @@ def test_a_second_run_has_nothing_to_do(scans, tmp_path, receiver):
     finished = run(*argv, cwd=tmp_path)
     assert finished.code == 0
     assert "3 images in" in finished.stderr
-    assert "nothing to do, 3 accepted before\n0 calls, 0.00 at 0.5 a call\n" in finished.stderr
+    assert "nothing to do, 3 already accepted\n0 calls, 0.00 at 0.5 a call\n" in finished.stderr
 
 
 def test_a_plan(scans, tmp_path):
@@ -79,6 +81,25 @@ def test_a_plan(scans, tmp_path):
     plan = json.loads(run(*argv, "--json", cwd=tmp_path, env=env).stdout)
     assert (plan["to_submit"], plan["least_calls"], plan["least_cost"]) == (3, 3, 6.0)
     assert list(tmp_path.iterdir()) == [scans]
+
+
+def test_a_closed_standard_output_is_no_manifest(scans, tmp_path, receiver):
+    """
+    Nothing is sent whose id would be written nowhere.
+    """
+    command = f"{sys.executable} -m batchfetch submit scans -o - --base-url {receiver.base_url} >&-"
+    done = subprocess.run(
+        ["sh", "-c", command],
+        check=False,
+        cwd=tmp_path,
+        env=environment(PYTHONPATH=str(ROOT)),
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert done.returncode == 2
+    assert "--output - is standard output, and that is closed; leave it open" in done.stderr
+    assert (receiver.submitted, list(tmp_path.iterdir())) == ([], [scans])
 
 
 def test_a_manifest_that_was_taken_away_is_missed(scans, tmp_path, receiver):
@@ -260,12 +281,12 @@ def test_progress_in_words():
     On one line, and on three that fit a terminal.
     """
     assert submit_progress_line(PROGRESS) == (
-        "7 of at least 12 images: 4 Submitted, 1 Uncertain, 2 accepted before; "
+        "7 of at least 12 images: 4 Submitted, 1 Uncertain, 2 already accepted; "
         "2 in flight, 6 calls, 1.0 MiB, 2.5 images/s, 2.0 s"
     )
     assert submit_panel(PROGRESS, 200) == [
         "7 of at least 12 images",
-        "4 Submitted, 1 Uncertain; 2 accepted before",
+        "4 Submitted, 1 Uncertain; 2 already accepted",
         "2 in flight, 6 calls, 1.0 MiB, 2.5 images/s, 2.0 s",
     ]
     assert all(len(line) <= 40 for line in submit_panel(PROGRESS, 40))
@@ -276,8 +297,8 @@ def test_a_summary_in_words():
     What became of the images, what it took, and where it is.
     """
     assert submit_summary_text(SUMMARY, SubmitSettings(output="m.jsonl")) == (
-        "12 images in 2.0 s: 4 Submitted, 1 Uncertain, 2 accepted before; 1 file skipped: no images"
-        "\n6 calls\nmanifest: m.jsonl"
+        "12 images in 2.0 s: 4 Submitted, 1 Uncertain, 2 already accepted; 1 file skipped: no "
+        "images\n6 calls\nmanifest: m.jsonl"
     )
 
 
@@ -320,7 +341,7 @@ def test_a_plan_in_words():
         least_cost=None,
     )
     assert submit_plan_text(plan, SubmitSettings()) == (
-        "6 images: 3 to submit, 1 accepted before, 1 uncertain, 1 unusable (1 not_image); 2 files "
+        "6 images: 3 to submit, 1 already accepted, 1 uncertain, 1 unusable (1 not_image); 2 files "
         "skipped: no images\n3 calls at least, 2.9 KiB of images\nreport: manifest.report.jsonl"
     )
 

@@ -50,7 +50,7 @@ def report(tmp_path):
     """
     Where the report is, unless it is named.
     """
-    return tmp_path / "manifest.report.jsonl"
+    return report_of(tmp_path / "manifest.jsonl")
 
 
 @pytest.fixture
@@ -60,6 +60,13 @@ async def receiver():
     """
     async with Receiver() as receiver:
         yield receiver
+
+
+def report_of(manifest):
+    """
+    Return where the report of *manifest* is, unless it is named.
+    """
+    return manifest.with_name("manifest.report.jsonl")
 
 
 async def test_a_nightly_run_sends_what_is_new(scans, manifest, receiver):
@@ -85,7 +92,83 @@ async def test_again_sends_it_again(scans, manifest, receiver):
     summary = await submit_all(scans, receiver.base_url, again=True)
     assert (summary.already, summary.outcomes) == (0, {SUBMITTED: 2})
     assert set(receiver.images.values()) == {2}
-    assert len(lines_of(manifest)) == 4
+    first, again = lines_of(manifest)[:2], lines_of(manifest)[2:]
+    # So that fetch lets them have the names of the first ones.
+    assert {line["name"]: line["resubmits"] for line in again} == {
+        line["name"]: line["task_id"] for line in first
+    }
+
+
+async def test_again_and_again_resubmits_the_newest(scans, manifest, receiver):
+    """
+    Each repeats the one before it.
+    """
+    images_at(scans, 1)
+    for _ in range(3):
+        await submit_all(scans, receiver.base_url, again=True)
+    first, second, third = lines_of(manifest)
+    assert "resubmits" not in first
+    assert second["resubmits"] == first["task_id"]
+    assert third["resubmits"] == second["task_id"]
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_name_that_the_manifest_has_is_not_paid_for(scans, manifest, receiver, again):
+    """
+    Another image under a name of an earlier night would not be fetched, and is not sent.
+    """
+    images_at(scans, 2)
+    await submit_all(scans, receiver.base_url)
+    owner = next(line["task_id"] for line in lines_of(manifest) if line["name"] == "00001")
+    (scans / "00001.png").write_bytes(png_of("another"))
+    settings = SubmitSettings(output=manifest, again=again)
+    plan = await plan_submission([scans], settings)
+    assert (plan.to_submit, plan.reasons) == (int(again), {"bad_name": 1})
+    summary = await submit_all(scans, receiver.base_url, again=again)
+    assert (summary.calls, summary.exit_code, summary.reasons) == (int(again), 3, {"bad_name": 1})
+    refused = [each for each in results_of(report_of(manifest)) if each["outcome"] == "Invalid"]
+    assert [each["source"] for each in refused] == [str(scans / "00001.png")]
+    assert f"{manifest} has another image called '00001', that of task {owner}" in str(
+        refused[0]["detail"]
+    )
+    # In a manifest of its own it has the name to itself.
+    settings = {"output": manifest.with_name("other.jsonl"), "report": report_of(manifest)}
+    summary = await submit_all(scans, receiver.base_url, **settings)
+    assert (summary.calls, summary.exit_code) == (1, 0)
+
+
+async def test_name_of_a_row_without_one(scans, manifest, receiver):
+    """
+    A row without a name has that of its id; letters' case and the suffix make no difference.
+    """
+    images_at(scans, 1)
+    (scans / "00000.png").rename(scans / "Page.tif.png")
+    manifest.write_text('{"task_id":"x","name":null}\n{"task_id":"PAGE.TIF"}\n')
+    summary = await submit_all(scans, receiver.base_url)
+    assert (summary.calls, summary.reasons) == (0, {"bad_name": 1})
+
+
+async def test_line_of_a_report_takes_its_own_task_s_name(scans, tmp_path, manifest, receiver):
+    """
+    What expired is resubmitted into the manifest that it is in, one after the other.
+    """
+    images_at(scans, 1)
+    await submit_all(scans, receiver.base_url)
+    for number in range(2):
+        *_, newest = lines_of(manifest)
+        table = tmp_path / f"report{number}.jsonl"
+        row = {"outcome": "NotExist", "calls": 1, "source": str(scans / "00000.png")}
+        extra = {"source": row.pop("source")}
+        row |= {"task_id": newest["task_id"], "name": newest["name"], "extra": extra}
+        table.write_text(json.dumps(row) + "\n")
+        async with open_submission(
+            [table],
+            SubmitSettings(output=manifest, base_url=receiver.base_url),
+            credentials=Credentials(access_token=TOKEN),
+        ) as submission:
+            await submission.run()
+        assert submission.summary.outcomes == {SUBMITTED: 1}
+        assert lines_of(manifest)[-1]["resubmits"] == newest["task_id"]
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -105,13 +188,16 @@ async def test_what_a_dead_run_left_is_told_once(scans, report, receiver, again)
     assert [each["outcome"] for each in results_of(report)].count("Uncertain") == 1
 
 
-async def test_another_endpoint_is_another_submission(scans, receiver):
+async def test_another_endpoint_is_another_submission(scans, manifest, receiver):
     """
-    The same bytes for another endpoint are sent.
+    The same bytes for another endpoint are sent, if their manifest has no image by their name.
     """
     images_at(scans, 1)
     await submit_all(scans, receiver.base_url)
     summary = await submit_all(scans, receiver.base_url, endpoint="binarize")
+    assert summary.reasons == {"bad_name": 1}
+    other = {"output": manifest.with_name("other.jsonl"), "report": report_of(manifest)}
+    summary = await submit_all(scans, receiver.base_url, endpoint="binarize", **other)
     assert summary.outcomes == {SUBMITTED: 1}
     paths = [each.path for each in receiver.submitted]
     assert paths == ["/v5.0/ocr/DeskewImage", "/v5.0/ocr/BinarizeImage"]
@@ -534,7 +620,7 @@ async def test_each_task_is_submitted_again_once(scans, tmp_path, receiver):
     summary = await submit_all(fetched, receiver.base_url, **how)
     assert (summary.already, summary.exit_code) == (3, 0)
     # The same image, expired a second time, is another task.
-    rows[0]["task_id"] = "old-again"
+    rows[0]["task_id"] = lines_of(tmp_path / "again.jsonl")[-1]["task_id"]
     fetched.write_text(f"{json.dumps(rows[0])}\n")
     summary = await submit_all(fetched, receiver.base_url, **how)
     assert summary.outcomes == {SUBMITTED: 1}
