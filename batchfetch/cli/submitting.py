@@ -86,6 +86,10 @@ def _choose(ctx: click.Context) -> tuple[SubmitSettings, SubmitRunOptions]:
         raise SettingsError(
             "--output - and --json both write to standard output; leave one of them out"
         )
+    if settings.is_to_stdout and sys.stdout is None and not options.dry_run:
+        raise SettingsError(
+            "--output - is standard output, and that is closed; leave it open, or name a file"
+        )
     return settings, options
 
 
