@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import socket
+import ssl
 import struct
 import uuid
 from collections import Counter
@@ -80,11 +81,12 @@ _BEGIN, _END = b'{"image": "', b'"}'
 class Receiver:
     """
     The scripted service: an async context manager.  *acts* are for the first POSTs, in the order in
-    which they come; the images of all others are taken.
+    which they come; the images of all others are taken.  With *tls* it is served over TLS.
     """
 
-    def __init__(self, acts: Sequence[Act] = ()) -> None:
+    def __init__(self, acts: Sequence[Act] = (), *, tls: ssl.SSLContext | None = None) -> None:
         self.acts = list(acts)
+        self.tls = tls
         self.submitted: list[Submitted] = []
         self.posts = 0
         self.arrived = asyncio.Event()
@@ -124,7 +126,7 @@ class Receiver:
 
     async def __aenter__(self) -> Self:
         await self.listen()
-        self.base_url = f"http://127.0.0.1:{self._port}"
+        self.base_url = f"{'https' if self.tls else 'http'}://127.0.0.1:{self._port}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -135,7 +137,7 @@ class Receiver:
         Accept connections, on the same port as before if there was one.
         """
         self._server = await asyncio.start_server(
-            self._connected, "127.0.0.1", self._port, backlog=1000
+            self._connected, "127.0.0.1", self._port, ssl=self.tls, backlog=1000
         )
         self._port = self._server.sockets[0].getsockname()[1]
 
