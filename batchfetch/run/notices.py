@@ -24,8 +24,8 @@ class HoldNotices:
         Say that a run is held from *now* to *until* at most, because of *failure*.
         """
         log.warning(
-            "no usable answer from the service (%s): the run is held, and one task at a time is"
-            " asked about, for %s at most (--outage)",
+            "no usable answer from the service (%s): the run is held, and tries one request at a"
+            " time, for %s at most (--outage)",
             *(failure, duration(until - now)),
         )
         self._interruptions.hold(now, until, failure)
@@ -44,8 +44,8 @@ class HoldNotices:
         left that fail with *failure*.
         """
         log.warning(
-            "the tasks that are left fail as before (%s), and there is no other to ask about:"
-            " each is asked about --attempts times more",
+            "what is left fails as before (%s), and there is nothing else to try: each is tried"
+            " --attempts times more",
             failure,
         )
         self._go_on(now, lasted)

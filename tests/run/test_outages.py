@@ -252,7 +252,7 @@ async def test_tasks_that_fail_every_night(fetch, caplog):
         second = await fetch(origin, attempts=5, outage=0.5)
         third = await fetch(origin, broken, attempts=5, outage=0.5, overwrite=True)
     assert first.how == (3, None, {"Completed": 56, "Failed": 4})
-    assert "each is asked about --attempts times more" in said
+    assert "each is tried --attempts times more" in said
     assert second.how == third.how == (3, None, {"Failed": 4})
     assert first.failed() == second.failed() == dict.fromkeys(broken, "http_500")
 
