@@ -12,6 +12,7 @@ from batchfetch.text import sanitize
 
 if TYPE_CHECKING:  # Importing each of these takes a tenth of a second.
     from batchfetch.models import Outcome
+    from batchfetch.report import Present
     from batchfetch.run.plan import Plan
     from batchfetch.run.summary import Progress, Summary
     from batchfetch.settings import Settings
@@ -76,7 +77,7 @@ def progress_line(progress: "Progress") -> str:
     """
     Return the progress of a run on one line.
     """
-    return "; ".join((*interrupted(progress)[:1], tally(progress), traffic(progress)))
+    return "; ".join((*interrupted(progress.interruption)[:1], tally(progress), traffic(progress)))
 
 
 def tally(progress: "Progress") -> str:
@@ -108,12 +109,11 @@ def traffic(progress: "Progress") -> str:
     return f"{going_on}; {took}; {duration(progress.seconds)}{until}"
 
 
-def interrupted(progress: "Progress") -> Sequence[str]:
+def interrupted(present: "Present | None") -> Sequence[str]:
     """
     Return what keeps a run from asking now, in sentences from the longest to the shortest; nothing
     if nothing does.
     """
-    present = progress.interruption
     if present is None:
         return ()
     began, until, left = present.began_at, present.until, duration(present.left)

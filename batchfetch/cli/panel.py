@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from batchfetch.cli.format import counts, duration, interrupted, number, remaining, size, speed
 
-if TYPE_CHECKING:  # Importing it takes a tenth of a second.
+if TYPE_CHECKING:  # Importing each of these takes a tenth of a second.
+    from batchfetch.report import Present
     from batchfetch.run.summary import Progress
 
 NARROWEST = 40
@@ -35,7 +36,7 @@ def panel(progress: "Progress", columns: int, *, unicode: bool = True) -> list[s
         _how_far(progress, width),
         fitting(_result(progress, width), "; ", width),
         fitting(_activity(progress), ", ", width),
-        *_interruption(progress, width),
+        *interruption_line(progress.interruption, width),
     ]
     return lines if unicode else [_ascii(line) for line in lines]
 
@@ -87,11 +88,12 @@ def _activity(progress: "Progress") -> Sequence[str]:
     ]
 
 
-def _interruption(progress: "Progress", width: int) -> Sequence[str]:
+def interruption_line(present: "Present | None", width: int) -> Sequence[str]:
     """
-    Return the longest sentence that fits about what keeps the run from asking, if something does.
+    Return the longest sentence that fits about what keeps the run from asking, or no line if
+    nothing does.
     """
-    sentences = interrupted(progress)
+    sentences = interrupted(present)
     return (
         [next((each for each in sentences if len(each) <= width), sentences[-1])]
         if sentences

@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Sequence
 
 from batchfetch.cli.explanation import STOPPED
-from batchfetch.cli.format import counts, duration, money, number, size
-from batchfetch.cli.panel import MARGIN, NARROWEST, fitting
+from batchfetch.cli.format import counts, duration, interrupted, money, number, size
+from batchfetch.cli.panel import MARGIN, NARROWEST, fitting, interruption_line
 from batchfetch.exit_codes import ExitCode
 from batchfetch.submission.lines import SubmitResult
 from batchfetch.submission.plan import SubmitPlan
@@ -33,12 +33,14 @@ def submit_progress_line(progress: SubmitProgress) -> str:
     """
     Return the progress of a submission on one line.
     """
-    return "; ".join((_tally(progress), ", ".join(_activity(progress))))
+    activity = ", ".join(_activity(progress))
+    return "; ".join((*interrupted(progress.interruption)[:1], _tally(progress), activity))
 
 
 def submit_panel(progress: SubmitProgress, columns: int) -> list[str]:
     """
-    Return *progress* as lines for a terminal of *columns*.
+    Return *progress* as lines for a terminal of *columns*; one more while the run is held or
+    paused.
     """
     width = max(columns, NARROWEST) - MARGIN
     parts = [part for part in (counts(progress.outcomes), _already(progress)) if part]
@@ -46,6 +48,7 @@ def submit_panel(progress: SubmitProgress, columns: int) -> list[str]:
         _tally(progress).partition(":")[0],
         fitting(parts or ["nothing decided"], "; ", width),
         fitting(_activity(progress), ", ", width),
+        *interruption_line(progress.interruption, width),
     ]
 
 

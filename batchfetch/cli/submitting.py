@@ -7,13 +7,13 @@ import shlex
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from functools import partial
 from importlib.util import find_spec
 
 import anyio
 import click
 from click.core import ParameterSource
+from pydantic_core import to_jsonable_python
 
 from batchfetch.cli.display import Words, open_display
 from batchfetch.cli.logs import configure, hide
@@ -127,7 +127,7 @@ async def _submit(
 
 
 def _log_progress(progress: SubmitProgress) -> None:
-    fields = {"progress": asdict(progress)}
+    fields = {"progress": to_jsonable_python(progress)}
     log.info("%s", submit_progress_line(progress), extra={"fields": fields})
 
 

@@ -99,7 +99,8 @@ async def _logged(submission: Submission, run_log: RunLog) -> AsyncIterator[None
     finally:
         with CancelScope(shield=True):
             summary = submission.summary.model_dump(mode="json")
-            await to_thread.run_sync(run_log.end, summary)
+            interruptions = [each.model_dump(mode="json") for each in submission.interruptions]
+            await to_thread.run_sync(run_log.end, summary, interruptions)
 
 
 def submit(

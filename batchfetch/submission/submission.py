@@ -4,7 +4,8 @@ A run of `submit`: sources in, images out, a manifest with the ids of their task
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from math import inf
 from time import time
 
@@ -23,7 +24,7 @@ from batchfetch.errors import (
 from batchfetch.exception_groups import unwrapped
 from batchfetch.exit_codes import gravity
 from batchfetch.redaction import Redactor
-from batchfetch.report import Interruptions
+from batchfetch.report import Interruption, Interruptions
 from batchfetch.run.client import Client
 from batchfetch.run.setbacks import Setbacks
 from batchfetch.run.supervisor import Supervisor
@@ -91,7 +92,7 @@ class Submission:
         self._started = clock()
         self._deadline = self._started + (settings.max_runtime or inf)
         pace, tokens = client.pace, client.tokens
-        interruptions = Interruptions(epoch=time() - self._started)
+        interruptions = self._interruptions = Interruptions(epoch=time() - self._started)
         self._agenda = SubmitAgenda(lookahead=2 * pace.slots)
         self._supervisor = Supervisor(
             *(pace, tokens),
@@ -137,7 +138,15 @@ class Submission:
         """
         A snapshot of where the run stands.
         """
-        return self._tally.progress(self._elapsed())
+        present = self._interruptions.present(self._started + self._elapsed())
+        return replace(self._tally.progress(self._elapsed()), interruption=present)
+
+    @property
+    def interruptions(self) -> Sequence[Interruption]:
+        """
+        The outages and pauses of the run, in the order of time; to be read once it has ended.
+        """
+        return self._interruptions.record(self._started + self._elapsed())
 
     @property
     def summary(self) -> SubmitSummary:

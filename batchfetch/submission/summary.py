@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict
 
 from batchfetch.exit_codes import ExitCode
+from batchfetch.report import Present
 from batchfetch.submit_settings import SubmitStatus
 
 
@@ -37,6 +38,8 @@ class SubmitProgress:
     """Of the images accepted."""
 
     seconds: float
+    interruption: Present | None = None
+    """As in the progress of `fetch`."""
 
     @property
     def decided(self) -> int:

@@ -5,6 +5,8 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from command import LIMIT, ROOT, client_credentials, environment, run
@@ -21,6 +23,7 @@ from batchfetch.cli.submit_text import (
     submit_summary_text,
 )
 from batchfetch.exit_codes import ExitCode
+from batchfetch.report.interruptions import Cause, Present
 from batchfetch.submission.plan import SubmitPlan
 from batchfetch.submission.summary import SubmitProgress, SubmitSummary
 from batchfetch.submit_settings import SubmitSettings, SubmitStatus
@@ -290,6 +293,19 @@ def test_progress_in_words():
         "2 in flight, 6 calls, 1.0 MiB, 2.5 images/s, 2.0 s",
     ]
     assert all(len(line) <= 40 for line in submit_panel(PROGRESS, 40))
+
+
+def test_an_interruption_in_words():
+    """
+    What the run waits for is said as for `fetch`, on a line of its own on a terminal.
+    """
+    began = datetime(2026, 11, 25, 2, 14, 5, tzinfo=UTC)
+    present = Present(Cause.OUTAGE, began, began + timedelta(minutes=15), 900.0, "No route to host")
+    progress = replace(PROGRESS, interruption=present)
+    held = "held since 02:14:05Z, until 02:29:05Z at most: No route to host"
+    assert submit_progress_line(progress) == f"{held}; {submit_progress_line(PROGRESS)}"
+    assert submit_panel(progress, 200) == [*submit_panel(PROGRESS, 200), held]
+    assert submit_panel(progress, 40)[-1] == "no answer: held 02:14Z to 02:29Z"
 
 
 def test_a_summary_in_words():

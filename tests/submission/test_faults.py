@@ -2,6 +2,7 @@
 What fails before, in and after the body of a submission, and what is done about it.
 """
 
+import anyio
 import pytest
 from receiver import Act, Receiver, half_answer, no_answer, status
 from replies import Ending, http, raw
@@ -31,6 +32,10 @@ def report_of(folder):
 
 def manifest_of(folder):
     return folder.parent / "manifest.jsonl"
+
+
+def runs_of(folder):
+    return lines_of(folder.parent / "manifest.report.runs.jsonl")
 
 
 async def test_all_is_accepted(scans):
@@ -276,6 +281,11 @@ async def test_a_service_that_cannot_be_reached_is_waited_for(scans):
         summary = submission.summary
         assert (summary.exit_code, summary.calls, summary.left) == (8, 0, 8)
         assert summary.stopped_by == "unreachable"
+        (run,) = [run for run in runs_of(scans) if run["ended_at"]]
+        (outage,) = run["interruptions"]
+        assert outage["cause"] == "outage"
+        assert "Connection refused" in outage["reason"]
+        assert outage["seconds"] >= 0.5
         await receiver.listen()
         summary = await submit_all(scans, receiver.base_url)
     assert summary.outcomes == {SubmitStatus.SUBMITTED: 8}
@@ -321,7 +331,26 @@ async def test_a_pause_that_the_service_asks_for_is_kept(scans):
     A 429 with Retry-After pauses all images.
     """
     images_at(scans, 4)
-    async with Receiver([status(429, "Retry-After: 1")]) as receiver:
-        summary = await submit_all(scans, receiver.base_url, concurrency=1)
+    seen = []
+
+    async def watch(submission):
+        while not seen:
+            await anyio.sleep(0.01)
+            seen.extend(each for each in [submission.progress] if each.interruption is not None)
+
+    async with (
+        Receiver([status(429, "Retry-After: 1")]) as receiver,
+        submitting(scans, receiver.base_url, concurrency=1) as submission,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(watch, submission)
+        await submission.run()
+    summary = submission.summary
     assert summary.outcomes == {SubmitStatus.SUBMITTED: 4}
     assert summary.seconds >= 1
+    (progress,) = seen
+    assert (progress.interruption.cause, progress.decided) == ("pause", 0)
+    assert "429" in progress.interruption.reason
+    assert submission.progress.interruption is None
+    (pause,) = runs_of(scans)[-1]["interruptions"]
+    assert (pause["cause"], pause["seconds"]) == ("pause", pytest.approx(1, abs=0.01))
