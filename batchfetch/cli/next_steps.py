@@ -4,14 +4,28 @@ The commands that a report suggests: ask again, submit again, correct rows, look
 
 import shlex
 from collections.abc import Collection, Iterator, Sequence
+from urllib.parse import urlsplit
 
 from batchfetch.cli.format import number
 from batchfetch.models import OutcomeStatus
 from batchfetch.report.digest import Source
 from batchfetch.report.figures import Figures, RunFigures, Trouble
+from batchfetch.setting_values import is_loopback
 
 # Outcomes that a run tries again unless it is told otherwise.
 _RETRIED = (OutcomeStatus.TIMED_OUT, OutcomeStatus.FAILED)
+
+# What decides which tasks are asked about, and where: without it the command would do something
+# else.  All further options are a person's to give.
+_WHERE = {
+    "-o": "output",
+    "-r": "report",
+    "--base-url": "base_url",
+    "--ca-file": "ca_file",
+    "--endpoint": "endpoint",
+    "--id-column": "id_column",
+    "--name-column": "name_column",
+}
 
 
 def next_steps(
@@ -52,7 +66,7 @@ def _fetches(figures: Figures, sources: Sequence[Source]) -> Iterator[tuple[str,
     if again or left:
         parts = [*(f"{count} {status}" for status, count in again.items())]
         parts += [f"{left} left"] if left else []
-        yield f"Ask again about {' and '.join(parts)}, with the options of before", command
+        yield f"Ask again about {' and '.join(parts)}, with limits as before", command
     unknown = sum(each.tasks for each in figures.troubles if each.reason == "not_found")
     if unknown:
         yield (
@@ -87,12 +101,20 @@ def _fetch_command(run: RunFigures | None, sources: Sequence[Source]) -> str:
             words += ["-r", str(source.path)]
         return shlex.join(["batchfetch", "fetch", *words])
     words = list(run.manifests)
-    for option, key in (("-o", "output"), ("-r", "report")):
-        if key in run.settings:
-            words += [option, str(run.settings[key])]
+    for option, key in _WHERE.items():
+        value = run.settings.get(key)
+        if value is not None and not (key == "base_url" and _is_here(str(value))):
+            words += [option, str(value)]
     if len(sources) == 1 and "shard" in run.settings:
         words += ["--shard", str(run.settings["shard"])]
     return shlex.join(["batchfetch", "fetch", *words])
+
+
+def _is_here(base_url: str) -> bool:
+    """
+    Whether the service was on this machine: most likely a stand-in, which has ended.
+    """
+    return is_loopback(urlsplit(base_url).hostname or "")
 
 
 def _is_lost(trouble: Trouble) -> bool:

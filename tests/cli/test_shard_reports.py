@@ -105,10 +105,39 @@ def test_what_is_left_of_all_parts(output):
     The command that goes on is one run without parts, which knows what all of them did.
     """
     found = steps(find_reports([str(output)]))
-    assert found["Ask again about 1 Failed and 7 left, with the options of before"] == (
+    assert found["Ask again about 1 Failed and 7 left, with limits as before"] == (
         f"batchfetch fetch m.csv -o {output}"
     )
     assert found["See it all on a page"] == f"batchfetch report {output} -o report.html"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "words"),
+    [
+        ("https://ocr.example.test/eu", " --base-url https://ocr.example.test/eu"),
+        ("http://127.0.0.1:41234", ""),
+        ("http://[::1]:41234", ""),
+    ],
+)
+def test_where_the_tasks_are_is_in_the_command(output, base_url, words):
+    """
+    What decides about which tasks is asked, and where; a stand-in of this machine has ended.
+    """
+    write(
+        output / "report.jsonl",
+        minute=20,
+        base_url=base_url,
+        ca_file="my ca.pem",
+        endpoint="deskew",
+        id_column="Scan",
+        name_column="Page",
+        max_calls=500,
+    )
+    found = steps(find_reports([str(output)]))
+    assert found["Ask again about 1 Failed, with limits as before"] == (
+        f"batchfetch fetch m.csv{words} --ca-file 'my ca.pem' --endpoint deskew"
+        " --id-column Scan --name-column Page"
+    )
 
 
 def test_what_is_left_of_one_part(output):
@@ -116,7 +145,7 @@ def test_what_is_left_of_one_part(output):
     The command is that of the part.
     """
     found = steps(find_reports([str(output / "report.1-of-2.jsonl")]))
-    assert found["Ask again about 1 Failed and 3 left, with the options of before"] == (
+    assert found["Ask again about 1 Failed and 3 left, with limits as before"] == (
         f"batchfetch fetch m.csv -o {output} --shard 1/2"
     )
 
