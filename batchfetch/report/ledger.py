@@ -145,7 +145,7 @@ class Ledger:
         flags, size = self._ids.mark(task_id, _SEEN)
         if flags & _SEEN:
             return Standing.DUPLICATE, None
-        if not self._claims_name(job, task_id) and not self._resubmits_holder(job):
+        if not self._claims_name(job, task_id, flags) and not self._resubmits_holder(job):
             return Standing.NAME_TAKEN, None
         return (Standing.FRESH, _settled(flags, size)) if flags else _UNKNOWN
 
@@ -165,7 +165,7 @@ class Ledger:
                 return Owner(_owner_key(key), None, filename[: -len(".png")])
         return None
 
-    def _claims_name(self, job: Job, task_id: str) -> bool:
+    def _claims_name(self, job: Job, task_id: str, flags: int) -> bool:
         # Most rows have no name of their own; then the id's entry stands for both.
         if _is_default(job.task_id, job.filename):
             if not self._names.used or not self._names.get(f"{task_id}.png")[0] & _TAKEN:
@@ -173,9 +173,9 @@ class Ledger:
             self._ids.mark(task_id, _NAMED)
             return False
         filename = fold_name(job.filename)
-        flags, _ = self._ids.mark(task_id, _NAMED)
-        if not _has_size(flags):
-            self._ids.mark(task_id, 0, number=_name_key(filename))
+        # For a row that resubmits this one's task; what has an image has an owner's entry.
+        number = None if _has_size(flags) else _name_key(filename)
+        self._ids.mark(task_id, _NAMED, number=number)
         namesake, _ = self._ids.get(filename.removesuffix(".png"))
         if namesake & (_SEEN | _NAMED) == _SEEN:
             return False
