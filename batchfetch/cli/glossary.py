@@ -23,43 +23,42 @@ def outcomes_in(pages: Mapping[str, str]) -> Entries:
     """
     Return what *pages*, texts by name, say about each outcome.
     """
-    reasons = {
-        name: (happened, to_do)
-        for _, (cell, happened, to_do) in _rows(pages, _REASONS)
+    said = [
+        (page, name, (happened, to_do))
+        for page, (cell, happened, to_do) in _rows(pages, _REASONS)
         for name in _CODE.findall(cell)
-    }
-    found: dict[str, str] = {}
+    ]
+    on_page = {(page, name): words for page, name, words in said}
+    anywhere = {name: words for _, name, words in reversed(said)}
+    found: dict[str, list[str]] = {}
     for page, (cell, names) in _rows(pages, _OUTCOMES):
         outcome, meaning = _CODE.findall(cell)[0], cell.partition(", ")[2]
         table = [
-            f"| `{name}` | {' | '.join(reasons[name])} |"
+            f"| `{name}` | {' | '.join(on_page.get((page, name), anywhere[name]))} |"
             for name in _CODE.findall(names)
-            if name in reasons
+            if name in anywhere
         ]
         header = ["", f"| {' | '.join(_REASONS)} |", "|---|---|---|"] if table else []
-        lines = (f"# {outcome}", "", _sentence(meaning), *header, *table)
-        found.setdefault(outcome, "\n".join((*lines, "", _see(page))))
-    return found
+        text = "\n".join((_sentence(meaning), *header, *table, "", _see(page)))
+        found.setdefault(outcome, []).append(text)
+    return _titled(found)
 
 
 def reasons_in(pages: Mapping[str, str]) -> Entries:
     """
     Return what *pages* say about each reason.
     """
-    found: dict[str, str] = {}
+    outcomes_of: dict[str, dict[str, None]] = {}
+    for _, (outcome, names) in _rows(pages, _OUTCOMES):
+        for name in _CODE.findall(names):
+            outcomes_of.setdefault(name, {})[f"`{_CODE.findall(outcome)[0]}`"] = None
+    found: dict[str, list[str]] = {}
     for page, (cell, happened, to_do) in _rows(pages, _REASONS):
         for name in _CODE.findall(cell):
-            outcomes = [
-                f"`{_CODE.findall(outcome)[0]}`"
-                for _, (outcome, names) in _rows(pages, _OUTCOMES)
-                if name in _CODE.findall(names)
-            ]
-            lines = (
-                *(f"# {name}", "", _sentence(happened)),
-                *("", f"What to do: {to_do}.", "", f"It is a reason of {', '.join(outcomes)}."),
-            )
-            found.setdefault(name, "\n".join((*lines, "", _see(page))))
-    return found
+            outcomes = f"It is a reason of {', '.join(outcomes_of.get(name, ()))}."
+            lines = (_sentence(happened), "", f"What to do: {to_do}.", "", outcomes, "", _see(page))
+            found.setdefault(name, []).append("\n".join(lines))
+    return _titled(found)
 
 
 def codes_in(pages: Mapping[str, str]) -> Entries:
@@ -98,6 +97,13 @@ def _rows(pages: Mapping[str, str], header: Sequence[str]) -> Iterator[tuple[str
                 if not line.startswith("|"):
                     break
                 yield page, [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def _titled(found: Mapping[str, Sequence[str]]) -> Entries:
+    """
+    Return what each page says of a word below one title.
+    """
+    return {word: f"# {word}\n\n" + "\n\n".join(texts) for word, texts in found.items()}
 
 
 def _sentence(words: str) -> str:

@@ -237,7 +237,8 @@ def test_every_reason_is_a_topic():
     rows = [row for page in ("report", "submit") for row in rows_of(page, "`[a-z0-9_<>`, ]+`")]
     explained = [(name, row) for names, row in rows if len(row) == 2 for name in names.split(", ")]
     assert {"expired", "http_<status>", "bad_name"} <= topics.keys()
-    assert [name.strip("`") for name, _ in explained if name.strip("`") in topics] == [*topics]
+    names = [name.strip("`") for name, _ in explained if name.strip("`") in topics]
+    assert [*dict.fromkeys(names)] == [*topics]
     for name, (happened, to_do) in explained:
         if name.strip("`") in topics:
             text = topics[name.strip("`")].text()
@@ -257,6 +258,27 @@ def test_every_outcome_is_a_topic():
     for reason in ("not_found", "expired", "result_lost"):
         assert re.search(rf"^\| `{reason}` \| .+ \| .+ \|$", text, re.MULTILINE)
     assert "|" not in topics["Completed"].text()
+
+
+def test_a_word_of_two_commands_is_explained_for_each():
+    """
+    What means another thing for `fetch` than for `submit` is said of both, each outcome once.
+    """
+    topics = find_topics()
+    text = topics["Reasons"]["bad_name"].text()
+    assert text.count("# bad_name\n") == 1
+    for words, page in (("its place is taken", "report"), ("image of the submission", "submit")):
+        assert re.search(
+            rf"{words}[^#]*It is a reason of `Invalid`\.\n\npage: .* {page}$", text, re.MULTILINE
+        )
+    text = topics["Outcomes"]["Invalid"].text()
+    first, second, rest = text.partition("page: batchfetch help report\n\n")
+    assert "its place is taken" in first
+    assert "image of the submission" in rest
+    assert "`not_image`" in rest
+    assert second
+    # A reason that only one page explains is explained there for both.
+    assert "| `connection` |" in topics["Outcomes"]["Failed"].text().partition("help report")[2]
 
 
 @pytest.mark.parametrize(
