@@ -20,6 +20,9 @@ pytestmark = pytest.mark.anyio
 
 ATTEMPTS = 2
 CREDENTIALS = Credentials(access_token="a-token")
+IMPATIENT = {"connect_timeout": 0.3, "read_timeout": 0.3}
+"""Settings for answers that do not come; all others have as long as they take on a busy machine."""
+
 IMAGE = png_of("t", 500)
 TEXT = text_of(IMAGE)
 BAD_CRC = text_of(IMAGE[:60] + bytes([IMAGE[60] ^ 1]) + IMAGE[61:])
@@ -114,6 +117,13 @@ def rows(table):
     return [pytest.param(*row[1:], id=row[0]) for row in table]
 
 
+def timeouts(reason):
+    """
+    Return the settings for a fault with this *reason*.
+    """
+    return IMPATIENT if reason == "timeout" else {}
+
+
 def slow(task_id):
     """
     This task's image, a tenth of a second after the question.
@@ -153,7 +163,7 @@ def fetch(out):
         settings = Settings(
             output=out,
             base_url=origin.base_url,
-            **{"attempts": ATTEMPTS, "connect_timeout": 0.3, "read_timeout": 0.3, **settings},
+            **{"attempts": ATTEMPTS, **settings},
         )
         jobs = [Job(task_id, f"{task_id}.png") for task_id in task_ids]
         retries = RetryPolicy(settings.attempts, initial=0.0)
@@ -169,7 +179,7 @@ async def test_passing_fault_is_tried_again(fetch, out, fault, reason):
     After a fault that may pass the task is asked again, and its image is right.
     """
     async with Origin({"t": [fault, ready]}) as origin:
-        (outcome,) = await fetch(origin, "t")
+        (outcome,) = await fetch(origin, "t", **timeouts(reason))
     assert (outcome.status, outcome.reason) == (OutcomeStatus.COMPLETED, None)
     assert outcome.calls == origin.calls_of("t") == 2
     assert images_in(out) == {"t": png_of("t")}
@@ -182,7 +192,7 @@ async def test_passing_fault_that_stays_is_failed(fetch, out, fault, reason):
     A fault that does not pass is Failed after as many attempts as allowed, and leaves nothing.
     """
     async with Origin({"t": [fault]}) as origin:
-        (outcome,) = await fetch(origin, "t")
+        (outcome,) = await fetch(origin, "t", **timeouts(reason))
     assert (outcome.status, outcome.reason) == (OutcomeStatus.FAILED, reason)
     assert outcome.calls == origin.calls_of("t") == ATTEMPTS
     assert images_in(out) == {}
@@ -222,7 +232,7 @@ async def test_hostile_body_is_dropped_and_not_drained(fetch, out, fault, reason
     A body made to exhaust us is Failed once it is too much, and the rest of it is not read.
     """
     async with Origin({"t": [fault]}) as origin:
-        (outcome,) = await fetch(origin, "t", max_image_bytes=MIB, read_timeout=10, attempts=1)
+        (outcome,) = await fetch(origin, "t", max_image_bytes=MIB, attempts=1)
     assert (outcome.status, outcome.reason) == (OutcomeStatus.FAILED, reason)
     assert origin.sent["t"] < 16 * MIB
     assert images_in(out) == {}
@@ -358,7 +368,7 @@ async def test_everyone_keeps_the_pause(fetch, out, refusal):
     """
     task_ids = ["told", *map(str, range(20))]
     async with Origin({"told": [refusal, ready]}, default=slow) as origin:
-        outcomes = await fetch(origin, *task_ids, concurrency=4, read_timeout=10)
+        outcomes = await fetch(origin, *task_ids, concurrency=4)
     told, *others = (call.at for call in origin.calls)
     after = others[3:]  # Three more were in flight when it was said.
     assert {outcome.status for outcome in outcomes} == {OutcomeStatus.COMPLETED}
@@ -371,6 +381,6 @@ async def test_429_without_a_time_holds_everyone(fetch, out):
     A 429 that gives no time makes a pause of our own choosing that all keep.
     """
     async with Origin({"told": [status(429), ready]}, default=slow) as origin:
-        await fetch(origin, "told", *map(str, range(20)), concurrency=4, read_timeout=10)
+        await fetch(origin, "told", *map(str, range(20)), concurrency=4)
     told, *others = (call.at for call in origin.calls)
     assert min(others[3:]) - told > 0.4

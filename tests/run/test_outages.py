@@ -67,7 +67,7 @@ def fetch(out):
     """
 
     async def fetch(origin, jobs=TASKS, *, credentials=TOKEN, hooks=(), during=None, **settings):
-        settings = {"concurrency": SLOTS, "attempts": 2, "read_timeout": 0.3} | settings
+        settings = {"concurrency": SLOTS, "attempts": 2} | settings
         settings = Settings(output=out, base_url=origin.base_url, **settings)
         retries = RetryPolicy(settings.attempts, initial=0.01, maximum=0.1)
         outcomes, error = [], None

@@ -53,7 +53,7 @@ async def asking(*script, **settings):
     A transport whose task `t` is answered with *script*, and the origin.
     """
     async with Origin({"t": script}) as origin:
-        usual = {"base_url": origin.base_url, "read_timeout": 1, "concurrency": 1}
+        usual = {"base_url": origin.base_url, "concurrency": 1}
         async with open_transport(Settings(**usual | settings)) as transport:
             yield transport, origin
 
@@ -125,7 +125,7 @@ async def test_fault_that_shows_while_the_rest_is_unpacked():
     packed = gzip.compress(b" " * 5 * MIB)
     begin = head(200, "Content-Encoding: gzip", "Transfer-Encoding: chunked")
     reply = raw(begin + b"%x\r\n%b\r\n" % (len(packed), packed) + b"zz\r\n")
-    async with asking(reply) as (transport, _):
+    async with asking(reply, read_timeout=1) as (transport, _):
         # aiohttp loses sight of the fault while reading is paused, and then nothing arrives.
         with pytest.raises((ConnectionLostError, StalledError)):
             await body_of(transport)
@@ -307,7 +307,7 @@ async def test_secure_answer_with_the_connection_closed_behind_it(tmp_path, size
     certificate = make_certificate(tmp_path, "IP:127.0.0.1")
     answer = head(200, "Connection: close", length=size) + b"x" * size
     with closing_behind(answer, certificate) as root:
-        settings = Settings(base_url=root, ca_file=certificate[0], concurrency=1, read_timeout=5)
+        settings = Settings(base_url=root, ca_file=certificate[0], concurrency=1)
         async with (
             open_transport(settings) as transport,
             transport.get_result(PATH, "t", "a-token", on_sent=list) as body,

@@ -36,15 +36,16 @@ from batchfetch.version import __version__
 pytestmark = pytest.mark.anyio
 
 PATH = "/v5.0/ocr/DeskewImage"
+IMPATIENT = {"connect_timeout": 0.3, "read_timeout": 0.3}
+"""Settings for answers that do not come; all others have as long as they take on a busy machine."""
 
 
 @asynccontextmanager
 async def talking_to(origin, **settings):
     """
-    A transport to *origin* that soon loses patience.
+    A transport to *origin*.
     """
-    usual = {"base_url": origin.base_url, "connect_timeout": 0.3, "read_timeout": 0.3}
-    async with open_transport(Settings(**usual | settings)) as transport:
+    async with open_transport(Settings(**{"base_url": origin.base_url, **settings})) as transport:
         yield transport
 
 
@@ -153,7 +154,7 @@ async def test_leaving_early_drops_the_connection():
     """
     async with (
         Origin({"t": [endless(b"{", b"x" * 65_536), ready]}) as origin,
-        talking_to(origin, read_timeout=10) as transport,
+        talking_to(origin) as transport,
     ):
         async with transport.get_result(PATH, "t", "a-token", on_sent=list) as body:
             await body.read()
@@ -247,19 +248,22 @@ async def test_only_the_beginning_of_an_error_page_is_read():
     """
     page = replies.Reply(lambda: chain([replies.head(400)], repeat(b"x" * 65_536)))
     async with Origin({"t": [page]}) as origin:
-        async with talking_to(origin, read_timeout=10) as transport:
+        async with talking_to(origin) as transport:
             with pytest.raises(StatusError):
                 await answer(transport)
         assert origin.sent["t"] < 16 * MIB
 
 
-@pytest.mark.parametrize("ending", [Ending.CLOSE, Ending.RESET, Ending.HANG])
-async def test_page_that_breaks_off_does_not_undo_the_status(ending):
+@pytest.mark.parametrize(
+    ("ending", "settings"),
+    [(Ending.CLOSE, {}), (Ending.RESET, {}), (Ending.HANG, IMPATIENT)],
+)
+async def test_page_that_breaks_off_does_not_undo_the_status(ending, settings):
     """
     The status and its Retry-After hold although the rest of the answer does not come.
     """
     page = replies.head(429, "Retry-After: 7", length=100) + b"half"
-    error = await failure(raw(page, ending=ending))
+    error = await failure(raw(page, ending=ending), **settings)
     assert isinstance(error, StatusError)
     assert (error.status, error.retry_after) == (429, 7.0)
 
@@ -344,7 +348,7 @@ async def test_silence_and_drips_are_stalls(reply, words):
     """
     Nothing, or next to nothing, for too long is a stall, in the headers as in the body.
     """
-    error = await failure(reply)
+    error = await failure(reply, **IMPATIENT)
     assert isinstance(error, StalledError)
     assert words in str(error).lower()
 
@@ -355,7 +359,7 @@ async def test_slow_answer_that_moves_is_no_stall():
     """
     pieces = [b"x" * 1000] * 10
     script = raw(replies.head(length=10_000), *pieces, interval=0.1)
-    async with Origin({"t": [script]}) as origin, talking_to(origin) as transport:
+    async with Origin({"t": [script]}) as origin, talking_to(origin, **IMPATIENT) as transport:
         assert await answer(transport) == b"x" * 10_000
 
 
@@ -436,21 +440,21 @@ async def test_token_request_on_the_wire():
 
 
 @pytest.mark.parametrize(
-    ("reply", "error"),
+    ("reply", "error", "settings"),
     [
-        (status(401), StatusError),
-        (status(429, "Retry-After: 600"), StatusError),
-        (replies.redirect("http://127.0.0.1:9/"), RedirectedError),
-        (replies.hang_up, ConnectionLostError),
-        (replies.silence, StalledError),
+        (status(401), StatusError, {}),
+        (status(429, "Retry-After: 600"), StatusError, {}),
+        (replies.redirect("http://127.0.0.1:9/"), RedirectedError, {}),
+        (replies.hang_up, ConnectionLostError, {}),
+        (replies.silence, StalledError, IMPATIENT),
     ],
 )
-async def test_token_request_that_fails(reply, error, caplog):
+async def test_token_request_that_fails(reply, error, settings, caplog):
     """
     A token request fails like any other, and what was sent is in no error and no log.
     """
     with caplog.at_level(logging.DEBUG):
-        async with Origin(tokens=[reply]) as origin, talking_to(origin) as transport:
+        async with Origin(tokens=[reply]) as origin, talking_to(origin, **settings) as transport:
             with pytest.raises(error) as caught:
                 await transport.request_token("an-id", "a-secret")
     assert len(origin.token_requests) == 1
@@ -463,7 +467,7 @@ async def test_endless_token_is_not_read():
     """
     async with (
         Origin(tokens=[endless(b'{"access_token":"', b"x" * 65_536)]) as origin,
-        talking_to(origin, read_timeout=10) as transport,
+        talking_to(origin) as transport,
     ):
         assert len(await transport.request_token("i", "s")) == 64 * 1024
 
@@ -533,8 +537,7 @@ async def through(base_url):
     """
     Ask *base_url* and return the error.
     """
-    settings = Settings(base_url=base_url, connect_timeout=0.5, read_timeout=0.5)
-    async with open_transport(settings) as transport:
+    async with open_transport(Settings(base_url=base_url)) as transport:
         with pytest.raises(TransportError) as caught:
             await answer(transport)
     return caught.value
