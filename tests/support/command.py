@@ -204,6 +204,10 @@ def expected_images(task_ids: Iterable[str], padding: int = 0) -> dict[str, byte
     return {task_id: png_of(task_id, padding) for task_id in task_ids}
 
 
+HEARD = "a second signal stops at once"
+"""What the command says when it has heard the first signal."""
+
+
 def wait_until(
     happened: Callable[[], object], process: subprocess.Popen[str] | None = None
 ) -> None:

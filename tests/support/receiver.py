@@ -16,6 +16,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Self
 
 import anyio.from_thread
@@ -97,6 +98,9 @@ class Receiver:
         self.calls_by_path: Counter[str] = Counter()
         self.delay = 0.0
         """Seconds between the end of a body and the answer."""
+
+        self.answers = inf
+        """The number of images that are answered; those after them wait until it is more."""
 
         self.begun = asyncio.Event()
         """Set once the beginning of a request was read that is to break off."""
@@ -211,6 +215,9 @@ class Receiver:
         hashed = image.hashed.hexdigest()
         self.submitted.append(Submitted(path, headers, hashed, image.size, task_id))
         self.arrived.set()
+        turn = len(self.submitted)
+        while turn > self.answers:  # noqa: ASYNC110 - a test in another thread may change it
+            await asyncio.sleep(0.01)
         await asyncio.sleep(self.delay)
         if act.reply is not None:
             return await _send(writer, act.reply)
