@@ -24,7 +24,7 @@ from command import (
     wait_until,
 )
 from origin import Origin, serving
-from replies import failed, pending, ready, silence, unknown
+from replies import failed, failing, pending, ready, silence, unknown
 
 import batchfetch
 from batchfetch.sharding import Shard
@@ -339,10 +339,12 @@ def test_a_part_that_is_killed_is_run_again(origin, tmp_path):
     """
     output = Output(origin, tmp_path, numbered(400))
     mine = [f"task{number}" for number in range(400) if Shard(1, 2).has(f"task{number}")]
-    process = output.start("1/2", "--concurrency", "4", "--rate", "100/s")
+    origin.default = failing(silence, first=30)
+    process = output.start("1/2", "--concurrency", "4")
     wait_until(lambda: len(origin.calls) > 30, process)
     process.send_signal(signal.SIGKILL)
     assert finish(process).code == -signal.SIGKILL
+    origin.default = ready
     assert output.run("2/2").code == 0
     done = output.run("1/2")
     assert done.code == 0

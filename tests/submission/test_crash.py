@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -189,7 +190,7 @@ def test_killed_process_of_the_real_command(receiver, tmp_path):
     The same, without any driver: `python -m batchfetch`, killed while answers are awaited.
     """
     runs = Runs(None, receiver, tmp_path)
-    receiver.delay = 0.3
+    receiver.answers = 0
     try:
         posts = receiver.posts
         process = start(*runs.argv)
@@ -197,7 +198,7 @@ def test_killed_process_of_the_real_command(receiver, tmp_path):
         process.kill()
         process.communicate()
     finally:
-        receiver.delay = 0.0
+        receiver.answers = inf
     wait_until(lambda: len(receiver.submitted) == IN_FLIGHT)
     finished = run(*runs.argv, "--json")
     assert finished.code == 3
