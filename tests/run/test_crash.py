@@ -212,13 +212,16 @@ def test_killed_at_random(driver, origin, tmp_path, names):
     lasted = time.monotonic() - started
     chance = random.Random(7)
     killed = 0
-    for number in range(KILLS):
+    for number in itertools.count():
         folder = tmp_path / str(number)
         folder.mkdir()
         seconds = chance.uniform(0, lasted)
         how = Runs(driver, origin, folder, names).kill_and_resume(seconds=seconds)
+        if how != KILLED:  # A run takes less time by now: the machine has less to do.
+            lasted *= 0.9
         killed += how == KILLED
-    assert killed > KILLS / 2
+        if killed == KILLS:
+            break
 
 
 def test_killed_process_of_the_real_command(origin, tmp_path):

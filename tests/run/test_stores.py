@@ -187,7 +187,7 @@ def test_another_machine_goes_on(machine, other):
     machine.origin.script["gone"] = [status(404)]
     machine.origin.script["late"] = [pending]
     names = {**NAMED, **ids("gone", "late")}
-    first = machine.run(names, "--max-runtime", "1s", "--patience", "200ms")
+    first = machine.run(names, "--patience", "10ms")
     assert first.code == 3
     assert f"what to do: batchfetch report {REPORT}\n" in first.stderr
     assert run("report", REPORT, env=machine.variables, cwd=machine.folder).code == 0
