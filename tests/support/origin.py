@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
@@ -23,6 +24,8 @@ from replies import Ending, Reply, Step, head, http, ready, status
 
 _HANDSHAKE = b"\x16"
 """The first byte of TLS: RFC 8446, section 5.1."""
+
+_TOKENS = "/connect/token"
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -79,6 +82,9 @@ class Origin:
 
         self.valid: set[str] = set()
         """Tokens that are accepted; if empty, every token is."""
+
+        self.answers = inf
+        """The number of calls that are answered; those after them wait until it is more."""
 
         self.calls: list[Request] = []
         self.token_requests: list[Request] = []
@@ -182,6 +188,9 @@ class Origin:
         self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> Ending:
         reply = self._next(request)
+        turn = 0 if request.path == _TOKENS else len(self.calls)
+        while turn > self.answers:  # noqa: ASYNC110 - a test in another thread may change it
+            await asyncio.sleep(0.01)
         connection: socket.socket = writer.get_extra_info("socket")
         # A client that wakes between the last byte and the FIN would ask on a doomed connection,
         # so both leave in one packet.
@@ -205,7 +214,7 @@ class Origin:
         return reply.ending
 
     def _next(self, request: Request) -> Reply:
-        if request.path == "/connect/token":
+        if request.path == _TOKENS:
             self.token_requests.append(request)
             return self._grant()
         self.calls.append(request)
