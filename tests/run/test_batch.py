@@ -777,7 +777,8 @@ async def test_endless_manifest_is_read_only_as_far_as_needed(running):
     rows = Endless()
     transport = ScriptedTransport(default=says("Error"), seconds=3600)
     async with running(rows, transport, concurrency=4) as batch:
-        while batch.progress.waiting < 65_536:  # noqa: ASYNC110 - the batch tells nobody
+        # Until so many are there, and none is on its way that was read.
+        while batch.progress.waiting < 65_536 or batch.progress.tasks != rows.read:  # noqa: ASYNC110
             await anyio.sleep(0.01)
         await anyio.sleep(0.1)  # Time to read on, if it did.
         assert len(transport.calls) == 4

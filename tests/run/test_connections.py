@@ -173,7 +173,7 @@ async def test_more_bytes_behind_an_answer_cost_its_connection(serve, fetch):
             body = body_of(png_of(task_id), task_id)
             sent = len(head(length=len(body)) + body + more)
             wait_until(lambda: origin.sent[task_id] == sent)  # noqa: B023 - called at once
-            time.sleep(0.05)  # They are on their way, on loopback.
+            wait_until(lambda: origin.has_arrived)  # And is read before the next job is.
 
     with serve(default=answer) as origin:
         summary, _ = await fetch(origin, one_by_one(origin))

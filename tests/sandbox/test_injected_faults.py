@@ -141,7 +141,7 @@ async def test_a_slow_response_does_not_delay_the_shutdown():
     """
     Leaving the block cancels responses that would take an hour.
     """
-    with anyio.fail_after(5):
+    with anyio.fail_after(60):
         async with aiohttp.ClientSession(headers=BEARER) as client:
             async with failing("slow", slow_time=3600) as sandbox:
                 response = await client.get(sandbox.url + TARGET)

@@ -66,6 +66,15 @@ async def body_of(transport):
         return await read_all(body)
 
 
+async def received(origin, nbytes):
+    """
+    Wait until so many bytes about task `t` were sent and received.
+    """
+    while not (origin.sent["t"] == nbytes and origin.has_arrived):  # noqa: ASYNC110 - no event
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.01)  # The loop reads what has arrived before it looks at its timers.
+
+
 async def test_loop_is_the_one_asked_for(anyio_backend):
     """
     The tests here are about what they say.
@@ -183,14 +192,10 @@ async def test_what_nobody_asked_for_ends_the_connection(length):
     A service that goes on talking after its answer is asked anew on another connection.
     """
     body = BODY.ljust(length)
-    async with asking(
-        raw(head(200, length=length) + body, b"and one thing more", interval=0.05), http(BODY)
-    ) as (
-        transport,
-        origin,
-    ):
+    pieces = head(200, length=length) + body, b"and one thing more"
+    async with asking(raw(*pieces, interval=0.05), http(BODY)) as (transport, origin):
         assert await body_of(transport) == body
-        await asyncio.sleep(0.2)
+        await received(origin, sum(map(len, pieces)))
         assert await body_of(transport) == BODY
     assert [call.connection for call in origin.calls] == [1, 2]
 
@@ -206,12 +211,12 @@ async def test_whole_answer_outlives_its_connection(known):
         if known
         else head(200, "Transfer-Encoding: chunked") + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
     )
-    reply = raw(whole, b"and one thing more", interval=0.05)
+    pieces = whole, b"and one thing more"
     async with (
-        asking(reply) as (transport, _),
+        asking(raw(*pieces, interval=0.05)) as (transport, origin),
         transport.get_result(PATH, "t", "a-token", on_sent=list) as answer,
     ):
-        await asyncio.sleep(0.2)
+        await received(origin, sum(map(len, pieces)))
         assert await answer.read() == body
         assert answer.at_end
 

@@ -7,10 +7,12 @@ It uses plain asyncio, because an HTTP library would refuse to send most of the 
 import asyncio
 import contextlib
 import dataclasses
+import fcntl
 import json
 import socket
 import ssl
 import struct
+import termios
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -99,6 +101,7 @@ class Origin:
         self._answered: Counter[int] = Counter()
         self._accepted = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
 
     def calls_of(self, task_id: str) -> int:
         """
@@ -112,6 +115,13 @@ class Origin:
         The number of open connections.
         """
         return len(self._tasks)
+
+    @property
+    def has_arrived(self) -> bool:
+        """
+        Whether all that was sent on open connections is at the other end, read or not.
+        """
+        return not any(_is_on_its_way(writer) for writer in [*self._writers])
 
     def revoke(self) -> None:
         """
@@ -162,6 +172,7 @@ class Origin:
     async def _serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: int
     ) -> None:
+        self._writers.add(writer)
         try:
             ending = Ending.KEEP
             while ending is Ending.KEEP:
@@ -180,6 +191,7 @@ class Origin:
         except (OSError, EOFError):
             pass  # The client has closed the connection.
         finally:
+            self._writers.discard(writer)
             writer.transport.abort()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
@@ -204,7 +216,7 @@ class Origin:
         if reply.ending is Ending.HANG:
             await reader.read()
         if reply.ending is Ending.RESET:
-            await asyncio.sleep(0.005)  # The bytes written must arrive before the reset.
+            await arrival(writer)  # A reset overtakes what was not sent yet.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         if reply.ending is Ending.CLOSE:
             writer.close()
@@ -241,6 +253,24 @@ class Origin:
         self.valid = {token}
         fields = {"access_token": token, "expires_in": self.token_life, "token_type": "Bearer"}
         return http(json.dumps(fields).encode(), 200, "Content-Type: application/json")
+
+
+async def arrival(writer: asyncio.StreamWriter) -> None:
+    """
+    Wait until all that was written is at the other end, read or not, or that end is gone.
+    """
+    while _is_on_its_way(writer):  # noqa: ASYNC110 - only the system knows
+        await asyncio.sleep(0.001)
+
+
+def _is_on_its_way(writer: asyncio.StreamWriter) -> bool:
+    if writer.is_closing():
+        return False
+    unsent = writer.transport.get_write_buffer_size()
+    (unacknowledged,) = struct.unpack(
+        "i", fcntl.ioctl(writer.get_extra_info("socket"), termios.TIOCOUTQ, bytes(4))
+    )
+    return bool(unsent or unacknowledged)
 
 
 async def _read_request(reader: asyncio.StreamReader, connection: int) -> Request | None:

@@ -20,6 +20,7 @@ from math import inf
 from typing import Self
 
 import anyio.from_thread
+from origin import arrival
 from replies import Ending, Reply, head, http, raw
 
 _RESET = struct.pack("ii", 1, 0)
@@ -169,7 +170,7 @@ class Receiver:
             if ending is Ending.HANG:
                 await reader.read()
             if ending is Ending.RESET:
-                await asyncio.sleep(0.005)  # The bytes written must arrive before the reset.
+                await arrival(writer)  # A reset overtakes what was not sent yet.
                 connection: socket.socket = writer.get_extra_info("socket")
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             if ending is Ending.CLOSE:
