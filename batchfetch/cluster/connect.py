@@ -111,33 +111,43 @@ def _silenced() -> Iterator[None]:
             each.setLevel(level)
 
 
-@asynccontextmanager
-async def _connected(address: Address) -> AsyncIterator["Client"]:
-    from distributed import Client, LocalCluster  # noqa: PLC0415
-
+def _connected(address: Address) -> AbstractAsyncContextManager["Client"]:
     if address.processes is None:
+        return _connected_to(str(address.url))
+    return _started(address.processes)
+
+
+@asynccontextmanager
+async def _connected_to(url: str) -> AsyncIterator["Client"]:
+    from distributed import Client  # noqa: PLC0415
+
+    from batchfetch.cluster.certificates import UNUSABLE, not_connected, unusable  # noqa: PLC0415
+
+    try:
+        client = Client(url, asynchronous=True, timeout=_CONNECTING)
+    except UNUSABLE as exc:
+        raise unusable(exc) from exc
+    try:
         try:
             # Dask's own limit is not one for a server that is none of its own, and says nothing.
             async with asyncio.timeout(_CONNECTING):
-                client = await Client(address.url, asynchronous=True, timeout=_CONNECTING)
-        except OSError as exc:
-            raise SettingsError(
-                f"no scheduler answers at {address.url}; start one with dask scheduler, or correct"
-                " --cluster"
-            ) from exc
-        except TypeError as exc:  # What Dask has against TLS without certificates.
-            raise SettingsError(
-                f"{address.url} needs certificates; name them in Dask's settings:"
-                " DASK_DISTRIBUTED__COMM__TLS__CA_FILE, DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT"
-                " and DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY"
-            ) from exc
-        try:
-            yield client
-        finally:
-            await _closed(client)
-        return
+                await client
+        except (OSError, TypeError, RuntimeError, ValueError) as exc:
+            raise not_connected(url, exc) from exc
+        yield client
+    finally:
+        await _closed(client)
+
+
+@asynccontextmanager
+async def _started(processes: int) -> AsyncIterator["Client"]:
+    from distributed import Client, LocalCluster  # noqa: PLC0415
+
+    from batchfetch.cluster.certificates import require_local_certificates  # noqa: PLC0415
+
+    require_local_certificates()
     cluster = LocalCluster(
-        n_workers=address.processes,
+        n_workers=processes,
         threads_per_worker=1,
         asynchronous=True,
         dashboard_address=None,
@@ -151,7 +161,7 @@ async def _connected(address: Address) -> AsyncIterator["Client"]:
             await cluster.close(timeout=_CLOSING)
             await cluster.scheduler.close()
         raise SettingsError(
-            f"--cluster local:{address.processes}: this machine cannot start so many processes;"
+            f"--cluster local:{processes}: this machine cannot start so many processes;"
             " give fewer, or raise its limits of processes and open files (ulimit -u, ulimit -n)"
         ) from exc
     try:

@@ -663,19 +663,6 @@ def test_no_scheduler_answers(tmp_path):
     assert "no scheduler answers at tcp://127.0.0.1:1" in done.stderr
 
 
-def test_tls_without_certificates(tmp_path):
-    """
-    It is said that certificates are missing, and which settings name them.
-    """
-    env = client_credentials()
-    manifest, out = manifest_of(tmp_path, ["task"]), tmp_path / "out"
-    address = "tls://127.0.0.1:8786"
-    done = run("fetch", manifest, "-o", out, "--cluster", address, env=env)
-    assert done.code == 2
-    assert done.stderr.count("\n") == 1
-    assert f"{address} needs certificates" in done.stderr
-
-
 @pytest.mark.slow
 def test_another_server_answers(tmp_path):
     """

@@ -5,6 +5,7 @@ A real Dask scheduler and real workers on loopback, each a process that can be k
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -16,13 +17,18 @@ SUPPORT = Path(__file__).parent
 class DaskCluster:
     """
     A scheduler and the workers started for it; a context manager.  Logs are files in *folder*.
+
+    The scheduler listens on *host*; *env* are additional variables for it and all workers.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, *, host: str = "127.0.0.1", env: Mapping[str, str] | None = None
+    ) -> None:
         self.folder = folder
+        self.env = env or {}
         self.file = folder / "scheduler.json"
         self.workers: list[subprocess.Popen[bytes]] = []
-        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", "0")
+        self.scheduler = self._start("scheduler", "--host", host, "--port", "0")
         wait_until(self.file.exists, self.scheduler)
 
     def __enter__(self) -> Self:
@@ -92,7 +98,7 @@ class DaskCluster:
                     *(sys.executable, "-m", f"distributed.cli.dask_{kind}"),
                     *("--scheduler-file", str(self.file), "--no-dashboard", *options),
                 ],
-                env=environment(**(env or {})),
+                env=environment(**{**self.env, **(env or {})}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
