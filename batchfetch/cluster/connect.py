@@ -22,9 +22,8 @@ from batchfetch.storage import mark_name, open_marks
 if TYPE_CHECKING:
     from distributed import Client
 
-# Seconds to wait for the scheduler, for the first worker, and for the end of either.
+# Seconds to wait for the scheduler, and for the end of what was started.
 _CONNECTING = 10.0
-_JOINING = 60.0
 _CLOSING = 5.0
 
 # Of these and of what is below them no line is written: what matters is said in our words.
@@ -52,9 +51,11 @@ def on_cluster(
 async def _opened(address: Address, chunk: int, wiring: Wiring) -> AsyncIterator[Fetcher]:
     # Each takes long to import, and only a run on a cluster needs them.
     from batchfetch.cluster.checks import (  # noqa: PLC0415
+        answered,
         new_data,
         require_one_output,
         require_versions,
+        require_worker,
     )
     from batchfetch.cluster.driver import ClusterFetcher  # noqa: PLC0415
     from batchfetch.cluster.scheduler_client import SchedulerClient  # noqa: PLC0415
@@ -64,7 +65,7 @@ async def _opened(address: Address, chunk: int, wiring: Wiring) -> AsyncIterator
     settings = wiring.parts.settings
     with _silenced():
         async with _connected(address) as client:
-            await _require_worker(client)
+            await require_worker(client)
             await require_versions(client)
             marks = await open_marks(settings.output)
             name, data = mark_name(), new_data()
@@ -72,10 +73,11 @@ async def _opened(address: Address, chunk: int, wiring: Wiring) -> AsyncIterator
             try:
                 await require_one_output(client, settings.output, name, data)
                 run = f"batchfetch_{secrets.token_hex(8)}"
-                await client.register_plugin(
-                    RunPlugin(run, client.id, rate=settings.rate, max_calls=settings.max_calls),
-                    name=run,
-                )
+                async with answered(client):
+                    await client.register_plugin(
+                        RunPlugin(run, client.id, rate=settings.rate, max_calls=settings.max_calls),
+                        name=run,
+                    )
                 scheduler = SchedulerClient(client, run)
                 workforce = Workforce(client, scheduler, run)
                 yield ClusterFetcher(
@@ -178,14 +180,3 @@ async def _started(processes: int) -> AsyncIterator["Client"]:
 async def _closed(client: "Client") -> None:
     with CancelScope(shield=True), anyio.move_on_after(_CLOSING), suppress(OSError):
         await client.close(timeout=_CLOSING)
-
-
-async def _require_worker(client: "Client") -> None:
-    try:
-        await client.wait_for_workers(1, timeout=_JOINING)
-    except TimeoutError:
-        url = client.scheduler.address
-        raise SettingsError(
-            f"the cluster at {url} has had no worker for {_JOINING:.0f} s; start some with"
-            f" dask worker {url}"
-        ) from None
