@@ -155,7 +155,7 @@ def test_an_uncertain_image_is_explained(scans, tmp_path, receiver):
             "are the same file; give the report",
         ),
         (("scans", "-o", "x.json"), "give a name in .jsonl, not in .json"),
-        (("scans", "--patience", "3"), "No such option '--patience'"),
+        (("scans", "--patience", "3"), "--patience"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_sent(scans, tmp_path, options, words):
