@@ -9,16 +9,10 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from http.client import HTTPConnection
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from command import (
-    environment,
     expected_images,
     images_in,
     manifest_of,
@@ -28,12 +22,14 @@ from command import (
     start,
     wait_until,
 )
+from crashes import CrashDriver, wait_for_stragglers
 from origin import Origin, serving
 from replies import large, png_of
 
 KILLS = int(os.environ.get("BATCHFETCH_TEST_KILLS", "40"))
 STEP = 1 if KILLS >= 1000 else 11
 KILLED = -signal.SIGKILL
+WITHOUT_LIMIT = pytest.mark.timeout(0)  # Every command has one.
 TASKS = [f"task{number}" for number in range(6)]
 PADDING = 3_000
 # What the images are called by a manifest that names them, and where that is by their tasks' ids.
@@ -80,20 +76,7 @@ class Runs:
         """
         Run the command, killed as *kill* says, and return how it ended.
         """
-        order = json.dumps({"argv": [*self.argv, *options], **kill})
-        self.driver.stdin.write(f"{order}\n")
-        self.driver.stdin.flush()
-        return int(self.driver.stdout.readline())
-
-    def wait_for_stragglers(self):
-        """
-        Have the origin read all that a dead run had sent: it accepts in order, so all before this.
-        """
-        last = HTTPConnection(urlsplit(self.origin.base_url).netloc)
-        last.request("GET", "/?id=straggler")
-        last.getresponse().read()
-        last.close()
-        wait_until(lambda: self.origin.connections == 0)
+        return self.driver.run([*self.argv, *options], **kill)
 
     def check_after_kill(self):
         """
@@ -122,7 +105,7 @@ class Runs:
         """
         self.origin.forget()
         how = self.run(**kill)
-        self.wait_for_stragglers()
+        wait_for_stragglers(self.origin)
         settled = self.check_after_kill()
         asked = {task_id: self.origin.calls_of(task_id) for task_id in TASKS}
         assert self.run() == 0
@@ -139,15 +122,8 @@ def driver():
     """
     The process whose forks are killed.
     """
-    with subprocess.Popen(
-        [sys.executable, Path(__file__).parent.parent / "support" / "crash_driver.py"],
-        env=environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as driver:
+    with CrashDriver() as driver:
         yield driver
-        driver.stdin.close()
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +158,7 @@ def test_killed_at_a_chosen_point(runs, text, passage):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300 + KILLS)
+@WITHOUT_LIMIT
 @BOTH
 def test_killed_before_any_line_that_writes(driver, origin, tmp_path, names):
     """
@@ -199,7 +175,7 @@ def test_killed_before_any_line_that_writes(driver, origin, tmp_path, names):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300 + KILLS)
+@WITHOUT_LIMIT
 @BOTH
 def test_killed_at_random(driver, origin, tmp_path, names):
     """
@@ -282,7 +258,7 @@ def test_line_torn_by_a_power_cut_loses_no_named_image(runs, cut):
     text = runs.report.read_bytes()
     whole = len(read_report(runs.report))
     runs.report.write_bytes(text[:-cut])
-    runs.wait_for_stragglers()
+    wait_for_stragglers(runs.origin)
     settled = runs.check_after_kill()
     assert len(settled) >= whole
     runs.origin.forget()
@@ -313,7 +289,7 @@ def test_killed_while_one_image_takes_the_place_of_another(runs, tmp_path, text,
     mine, theirs = runs.argv, [str(manifest) if "manifest" in w else w for w in runs.argv]
     runs.argv = theirs
     assert runs.run("--replace", after=text, passage=passage) == KILLED
-    runs.wait_for_stragglers()
+    wait_for_stragglers(runs.origin)
     there = images_in(runs.out)
     replaced = {name for name, image in there.items() if image == images[name]}
     assert there == {n: images[n] if n in replaced else runs.images[n] for n in there}
@@ -381,7 +357,7 @@ def test_killed_while_it_repairs_or_adopts(runs, torn, text):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300 + KILLS)
+@WITHOUT_LIMIT
 @BOTH
 def test_killed_before_any_line_of_a_repair(runs):
     """
@@ -427,7 +403,7 @@ class Handed(Runs):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300 + KILLS)
+@WITHOUT_LIMIT
 def test_a_shard_killed_before_any_line_that_writes(driver, origin, tmp_path):
     """
     A run without shards knows whose the images are that it leaves, claimed ones too, and asks only
@@ -439,7 +415,7 @@ def test_a_shard_killed_before_any_line_that_writes(driver, origin, tmp_path):
         handed = Handed(driver, origin, folder, NAMED)
         origin.forget()
         killed = handed.run("--shard", "1/1", before_line=number) == KILLED
-        handed.wait_for_stragglers()
+        wait_for_stragglers(handed.origin)
         settled = handed.check_after_kill()
         origin.forget()
         assert handed.run() == 0

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from command import (
@@ -24,6 +23,7 @@ from command import (
     start,
     wait_until,
 )
+from crashes import CrashDriver, wait_for_stragglers
 from origin import Origin, serving
 from proxy import Refuse, proxied
 from replies import large, pending, png_of, shared, status
@@ -624,7 +624,6 @@ def test_a_store_that_begins_to_refuse_ends_the_run(machine):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("count", "padding"), [(40, 100_000_000), (100, 7_000_000)])
 def test_large_images_in_bounded_memory(tmp_path, prefix, count, padding):
     """
@@ -659,15 +658,8 @@ def driver():
     """
     The process whose forks are killed.
     """
-    with subprocess.Popen(
-        [sys.executable, Path(__file__).parent.parent / "support" / "crash_driver.py"],
-        env=environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as driver:
+    with CrashDriver() as driver:
         yield driver
-        driver.stdin.close()
 
 
 def order(driver, machine, names, **kill):
@@ -675,14 +667,11 @@ def order(driver, machine, names, **kill):
     Run the command, killed as *kill* says, and return how it ended.
     """
     argv = [*machine.argv(names), "--report", str(machine.report)]
-    text = json.dumps({"argv": argv, "environment": machine.store.variables, **kill})
-    driver.stdin.write(f"{text}\n")
-    driver.stdin.flush()
-    return int(driver.stdout.readline())
+    return driver.run(argv, environment=machine.store.variables, **kill)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600 + KILLS)
+@pytest.mark.timeout(0)  # Every command has a limit.
 @pytest.mark.parametrize("names", [ids(*TASKS), NAMED], ids=["ids", "names"])
 def test_killed_before_any_line_that_writes(driver, store, tmp_path, origin, prefix, names):
     """
@@ -695,7 +684,7 @@ def test_killed_before_any_line_that_writes(driver, store, tmp_path, origin, pre
         machine = Machine(store, tmp_path / str(number), origin, f"{prefix}/{number}")
         origin.forget()
         how = order(driver, machine, names, before_line=number)
-        wait_until(lambda: origin.connections == 0)
+        wait_for_stragglers(origin)
         there = machine.images()
         assert there == {name: expected[name] for name in there}
         settled = {tasks[name] for name in there}
