@@ -255,7 +255,6 @@ def test_an_image_is_shown_beside_what_was_submitted(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_the_page_of_many_tasks_stays_small(tmp_path):
     """
     Of a hundred thousand tasks, one in ten failed, it shows some of each kind, and says so.
@@ -405,7 +404,6 @@ def test_runs_in_which_nothing_was_decided_have_no_chart():
 
 @in_browser
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("width", [375, 1280])
 def test_the_page_fits_and_its_images_are_there(page, width):
     """
@@ -440,7 +438,6 @@ def test_the_page_fits_and_its_images_are_there(page, width):
 
 @in_browser
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_filters_work_from_the_keyboard(page):
     """
     Words narrow the rows and the images, a reason fills in its words, Escape clears them; all that
@@ -494,7 +491,6 @@ def test_filters_work_from_the_keyboard(page):
 
 @in_browser
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_light_and_dark_are_readable(page):
     """
     In both, text and its background differ by 4.5 to 1 at least, as WCAG 2 asks for.
@@ -526,7 +522,6 @@ def test_light_and_dark_are_readable(page):
 
 @in_browser
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_a_bad_night_prints_on_a_few_sheets(tmp_path):
     """
     Of a thousand tasks that went wrong a hundred are on paper, each in a line or two.
@@ -546,7 +541,6 @@ def test_a_bad_night_prints_on_a_few_sheets(tmp_path):
 
 @in_browser
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_the_page_prints(page, tmp_path):
     """
     On paper there are the figures, on a few sheets.

@@ -527,7 +527,6 @@ def test_the_figures_have_every_key(night):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_a_hundred_thousand_lines_are_read_in_little_memory(tmp_path):
     """
     A task takes 210 bytes on top of what the command takes at all.

@@ -32,8 +32,6 @@ from dask_cluster import DaskCluster
 from origin import Origin, serving
 from replies import ready, status
 
-pytestmark = pytest.mark.timeout(180)
-
 SLOTS = 4
 WORTH = 0.1
 """Seconds that a lease is worth."""

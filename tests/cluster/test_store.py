@@ -23,7 +23,7 @@ from origin import Origin, serving
 from replies import ready
 from stores import BUCKET, moto
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.slow
 
 SLOTS = 4
 

@@ -87,7 +87,7 @@ def lines_in(report):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120 + TASKS / 5)
+@pytest.mark.timeout(600 + TASKS / 5)
 def test_soak(sandbox, tmp_path):
     """
     Every image is right, no call is unaccounted for, and memory stays as it was at half time.
@@ -127,7 +127,7 @@ def test_soak(sandbox, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180 + TASKS / 5)
+@pytest.mark.timeout(600 + TASKS / 5)
 def test_soak_with_outages(portal, relay, sandbox, tmp_path):
     """
     The stand-in is cut off, hangs up, and is hidden behind a 502, while a fifth of its answers go

@@ -19,7 +19,7 @@ FAULTS = "429=1%,500=5%,reset=4%,truncate=3%,slow=2%,lose=3%"
 
 @pytest.mark.anyio
 @pytest.mark.slow
-@pytest.mark.timeout(300 + IMAGES)
+@pytest.mark.timeout(600 + IMAGES)
 async def test_the_count_of_the_stand_in_is_that_of_the_report(tmp_path):
     """
     A sixth of all goes wrong, tokens die: nothing is submitted twice, and what is uncertain is
