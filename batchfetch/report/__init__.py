@@ -14,6 +14,7 @@ from batchfetch.report.reports import (
     load_report,
     read_owner,
     read_report,
+    read_successors,
     reports_of,
 )
 from batchfetch.report.runs import RunLog
@@ -44,6 +45,7 @@ __all__ = [
     "read_lines",
     "read_owner",
     "read_report",
+    "read_successors",
     "reports_of",
     "require_report",
 ]

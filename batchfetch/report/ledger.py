@@ -17,7 +17,10 @@ _STATUS = 0b0111  # The last outcome: one more than its place in _STATUSES; 0 is
 _SEEN = 0b1000  # This run's manifest has it.
 _NAMED = 0b1_0000  # Its image is not called `<id>.png`, which an entry else stands for, too.
 _HAS_IMAGE = 0b10_0000  # An earlier run has put an image at `<id>.png` for it.
+_HOLDS = 0b100_0000  # It is `_NAMED`, and its row has the name whose hash the number is.
+_ASKED = 0b1000_0000  # This run asks about it, or has asked.
 
+_DECIDED = _STATUS  # In place of an outcome: this run has decided it.
 _COMPLETED = _STATUSES.index(OutcomeStatus.COMPLETED) + 1
 
 # Flags of a name.
@@ -37,6 +40,9 @@ class Standing(Enum):
     """
 
     FRESH = auto()
+
+    SUCCESSOR = auto()
+    """It resubmits the task of an earlier row, and takes that one's name."""
 
     DUPLICATE = auto()
     """An earlier row has the same task."""
@@ -139,15 +145,39 @@ class Ledger:
         """
         Enter the next row of the manifest.
 
-        Returns what it is to the rows before it, and, if it is fresh, its last outcome.
+        Returns what it is to the rows before it, and its last outcome.
         """
         task_id = job.task_id.casefold()
         flags, size = self._ids.mark(task_id, _SEEN)
         if flags & _SEEN:
             return Standing.DUPLICATE, None
-        if not self._claims_name(job, task_id, flags) and not self._resubmits_holder(job):
-            return Standing.NAME_TAKEN, None
-        return (Standing.FRESH, _settled(flags, size)) if flags else _UNKNOWN
+        return self._claim_name(job, task_id), _settled(flags, size) if flags else None
+
+    def begin_asking(self, task_id: str) -> None:
+        """
+        Note that this run asks about a task.
+        """
+        self._ids.mark(task_id.casefold(), _ASKED)
+
+    def end_asking(self, task_id: str) -> None:
+        """
+        Note that this run has decided a task, if it has asked about it.
+        """
+        key = task_id.casefold()
+        if self._ids.get(key)[0] & _ASKED:
+            self._ids.mark(key, _DECIDED)
+
+    def is_asked(self, task_id: str) -> bool:
+        """
+        Whether this run asks about a task, or has asked.
+        """
+        return bool(self._ids.get(task_id.casefold())[0] & _ASKED)
+
+    def is_decided(self, task_id: str) -> bool:
+        """
+        Whether this run has asked about a task and decided it.
+        """
+        return self._ids.get(task_id.casefold())[0] & _STATUS == _DECIDED
 
     def owner_of(self, filename: str) -> "Owner | None":
         """
@@ -165,58 +195,62 @@ class Ledger:
                 return Owner(_owner_key(key), None, filename[: -len(".png")])
         return None
 
-    def _claims_name(self, job: Job, task_id: str, flags: int) -> bool:
+    def _claim_name(self, job: Job, task_id: str) -> Standing:
         # Most rows have no name of their own; then the id's entry stands for both.
         if _is_default(job.task_id, job.filename):
-            if not self._names.used or not self._names.get(f"{task_id}.png")[0] & _TAKEN:
-                return True
-            self._ids.mark(task_id, _NAMED)
-            return False
-        filename = fold_name(job.filename)
-        # For a row that resubmits this one's task; what has an image has an owner's entry.
-        number = None if _has_size(flags) else _name_key(filename)
-        self._ids.mark(task_id, _NAMED, number=number)
+            filename = f"{task_id}.png"
+            if not self._names.used or not self._names.get(filename)[0] & _TAKEN:
+                return _FRESH
+        else:
+            filename = fold_name(job.filename)
+        self._ids.mark(task_id, _NAMED)
+        standing = _FRESH
+        if not self._take(filename):
+            if not self._take_over(filename, job.extra.get(RESUBMITS)):
+                return Standing.NAME_TAKEN
+            standing = Standing.SUCCESSOR
+        # By now the size of its image was looked up.
+        self._ids.mark(task_id, _HOLDS, number=_name_key(filename))
+        return standing
+
+    def _take(self, filename: str) -> bool:
         namesake, _ = self._ids.get(filename.removesuffix(".png"))
         if namesake & (_SEEN | _NAMED) == _SEEN:
             return False
         return not self._names.mark(filename, _TAKEN)[0] & _TAKEN
 
-    def _resubmits_holder(self, job: Job) -> bool:
+    def _take_over(self, filename: str, resubmits: object) -> bool:
         """
-        Whether *job* says that it was submitted in place of a task of this manifest, and that one's
-        row has its name.
+        Take the name *filename* from the row of the task *resubmits*; return whether that row had
+        it.
         """
-        resubmits = job.extra.get(RESUBMITS)
         if not isinstance(resubmits, str):
             return False
-        flags, number = self._ids.get(resubmits.casefold())
-        if not flags & _SEEN:
+        holder = resubmits.casefold()
+        flags, number = self._ids.get(holder)
+        if flags & _HOLDS:
+            if number != _name_key(filename):
+                return False
+            self._ids.mark(holder, 0, clear=_HOLDS)
+            return True
+        if flags & (_SEEN | _NAMED) != _SEEN or filename != f"{holder}.png":
             return False
-        filename = fold_name(job.filename)
-        if not flags & _NAMED:
-            return filename == f"{resubmits.casefold()}.png"
-        if _has_size(flags):
-            owner = self.owner_of(job.filename)
-            return owner is not None and owner.is_task(resubmits)
-        return number == _name_key(filename)
+        self._ids.mark(holder, _NAMED)
+        self._names.mark(filename, _TAKEN)
+        return True
 
 
 # What nearly every row is; to look up a member of an enum takes 0.1 us.
-_UNKNOWN = Standing.FRESH, None
+_FRESH = Standing.FRESH
 
 
-def _settled(flags: int, size: int) -> Settled | None:
+def _settled(flags: int, number: int) -> Settled | None:
     known = flags & _STATUS
-    if not known:
+    if known in {0, _DECIDED}:
         return None
-    return Settled(_STATUSES[known - 1], size if _has_size(flags) else 0)
-
-
-def _has_size(flags: int) -> bool:
-    """
-    Whether the number of an id with *flags* is the size of its image: else it is its row's name.
-    """
-    return flags & _STATUS == _COMPLETED
+    # The number of a row with a name of its own is its size no longer.
+    has_size = known == _COMPLETED and not flags & _NAMED
+    return Settled(_STATUSES[known - 1], number if has_size else 0)
 
 
 def _is_default(task_id: str, filename: str) -> bool:

@@ -4,7 +4,7 @@ The report of a run and those of its shards, read as one ledger.
 
 import heapq
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
 from math import inf, isnan
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batchfetch.errors import ReportError
-from batchfetch.models import Outcome
+from batchfetch.models import RESUBMITS, Outcome
 from batchfetch.paths import expand_home, is_store, is_there, report_at
 from batchfetch.report.advice import report_error
 from batchfetch.report.entries import decode_entry, seconds_at
@@ -24,6 +24,7 @@ from batchfetch.report.reader import (
     Window,
     open_to_read,
     outcome_at,
+    raw_lines,
     require_report,
 )
 from batchfetch.settings import Settings
@@ -36,6 +37,8 @@ OTHERS = 2**37
 _BUFFER = 2**18
 _BUFFERS = 2**24
 _LEAST_BUFFER = 2**14
+
+_RESUBMITS = f'"{RESUBMITS}"'.encode()
 
 
 class _Part(NamedTuple):
@@ -90,6 +93,14 @@ class Reports:
             return
         for _, place, line in heapq.merge(*map(_timed, self._parts), key=itemgetter(0)):
             yield place, line
+
+    def raw_lines(self) -> Iterator[bytes]:
+        """
+        Read the lines of one report after the other as they are.  Raises `ReportError`.
+        """
+        for part in self._parts:
+            for _, _, line in raw_lines(part.path, window=part.window):
+                yield line
 
     def locate(self, place: int) -> tuple[Path, int]:
         """
@@ -185,25 +196,14 @@ def load_report(report: Path | Reports, ledger: Ledger) -> None:
             )
 
 
-class OwnerLine(NamedTuple):
+def read_owner(report: Path | Reports, owner: Owner) -> str | None:
     """
-    What the report says of the task whose image a file is.
-    """
-
-    task_id: str
-    replaces: str | None = None
-    """The task in whose place it was submitted, its id in lower case; None if there is none."""
-
-
-def read_owner(report: Path | Reports, owner: Owner) -> OwnerLine | None:
-    """
-    Return what *report* says of *owner*, which a ledger of it has named; None if its line has gone
-    since.
+    Return the id of *owner*, which a ledger of *report* has named; None if its line has gone since.
 
     Raises `ReportError` if the report cannot be read.
     """
     if owner.near is None:
-        return None if owner.task_id is None else OwnerLine(owner.task_id)
+        return owner.task_id
     path, near = _several(report).locate(owner.near)
     if not path.exists():
         return None
@@ -216,10 +216,27 @@ def read_owner(report: Path | Reports, owner: Owner) -> OwnerLine | None:
         for start in starts:
             file.seek(max(0, near - 1) + start)
             with suppress(ValueError):
-                line = decode_entry(file.readline(MAX_LINE))
+                line = decode(file.readline(MAX_LINE))
                 if line is not None and line.task_id and owner.is_task(line.task_id):
-                    return OwnerLine(line.task_id, line.replaces)
+                    return line.task_id
     return None
+
+
+def read_successors(reports: Reports) -> Mapping[str, Sequence[str]]:
+    """
+    Return which tasks of *reports* were submitted in place of which: by the id of the old one, in
+    lower case, those of the new ones.
+
+    Raises `ReportError` if a report cannot be read.
+    """
+    successors: dict[str, list[str]] = {}
+    for line in reports.raw_lines():
+        if _RESUBMITS in line:
+            with suppress(ValueError):
+                entry = decode_entry(line)
+                if entry is not None and entry.task_id is not None and entry.replaces is not None:
+                    successors.setdefault(entry.replaces, []).append(entry.key)
+    return successors
 
 
 class LastLines:

@@ -113,13 +113,13 @@ async def open_batch(  # noqa: PLR0913 - everything can be handed in
         reports = await to_thread.run_sync(reports_of, settings)
         report = await _open_report(stack, settings, storage, files, reports)
         earlier = await to_thread.run_sync(LastLines, reports) if include_settled else None
+        intake = await _open_intake(jobs, settings, storage, files, reports, report, earlier)
         recorder = Recorder(
             report.write,
             read=ReadBack(reports, report.read).read,
             locate=None if earlier is None else earlier.place_of,
-            tell=_settled(tell),
+            tell=_decided(intake, tell),
         )
-        intake = await _open_intake(jobs, settings, storage, files, reports, earlier)
         downloader = Downloader(
             client.transport,
             storage,
@@ -202,6 +202,7 @@ async def _open_intake(
     storage: Storage,
     files: FileExecutor,
     reports: Reports,
+    report: ReleasingWriter,
     earlier: LastLines | None,
 ) -> Intake:
     """
@@ -209,9 +210,11 @@ async def _open_intake(
     """
     ledger = Ledger()
     await to_thread.run_sync(load_report, reports, ledger)
-    return Intake(
+    intake = Intake(
         *(jobs, ledger, storage, settings), inline=files.inline, reports=reports, earlier=earlier
     )
+    intake.take_turns(report.release)
+    return intake
 
 
 def fetch(
@@ -267,5 +270,10 @@ def _require_no_loop() -> None:
     )
 
 
-def _settled(tell: Hook | None) -> Callable[[Outcome], None] | None:
-    return None if tell is None else lambda outcome: tell(Settled(outcome))
+def _decided(intake: Intake, tell: Hook | None) -> Callable[[Outcome], None]:
+    def decided(outcome: Outcome) -> None:
+        intake.decided(outcome)
+        if tell is not None:
+            tell(Settled(outcome))
+
+    return decided

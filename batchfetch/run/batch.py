@@ -184,6 +184,7 @@ class Batch:
                         reading.start_soon(self._feed)
                         with self._asking:
                             await self._ask()
+                        self._intake.stop_waiting()
                         # A run that was stopped only counts the rows that are left.
                         counting = _COUNTING if self._failure is None else 0.0
                         self._reading.deadline = anyio.current_time() + counting

@@ -21,9 +21,10 @@ from batchfetch.errors import (
     UnsafeNameError,
 )
 from batchfetch.manifest import Manifest, RowReader
-from batchfetch.models import BadRow, Job, JobState, Outcome, OutcomeStatus
+from batchfetch.models import RESUBMITS, BadRow, Job, JobState, Outcome, OutcomeStatus
 from batchfetch.report import LastLines, Ledger, Reports, Settled, Standing
 from batchfetch.run.placement import Placed, Placement, bad_name
+from batchfetch.run.turns import Turns
 from batchfetch.settings import Settings
 from batchfetch.sharding import Shard
 from batchfetch.storage import Found, Storage
@@ -56,11 +57,15 @@ class _Fresh(NamedTuple):
     settled: Settled | None
 
     is_name_taken: bool = False
-    """Whether an earlier row has its name: then it is only not refused if its image is there."""
+    """Whether an earlier row has its name: then it is refused unless its image is there, or that of
+    a task that was submitted in its place."""
+
+    after: str | None = None
+    """The task of an earlier row, whose name it takes: it waits until that task is decided."""
 
 
 # Every row is compared with them, and to look up a member of an enum takes 0.1 us.
-_DUPLICATE, _NAME_TAKEN = Standing.DUPLICATE, Standing.NAME_TAKEN
+_FRESH, _DUPLICATE, _NAME_TAKEN = Standing.FRESH, Standing.DUPLICATE, Standing.NAME_TAKEN
 _COMPLETED, _FAILED = OutcomeStatus.COMPLETED, OutcomeStatus.FAILED
 
 _DONE = frozenset({Placed.SETTLED, Placed.SUPERSEDED})
@@ -125,6 +130,7 @@ class Intake:
         self._spares = not (settings.replace or settings.overwrite)
         # Rows that take time: an image has to be read, or a descriptor waited for.
         self._deferred: deque[_Fresh] = deque()
+        self._turns: Turns[_Fresh] = Turns(ledger)
         # Outcomes of earlier runs that do not settle a task; an image may be gone or half there.
         self._asked_again = {_COMPLETED, *settings.retry}
         self.tasks = 0
@@ -145,7 +151,7 @@ class Intake:
         """
         Rows that are read, and decided in chunks of their own.
         """
-        return len(self._deferred)
+        return len(self._deferred) + self._turns.ready
 
     async def chunk(self) -> list[Decision]:
         """
@@ -154,15 +160,36 @@ class Intake:
         Raises `ManifestError` and `StorageError`.
         """
         if self._deferred:
-            decision = await self._decide_slowly(self._deferred.popleft())
-            decisions = [] if decision is None else [decision]
+            decisions = self._noted(await self._decide_slowly(self._deferred.popleft()))
+        elif self._turns.ready or (self._ended and self._turns.is_pending):
+            turn = await self._turns.next()
+            decisions = [] if turn is None else [await self._decide_in_turn(turn)]
         else:
             rows = [] if self._broken else await self._read()
             if self._broken is not None and not rows:
                 raise self._broken
             decisions = await self._decide(rows)
-        self.all_read = self._ended and not self._deferred
+        self.all_read = self._ended and not self._deferred and not self._turns.is_pending
         return decisions
+
+    def take_turns(self, release: Callable[[], Awaitable[None]]) -> None:
+        """
+        Have a task that takes the name of another one of this run wait until that one is `decided`,
+        and then for *release*, which is to release the claim on its image.
+        """
+        self._turns.release = release
+
+    def decided(self, outcome: Outcome) -> None:
+        """
+        Note that *outcome* is in the report.
+        """
+        self._turns.decided(outcome)
+
+    def stop_waiting(self) -> None:
+        """
+        Have no task wait any longer for another one: none will be decided from now on.
+        """
+        self._turns.stop()
 
     async def recover(self, state: JobState, storage: Storage) -> Outcome | None:
         """
@@ -204,10 +231,14 @@ class Intake:
                 decisions.append(admitted)
         found = await self._storage.stat([row.state.job.filename for row in fresh])
         for looked_up, there in zip(fresh, found, strict=True):
-            decision = self._decide_by_storage(looked_up, there)
-            if decision is not None:
-                decisions.append(decision)
+            decisions += self._noted(self._decide_by_storage(looked_up, there))
         return decisions
+
+    def _noted(self, decision: Decision | None) -> list[Decision]:
+        if decision is None:
+            return []
+        self._turns.note(decision)
+        return [decision]
 
     def _admit(self, row: Row) -> _Fresh | Outcome | Earlier | None:
         if not self._is_checked:
@@ -232,13 +263,12 @@ class Intake:
         failed_earlier = settled is not None and settled.status is _FAILED
         state = JobState(row, self.tasks, failed_earlier=failed_earlier)
         if standing is _NAME_TAKEN:
-            settled = self._ledger.lookup(row.task_id) if self._spares else None
-            if settled is None or settled.status is not _COMPLETED:
-                return _name_taken(state)
-            return _Fresh(state, settled, is_name_taken=True)
+            return (
+                _Fresh(state, settled, is_name_taken=True) if self._spares else _name_taken(state)
+            )
         if settled is not None and settled.status not in self._asked_again:
             return self._settled_earlier(row, settled.status)
-        return _Fresh(state, settled)
+        return _Fresh(state, settled, after=None if standing is _FRESH else _resubmitted(row))
 
     def _settled_earlier(self, job: Job, status: OutcomeStatus) -> Earlier | None:
         self.already[status] += 1
@@ -246,6 +276,8 @@ class Intake:
         return None if outcome is None else Earlier(outcome)
 
     def _decide_by_storage(self, fresh: _Fresh, found: Found) -> Decision | None:
+        if fresh.after is not None and self._has_to_wait(fresh, fresh.after):
+            return None
         match found:
             case UnsafeNameError():
                 return bad_name(fresh.state, str(found))
@@ -260,13 +292,47 @@ class Intake:
 
     def _decide_placed(self, fresh: _Fresh, placed: Placed) -> Decision | None:
         if placed in _DONE:
-            return self._settled_earlier(fresh.state.job, _COMPLETED)
+            return self._settled_earlier(fresh.state.job, self._status(fresh))
+        if placed is Placed.UNCLEAR:
+            self._deferred.append(fresh)
+            return None
+        return _name_taken(fresh.state) if fresh.is_name_taken else fresh.state
+
+    def _status(self, fresh: _Fresh) -> OutcomeStatus:
+        # There is an image, but a task may be known to have none.
+        settled = fresh.settled
+        if settled is None or settled.status in self._asked_again:
+            return _COMPLETED
+        return settled.status
+
+    def _has_to_wait(self, fresh: _Fresh, after: str) -> bool:
+        """
+        Whether *fresh* has its turn after the task *after*, whose name it takes: two tasks with one
+        name are not fetched at once, and of what this run puts in place the ledger knows nothing.
+        """
+        key = after.casefold()
+        if any(each.state.job.task_id.casefold() == key for each in self._deferred):
+            self._deferred.append(fresh)
+            return True
+        return self._turns.wait(fresh, fresh.state.job.task_id, after=after)
+
+    async def _decide_in_turn(self, fresh: _Fresh) -> Decision:
+        """
+        Decide about a row that has waited: if there is an image at its place, it is that of the
+        task that it has waited for, or one that this could have replaced.
+        """
+        (found,) = await self._storage.stat([fresh.state.job.filename])
+        return (
+            bad_name(fresh.state, str(found)) if isinstance(found, UnsafeNameError) else fresh.state
+        )
+
+    async def _decide_by_look(self, fresh: _Fresh, size: int) -> Decision | None:
+        state = fresh.state
         if fresh.is_name_taken:
-            return _name_taken(fresh.state)
-        if placed is Placed.ASK:
-            return fresh.state
-        self._deferred.append(fresh)
-        return None
+            is_done = await self._placement.is_superseded(state.job)
+            return self._decide_placed(fresh, Placed.SUPERSEDED if is_done else Placed.ASK)
+        placed = await self._placement.look(state, fresh.settled, size)
+        return placed if isinstance(placed, Outcome) else self._decide_placed(fresh, placed)
 
     async def _decide_slowly(self, fresh: _Fresh) -> Decision | None:
         """
@@ -277,10 +343,9 @@ class Intake:
             try:
                 (found,) = await self._storage.stat([state.job.filename])
                 if isinstance(found, int):
-                    placed = await self._placement.look(state, fresh.settled, found)
-                    if isinstance(placed, Outcome):
-                        return placed
-                    return self._decide_placed(fresh, placed)
+                    if fresh.after is not None and self._has_to_wait(fresh, fresh.after):
+                        return None
+                    return await self._decide_by_look(fresh, found)
                 if not isinstance(found, OutOfDescriptorsError):
                     return self._decide_by_storage(fresh, found)
             except UnsafeNameError as exc:
@@ -310,6 +375,11 @@ def _checked(row: Row) -> Job | BadRow:
 
 def _is_in(shard: Shard, row: Job | BadRow) -> bool:
     return shard.has_line(row.line) if row.task_id is None else shard.has(row.task_id)
+
+
+def _resubmitted(job: Job) -> str | None:
+    task_id = job.extra.get(RESUBMITS)
+    return task_id if isinstance(task_id, str) else None
 
 
 def _name_taken(state: JobState) -> Outcome:

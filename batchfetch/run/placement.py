@@ -2,6 +2,7 @@
 Decide about tasks at whose place in the output there is a file already: whose image is it?
 """
 
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from enum import Enum, auto
 
@@ -11,7 +12,7 @@ from batchfetch.decoding import ImageDecoder
 from batchfetch.errors import DecodeError
 from batchfetch.manifest import default_filename
 from batchfetch.models import RESUBMITS, Image, Job, JobState, Outcome, OutcomeStatus
-from batchfetch.report import Ledger, Owner, Reports, Settled, read_owner
+from batchfetch.report import Ledger, Owner, Reports, Settled, read_owner, read_successors
 from batchfetch.settings import Settings
 from batchfetch.storage import Storage
 
@@ -30,7 +31,10 @@ class Placed(Enum):
     """The file is the task's image, by the report."""
 
     SUPERSEDED = auto()
-    """The file is the image of a task that was submitted in place of this one."""
+    """
+    The file is the image of a task that was submitted in place of this one, or of one that was
+    submitted in place of that, and so on.
+    """
 
     UNCLEAR = auto()
     """Only `Placement.look` can tell."""
@@ -53,6 +57,7 @@ class Placement:
         self._reports = reports
         self._storage = storage
         self._settings = settings
+        self._successors: Mapping[str, Sequence[str]] | None = None
 
     def judge(self, job: Job, settled: Settled | None, size: int) -> Placed:
         """
@@ -63,9 +68,7 @@ class Placement:
         owner = self._ledger.owner_of(job.filename)
         if owner is None or self._storage.is_claimed(job.filename):
             return Placed.UNCLEAR
-        if not owner.is_task(job.task_id):
-            return Placed.ASK if self._may_replace(job, owner) else Placed.UNCLEAR
-        if _is_image(settled, size):
+        if owner.is_task(job.task_id) and _is_image(settled, size):
             return Placed.SETTLED
         return Placed.UNCLEAR  # By now it may be the image of a task whose line was lost.
 
@@ -100,11 +103,35 @@ class Placement:
         )
 
     async def _another_s(self, state: JobState, owner: Owner) -> Placed | Outcome:
-        line = await to_thread.run_sync(read_owner, self._reports, owner)
-        if line is not None and line.replaces == state.job.task_id.casefold():
+        if await self.is_superseded(state.job):
             return Placed.SUPERSEDED
-        name = "another task" if line is None else f"task {line.task_id}"
-        return self._taken(state, f"the image of {name}")
+        if self._may_replace(state.job, owner):
+            return Placed.ASK
+        task_id = await to_thread.run_sync(read_owner, self._reports, owner)
+        return self._taken(
+            state, f"the image of {f'task {task_id}' if task_id else 'another task'}"
+        )
+
+    async def is_superseded(self, job: Job) -> bool:
+        """
+        Whether the file at the place of *job* is, by the report, the image of a task that was
+        submitted in place of it, or of one that was submitted in place of that, and so on.
+        """
+        owner = self._ledger.owner_of(job.filename)
+        if owner is None or owner.is_task(job.task_id):
+            return False
+        if self._successors is None:
+            self._successors = await to_thread.run_sync(read_successors, self._reports)
+        found = {job.task_id.casefold()}
+        left = list(found)
+        while left:
+            for each in self._successors.get(left.pop(), ()):
+                if owner.is_task(each):
+                    return True
+                if each not in found:
+                    found.add(each)
+                    left.append(each)
+        return False
 
     def _is_outdated(self, job: Job, owner: Owner | None) -> bool:
         """

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from anyio import CancelScope
 
+from batchfetch.errors import ReportError
 from batchfetch.models import Outcome
 from batchfetch.settings import Durability
 from batchfetch.storage import Storage
@@ -49,7 +50,7 @@ class ReleasingWriter:
         is_claimed = self._storage.is_claimed
         self._claimed += [o.path for o in outcomes if o.path is not None and is_claimed(o.path)]
         if len(self._claimed) >= _MOST or self._durability is not Durability.FILE:
-            await self._release()
+            await self.release()
         return starts
 
     async def read(self, starts: Sequence[int]) -> list[Outcome]:
@@ -69,12 +70,19 @@ class ReleasingWriter:
         Release what is left.  Raises `ReportError`.
         """
         with CancelScope(shield=True):
-            await self._release()
+            await self.release()
 
-    async def _release(self) -> None:
-        if not self._claimed:
-            return
-        if self._durability is Durability.FILE:
-            await self._report.sync()
+    async def release(self) -> None:
+        """
+        Release the claims on all images whose lines are written.  Raises `ReportError`.
+        """
         claimed, self._claimed = self._claimed, []
+        if not claimed:
+            return
+        try:
+            if self._durability is Durability.FILE:
+                await self._report.sync()
+        except ReportError:
+            self._claimed = claimed + self._claimed
+            raise
         await self._storage.release(claimed)

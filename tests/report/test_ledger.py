@@ -249,11 +249,11 @@ def test_the_owner_is_found_by_name(tmp_path):
     ledger = Ledger()
     load_report(path, ledger)
     for task_id in ids:
-        assert read_owner(path, ledger.owner_of(f"n/{task_id}.png")).task_id == task_id
+        assert read_owner(path, ledger.owner_of(f"n/{task_id}.png")) == task_id
     path.write_bytes(b"\n" * path.stat().st_size)
     assert read_owner(path, ledger.owner_of(f"n/{ids[3]}.png")) is None
     ledger.note_previous("Own", COMPLETED, size=7, path="Own.png")
-    assert read_owner(path, ledger.owner_of("Own.png")).task_id == "Own"
+    assert read_owner(path, ledger.owner_of("Own.png")) == "Own"
 
 
 # As a set of text would do it.

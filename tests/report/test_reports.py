@@ -18,6 +18,7 @@ from batchfetch.report import (
     load_report,
     open_report,
     read_owner,
+    read_successors,
     reports_of,
 )
 from batchfetch.report.lines import encode
@@ -98,7 +99,7 @@ def test_the_last_line_of_all_reports_counts(written, turned):
     assert ledger.lookup("b").status is COMPLETED
     assert ledger.owner_of("a.png").is_task("a")
     assert ledger.owner_of("x.png").is_task("c")
-    assert read_owner(reports, ledger.owner_of("x.png")).task_id == "c"
+    assert read_owner(reports, ledger.owner_of("x.png")) == "c"
     assert LastLines(reports).outcome_of("a").finished_at == NIGHT + timedelta(seconds=8)
     assert {outcome.task_id for outcome in LastLines(reports)} == {"a", "b", "c", "d"}
 
@@ -117,7 +118,27 @@ def test_every_owner_is_found_again(written):
     ledger = Ledger()
     load_report(reports, ledger)
     for task_id in (task_id for some in everybody for task_id in some):
-        assert read_owner(reports, ledger.owner_of(f"n/{task_id}.png")).task_id == task_id
+        assert read_owner(reports, ledger.owner_of(f"n/{task_id}.png")) == task_id
+
+
+def test_successors_are_found(tmp_path):
+    """
+    Which tasks were submitted in place of which, in all reports; other columns and lines that
+    cannot be read are none.
+    """
+    rows = [
+        *([("a", "O"), ("B", "a")], [("c", "o"), ("d", 7), ("e", None), (None, "o")]),
+    ]
+    paths = [tmp_path / "report.1-of-2.jsonl", tmp_path / "report.2-of-2.jsonl"]
+    for path, part in zip(paths, rows, strict=True):
+        lines = [
+            {"task_id": new, "outcome": FAILED, "calls": 1, "extra": {"resubmits": old}}
+            for new, old in part
+        ]
+        text = "".join(f"{json.dumps(line)}\n" for line in lines)
+        path.write_text(f'{text}{{"task_id": "f", "resubmits"\n')
+    found = read_successors(Reports(paths[0], paths[1:]))
+    assert found == {"o": ["a", "c"], "a": ["b"]}
 
 
 def test_a_report_that_grows_is_read_up_to_where_it_was(written, caplog):

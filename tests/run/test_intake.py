@@ -442,7 +442,8 @@ async def test_resubmitted_task_takes_the_old_one_s_place(decide, folder, resubm
 @pytest.mark.parametrize("status", [None, NOT_EXIST, FAILED, COMPLETED])
 async def test_resubmitted_task_takes_the_place_of_an_earlier_row(decide, folder, name, status):
     """
-    So does one in the same manifest, whatever became of the old task; and so on.
+    So does one in the same manifest, whatever became of the old task; and so on.  A second one that
+    resubmits the same task has no place.
     """
     path = name or "O.png"
     ledger = Ledger()
@@ -458,8 +459,8 @@ async def test_resubmitted_task_takes_the_place_of_an_earlier_row(decide, folder
     assert isinstance(decisions[0], JobState) != settled
     assert intake.already.total() == settled
     asked = [each.job.task_id for each in decisions[1:] if isinstance(each, JobState)]
-    # In the place of an image there is one task at a time.
-    assert asked == (["a"] if status is COMPLETED else ["a", "b", "c"])
+    assert asked == ["a", "b"]
+    assert (decisions[-1].task_id, decisions[-1].reason) == ("c", "bad_name")
 
 
 @pytest.mark.parametrize(
@@ -469,6 +470,8 @@ async def test_resubmitted_task_takes_the_place_of_an_earlier_row(decide, folder
         ([Job("o", "page1"), Job("p", "page2")], "p"),
         ([Job("o", "page1"), Job("p")], "p"),
         ([Job("page1"), Job("p")], "p"),
+        ([Job("o", "page1")], "t"),
+        ([Job("page1")], "t"),
         ([Job("o", "page1")], 7),
         ([Job("o", "page1")], None),
     ],
@@ -481,6 +484,30 @@ async def test_resubmitted_task_takes_no_other_row_s_place(decide, rows, resubmi
     _, decisions = await decide(*rows, job)
     assert all(isinstance(each, JobState) for each in decisions[:-1])
     assert (decisions[-1].status, decisions[-1].reason) == (INVALID, "bad_name")
+
+
+@pytest.mark.parametrize("holder", ["page1", "z"])
+@pytest.mark.parametrize("status", [None, FAILED, COMPLETED])
+async def test_task_without_a_place_hands_on_none(decide, holder, status):
+    """
+    What resubmits a task whose row was refused itself is refused, too.
+    """
+    ledger = Ledger() if status is None else earlier(status, path="page1.png", task_id="p")
+    rows = [Job(holder, "page1"), Job("p", "page1")]
+    _, decisions = await decide(*rows, Job("t", "page1", extra={"resubmits": "p"}), ledger=ledger)
+    assert isinstance(decisions[0], JobState)
+    assert [each.reason for each in decisions[1:]] == ["bad_name", "bad_name"]
+
+
+@pytest.mark.parametrize("replace", [False, True])
+async def test_task_with_another_place_hands_on_that_one_only(decide, replace):
+    """
+    The place of an earlier night is not that of the row.
+    """
+    rows = [Job("o", "page2"), Job("z", "page1"), Job("t", "page1", extra={"resubmits": "o"})]
+    _, decisions = await decide(*rows, ledger=completed("o", "page1.png"), replace=replace)
+    assert all(isinstance(each, JobState) for each in decisions[:-1])
+    assert decisions[-1].reason == "bad_name"
 
 
 @pytest.mark.parametrize("status", [COMPLETED, FAILED])
