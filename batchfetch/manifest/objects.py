@@ -3,7 +3,8 @@ Reader for JSON Lines manifests, including reports of earlier runs.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from itertools import chain
 
 from pydantic import JsonValue
@@ -56,6 +57,22 @@ def read_objects(
             " name it with --id-column"
         )
     return _rows(rows or RowReader(lines.name), chain([first], objects), names)
+
+
+def job_of(row: Mapping[str, JsonValue]) -> Job | None:
+    """
+    Return the job of a line with the object *row*, without its time; None if it is no usable row.
+    """
+    columns = _untimed_columns(tuple(row))
+    if not columns.has_task_id:
+        return None
+    job = columns.job(RowReader(None), 0, [row[label] for label in columns.labels])
+    return job if isinstance(job, Job) else None
+
+
+@lru_cache(maxsize=16)  # Most files have the same keys in every line.
+def _untimed_columns(labels: tuple[str, ...]) -> Columns:
+    return Columns([label for label in labels if USUAL_NAMES.field_of(label) != "submitted_at"])
 
 
 def _objects(lines: Lines) -> Iterator[_Object]:

@@ -2,16 +2,31 @@
 Names that rows of a manifest have: an image that is to be added to it may not have one of them.
 """
 
+import re
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from batchfetch.hash_table import HashTable
-from batchfetch.models import RESUBMITS
+from batchfetch.manifest import job_of
+from batchfetch.models import RESUBMITS, Job
+from batchfetch.paths import fold_name
 from batchfetch.report.lines import MAX_LINE
 from batchfetch.sources.names import name_key
-from batchfetch.submission.manifest_file import manifest_errors, row_of, task_id_of
+from batchfetch.submission.manifest_file import manifest_errors, row_of
 
 _TAKEN = 1
+
+_RESUBMITS = f'"{RESUBMITS}"'.encode()
+
+# What programs put before a line: a byte order mark, ^Z.
+_MARKS = b"\xef\xbb\xbf\x1a"
+
+# The beginning of nearly all lines that `submit` writes: an id and a name that are what they are,
+# five characters at least because words like NULL are none.  All others take ten times as long.
+_ORDINARY = re.compile(
+    rb'\{"task_id":"[0-9A-Za-z-]{5,200}","name":"'
+    rb'((?:[A-Za-z0-9_][A-Za-z0-9_-]{0,100}/){0,7}[A-Za-z0-9_][A-Za-z0-9_-]{4,200})","'
+)
 
 
 class Holder(NamedTuple):
@@ -75,20 +90,34 @@ def _read(path: Path) -> HashTable:
         return rows
     with path.open("rb") as file, path.open("rb") as earlier:
         while line := file.readline(MAX_LINE):
-            row = row_of(line)
-            if (task_id := task_id_of(row)) is not None:
-                name = row.get("name")
-                key = name_key(name if isinstance(name, str) and name else task_id)
-                taken, holder = rows.get(key)
-                if not taken or (
-                    RESUBMITS in row and _holder_at(earlier, holder).is_task(row[RESUBMITS])
-                ):
-                    rows.mark(key, _TAKEN, number=start)
+            found = _ORDINARY.match(line)
+            if found and _RESUBMITS not in line:
+                _enter(rows, f"{found[1].decode()}.png".lower(), start)
+            elif (job := _job_of(line)) is not None:
+                key = fold_name(job.filename)
+                resubmits = job.extra.get(RESUBMITS)
+                if not _enter(rows, key, start) and resubmits is not None:
+                    _, holder = rows.get(key)
+                    if _holder_at(earlier, holder).is_task(resubmits):
+                        rows.mark(key, _TAKEN, number=start)
             start += len(line)
     return rows
 
 
+def _enter(rows: HashTable, key: str, start: int) -> bool:
+    is_new = not rows.get(key)[0]
+    if is_new:
+        rows.mark(key, _TAKEN, number=start)
+    return is_new
+
+
+def _job_of(line: bytes) -> Job | None:
+    return job_of(row_of(line.lstrip(_MARKS)))
+
+
 def _holder_at(file: BinaryIO, start: int) -> Holder:
     file.seek(start)
-    row = row_of(file.readline(MAX_LINE))
-    return Holder(task_id_of(row), row.get("endpoint"), row.get("source_sha256"))
+    job = _job_of(file.readline(MAX_LINE))
+    if job is None:  # It was changed meanwhile.
+        return Holder(None, None, None)
+    return Holder(job.task_id, job.endpoint, job.extra.get("source_sha256"))

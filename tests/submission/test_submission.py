@@ -15,6 +15,7 @@ from submitting import TOKEN, images_at, lines_of, results_of, submit_all, submi
 
 from batchfetch.errors import OutputLockedError, SettingsError, StorageError
 from batchfetch.manifest import Manifest
+from batchfetch.models import Job
 from batchfetch.report import require_report
 from batchfetch.service import Credentials
 from batchfetch.sources import SourceImage
@@ -147,6 +148,37 @@ async def test_name_of_a_row_without_one(scans, manifest, receiver):
     manifest.write_text('{"task_id":"x","name":null}\n{"task_id":"PAGE.TIF"}\n')
     summary = await submit_all(scans, receiver.base_url)
     assert (summary.calls, summary.reasons) == (0, {"bad_name": 1})
+
+
+@pytest.mark.parametrize(
+    ("lines", "holder"),
+    [
+        ('{"Task ID":"x","Name":"00000"}', "x"),
+        ('{"id":7,"name":" 00000.PNG "}', "7"),
+        ('{"task_id":"{00000}"}', "00000"),
+        ('{"task_id":"00000","name":"NULL"}', "00000"),
+        ('\ufeff{"task_id":"x","name":"00000"}', "x"),
+        ('{"task_id":"x-23456","name":"00000","endpoint":"deskew"}', "x-23456"),
+        ('{"task_id":"two words","name":"00000"}', None),
+        ('{"task_id":"x","name":"../00000"}', None),
+        ('{"task_id":"x","name":"other"}', None),
+        ('{"task_id":"x","name":"00000', None),
+        ('{"task_id":"00000/"}', None),
+    ],
+)
+async def test_names_of_the_manifest_are_those_of_fetch(scans, manifest, receiver, lines, holder):
+    """
+    Whatever was done to the manifest, an image is sent if fetch would take it, and else not.
+    """
+    images_at(scans, 1)
+    manifest.write_text(f'{{"task_id":"first"}}\n{lines}\n')
+    summary = await submit_all(scans, receiver.base_url)
+    assert summary.calls == int(holder is None)
+    if holder is not None:
+        (result,) = results_of(report_of(manifest))
+        assert f"that of task {holder}," in str(result["detail"])
+    names = [row.filename.lower() for row in Manifest(manifest) if isinstance(row, Job)]
+    assert len(set(names)) == len(names)
 
 
 async def test_line_of_a_report_takes_its_own_task_s_name(scans, tmp_path, manifest, receiver):
