@@ -45,7 +45,7 @@ class SubmitIntake:
         self._ledger = ledger
         self._endpoint = settings.endpoint
         self._again = settings.again
-        self._output = settings.output
+        self._output, self._report = settings.output, settings.report_path
         self._names = ManifestNames(None if settings.is_to_stdout else settings.output)
         self._retries = SubmitStatus.UNCERTAIN in settings.retry
         self._ordinal = 0
@@ -188,7 +188,7 @@ class SubmitIntake:
         detail = (
             f"{self._output} has another image called {image.source.name!r}, that of task"
             f" {row.task_id}, so fetch would not take this one; rename it, or choose another"
-            " --output"
+            f" --output with --report {self._report}, and fetch that into another folder"
         )
         return image.result(
             SubmitStatus.INVALID,

@@ -130,9 +130,10 @@ async def test_name_that_the_manifest_has_is_not_paid_for(scans, manifest, recei
     assert (summary.calls, summary.exit_code, summary.reasons) == (int(again), 3, {"bad_name": 1})
     refused = [each for each in results_of(report_of(manifest)) if each["outcome"] == "Invalid"]
     assert [each["source"] for each in refused] == [str(scans / "00001.png")]
-    assert f"{manifest} has another image called '00001', that of task {owner}" in str(
-        refused[0]["detail"]
-    )
+    detail = str(refused[0]["detail"])
+    assert f"{manifest} has another image called '00001', that of task {owner}" in detail
+    # Without the report the others would be sent, and paid for, once more.
+    assert f"choose another --output with --report {report_of(manifest)}," in detail
     # In a manifest of its own it has the name to itself.
     settings = {"output": manifest.with_name("other.jsonl"), "report": report_of(manifest)}
     summary = await submit_all(scans, receiver.base_url, **settings)
