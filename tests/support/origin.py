@@ -123,6 +123,12 @@ class Origin:
         """
         return not any(_is_on_its_way(writer) for writer in [*self._writers])
 
+    def say(self, data: bytes) -> None:
+        """
+        Send *data* on all open connections, and wait until it is there; for another thread.
+        """
+        asyncio.run_coroutine_threadsafe(self._say(data), self._loop).result()
+
     def revoke(self) -> None:
         """
         Refuse every token granted so far.
@@ -149,6 +155,7 @@ class Origin:
         """
         Accept connections, on the same port as before if there was one.
         """
+        self._loop = asyncio.get_running_loop()
         self._server = await asyncio.start_server(
             self._connected, "127.0.0.1", self._port, ssl=self.tls, backlog=1000
         )
@@ -168,6 +175,11 @@ class Origin:
         task = asyncio.ensure_future(self._serve(reader, writer, self._accepted))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _say(self, data: bytes) -> None:
+        for writer in [*self._writers]:
+            writer.write(data)
+            await arrival(writer)
 
     async def _serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: int
