@@ -172,13 +172,13 @@ async def test_service_that_is_silent_for_a_time(fetch, out):
     """
     As many time-outs in a row as may be in flight are an outage, too.
     """
-    async with Origin(default=failing(replies.silence, first=20, times=26)) as origin:
+    async with Origin(default=failing(replies.silence, first=20, times=16)) as origin:
         ended = await fetch(
-            origin, concurrency=12, attempts=1, connect_timeout=0.1, read_timeout=0.2, outage=60
+            origin, concurrency=12, attempts=1, connect_timeout=0.5, read_timeout=0.5, outage=60
         )
     assert ended.how == (0, None, {"Completed": len(TASKS)})
     assert images_in(out) == {task_id: png_of(task_id) for task_id in TASKS}
-    assert len(origin.calls) == ended.summary.calls == len(TASKS) + 26
+    assert len(origin.calls) == ended.summary.calls == len(TASKS) + 16
 
 
 async def test_service_that_only_fails(fetch, out):
@@ -209,18 +209,18 @@ async def test_task_that_always_fails_is_not_taken_for_an_outage(fetch):
 
 
 @pytest.mark.parametrize(
-    ("first", "count"),
-    [(0, 20), (20, 20), (48, 12)],
+    ("first", "count", "outage"),
+    [(0, 20, 60), (20, 20, 60), (48, 12, 3)],
     ids=["at the head", "in the middle", "at the end"],
 )
-async def test_block_of_tasks_that_always_fail_stops_nothing(fetch, first, count):
+async def test_block_of_tasks_that_always_fail_stops_nothing(fetch, first, count, outage):
     """
     So many neighbours fail that it looks like an outage: a task from further on shows that it is
     none, all others are fetched, and those are Failed after their attempts.
     """
     broken = TASKS[first : first + count]
     async with Origin({task_id: [status(500)] for task_id in broken}) as origin:
-        ended = await fetch(origin, outage=3)
+        ended = await fetch(origin, outage=outage)
     assert ended.failed() == dict.fromkeys(broken, "http_500")
     assert ended.how == (3, None, {"Completed": 60 - count, "Failed": count})
     assert len(origin.calls) == ended.summary.calls <= 60 + 5 * count + 30
