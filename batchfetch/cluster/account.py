@@ -2,12 +2,15 @@
 The account of a run: who may make how many calls, and when.
 
 Workers draw leases from it: so many calls, from then on, so far apart.  What was leased and neither
-reported as used nor returned counts as spent, so that `max_calls` holds whatever dies.  Nothing
+reported as used nor returned counts as spent, so that `max_calls` holds whatever dies.
+
+The account dies with the scheduler.  So that the driver can say then how many calls were made at
+most, no more are leased in all than it knows: the ceiling, which it is told ahead of time.  Nothing
 here sleeps or reads a clock.
 """
 
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 
 from batchfetch.scheduling import RetryPolicy
 from batchfetch.scheduling.pacing import Budget, Cooldown, RateLimit
@@ -20,6 +23,12 @@ _HORIZON = 0.5
 
 # Seconds to wait for calls that others may return.
 _RETURN_DELAY = 0.1
+
+# Seconds to wait for the driver to know of a higher ceiling.
+_CEILING_DELAY = 0.05
+
+# Calls above what is leased that the ceiling has at least, unless the rate allows fewer.
+_LEAST_ALLOWANCE = 64
 
 # Seconds between two reports of a worker that needs nothing: so many, and more with many workers,
 # of which 200 report in a second.
@@ -87,6 +96,7 @@ class Holder:
 
     def __init__(self) -> None:
         self.granted = 0
+        self.wanted = 0
         self.last = Request()
         self.is_lost = False
 
@@ -109,6 +119,8 @@ class Account:
         self._budget = Budget(max_calls)
         self._cooldown = Cooldown(RetryPolicy())
         self._holders: dict[int, Holder] = {}
+        self._ceiling = inf
+        self._announced = 0
 
     def lease(self, worker: int, request: Request, now: float) -> Lease:
         """
@@ -128,7 +140,10 @@ class Account:
         ahead = self._limit.ready_at() - now
         if ahead > _HORIZON:
             return self._none(now, retry_in=ahead - _HORIZON)
-        calls = self._size(request.wanted)
+        room = self._ceiling - self.leased
+        if room < 1:
+            return self._none(now, retry_in=_CEILING_DELAY)
+        calls = int(min(room, self._size(request.wanted)))
         for _ in range(calls):
             self._limit.take(now)
             self._budget.take()
@@ -146,6 +161,26 @@ class Account:
         Note that *worker* is gone: what it holds is spent.
         """
         self._holders.setdefault(worker, Holder()).is_lost = True
+
+    def announce(self) -> int:
+        """
+        Return what the ceiling is to be, to be told the driver; it is never lowered.
+        """
+        self._announced = max(self._announced, self.leased + self._allowance)
+        return self._announced
+
+    def allow(self, ceiling: int) -> None:
+        """
+        Note that the driver knows of *ceiling*.  Without a driver there is none.
+        """
+        self._ceiling = ceiling
+
+    @property
+    def is_near_ceiling(self) -> bool:
+        """
+        Whether the driver should be told of a higher one before it is reached.
+        """
+        return self._ceiling - self.leased < self._allowance / 2
 
     @property
     def calls(self) -> int:
@@ -186,6 +221,17 @@ class Account:
         return [each for each in self._holders.values() if not each.is_lost]
 
     @property
+    def _allowance(self) -> int:
+        """
+        Calls that workers may want until the driver is heard again: twice what they did at last.
+        """
+        wanted = max(_LEAST_ALLOWANCE, 2 * sum(each.wanted for each in self._living))
+        if self._rate:
+            wanted = min(wanted, ceil(self._rate) + 1)
+        left = self._budget.left
+        return wanted if left is None else min(wanted, left)
+
+    @property
     def _report_in(self) -> float:
         return max(_HEARTBEAT, len(self._living) / _REPORTS)
 
@@ -199,6 +245,7 @@ class Account:
             self._limit.give_back()
         for retry_after in request.refusals:
             self._cooldown.trip(now, retry_after)
+        holder.wanted = request.wanted or holder.wanted
         holder.last = request
 
     def _size(self, wanted: int) -> int:

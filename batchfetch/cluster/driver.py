@@ -190,8 +190,8 @@ class ClusterFetcher:
 
     def _lost(self, fail: Callable[[BatchFetchError], None], error: BaseException) -> None:
         log.debug("the scheduler is lost: %s", error)
-        # What was leased is spent, as far as it is known here, and no less than is reported.
-        calls = max(self._figure("leased"), self._recorded.calls)
+        # No more was leased, and what was is spent.
+        calls = self._figure("ceiling")
         unaccounted = self._figure("unaccounted") + calls - self._figure("calls")
         self._figures |= {"calls": calls, "unaccounted": unaccounted, "in_flight": 0}
         fail(
@@ -222,7 +222,7 @@ class ClusterFetcher:
     async def _heard(self) -> Message:
         storage = self._wiring.storage
         left = storage.lock_left() if isinstance(storage, LockKeeper) else inf
-        return await self._scheduler.listen(left if left < inf else None)
+        return await self._scheduler.listen(left if left < inf else None, self._figure("ceiling"))
 
     async def _listen(self, fail: Callable[[BatchFetchError], None]) -> None:
         worked_at = anyio.current_time()

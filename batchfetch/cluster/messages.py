@@ -23,7 +23,7 @@ from batchfetch.errors import (
 from batchfetch.models import Job, JobState, Outcome
 from batchfetch.settings import Settings
 
-PROTOCOL = 2
+PROTOCOL = 3
 
 Message = dict[str, Any]
 

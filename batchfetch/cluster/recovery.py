@@ -26,8 +26,6 @@ class Recorded:
         self._wiring = wiring
         self._chunks = chunks
         self._files: dict[int, deque[str]] = {}
-        self.calls = 0
-        """Calls that the outcomes say they took."""
 
     async def take(self, worker: int, outcomes: Iterable[Outcome]) -> bool:
         """
@@ -35,7 +33,6 @@ class Recorded:
         """
         files = self._files.setdefault(worker, deque(maxlen=_MOST_UNRELEASED))
         for outcome in outcomes:
-            self.calls += outcome.calls
             if outcome.path is not None:
                 files.append(outcome.path)
             await self.decide(outcome)

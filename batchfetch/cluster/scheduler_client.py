@@ -34,13 +34,14 @@ class SchedulerClient:
 
         self.address: str = client.scheduler.address
 
-    async def listen(self, lock_left: float | None) -> Message:
+    async def listen(self, lock_left: float | None, ceiling: int) -> Message:
         """
         Return what is new, as soon as something is, or after half a second.
 
-        Workers may write for *lock_left* seconds; None is for as long as the run lasts.
+        Workers may write for *lock_left* seconds; None is for as long as the run lasts.  *ceiling*
+        is that of the last answer, 0 before the first: so many calls may be leased in all.
         """
-        news: Message | None = await self._call("listen", lock_left=lock_left)
+        news: Message | None = await self._call("listen", lock_left=lock_left, ceiling=ceiling)
         if news is None:
             raise SchedulerLostError("the scheduler does not know the run")
         return news

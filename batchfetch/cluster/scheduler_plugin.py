@@ -47,6 +47,7 @@ class RunPlugin(SchedulerPlugin):  # type: ignore[misc]  # distributed has no ty
         Begin to answer.
         """
         self._account = Account(rate=self._rate, max_calls=self._max_calls)
+        self._account.allow(0)
         self._numbers = count()
         self._tickets: dict[int, str] = {}
         self._gone: set[int] = set()
@@ -102,7 +103,7 @@ class RunPlugin(SchedulerPlugin):  # type: ignore[misc]  # distributed has no ty
             case "ask":
                 return await self._ask(ticket, data)
             case "listen":
-                return await self._listen(data["lock_left"])
+                return await self._listen(data["lock_left"], data["ceiling"])
             case _:
                 self._heard_at = self._now()
                 return self._obey(verb, ticket, data)
@@ -115,6 +116,8 @@ class RunPlugin(SchedulerPlugin):  # type: ignore[misc]  # distributed has no ty
         lease = self._account.lease(
             ticket, replace(request, wanted=0) if is_silent else request, self._now()
         )
+        if self._account.is_near_ceiling:
+            self._news.set()
         answer = {**asdict(lease), "stopped_by": self._stopped_by}
         if is_silent:
             answer["retry_in"] = _NEWS
@@ -139,11 +142,12 @@ class RunPlugin(SchedulerPlugin):  # type: ignore[misc]  # distributed has no ty
             del self._pending[number]
         return answer
 
-    async def _listen(self, lock_left: float | None) -> Message:
+    async def _listen(self, lock_left: float | None, ceiling: int) -> Message:
         """
-        Return to the driver, whose lock lasts for *lock_left* seconds, what is new, and where the
-        account stands.
+        Return to the driver, whose lock lasts for *lock_left* seconds and which knows of *ceiling*,
+        what is new, and where the account stands.
         """
+        self._account.allow(ceiling)
         self._locked_until = None if lock_left is None else self._now() + lock_left
         self._heard_at = self._now()
         if not self._inbox and not self._is_over:
@@ -157,7 +161,7 @@ class RunPlugin(SchedulerPlugin):  # type: ignore[misc]  # distributed has no ty
             "messages": messages,
             "calls": account.calls,
             "unaccounted": account.unaccounted,
-            "leased": account.leased,
+            "ceiling": account.announce(),
             "in_flight": account.in_flight,
             **{name: account.total(name) for name in names},
         }

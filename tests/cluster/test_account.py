@@ -137,6 +137,40 @@ def test_the_report_of_a_lost_worker_is_not_taken():
     assert account.unaccounted == lease.calls == account.calls
 
 
+@pytest.mark.parametrize("every", [1, 7, 50])
+@pytest.mark.parametrize(
+    ("rate", "max_calls", "ticks", "least"),
+    [(None, None, 50, 500), (None, 500, 500, 500), (200.0, None, 1000, 1800), (0.5, None, 2000, 9)],
+)
+def test_the_driver_knows_the_most_calls(every, rate, max_calls, ticks, least):
+    """
+    Never are more leased than it was told the last time, and knowing that costs no call.
+    """
+    drawn = Drawn(3, rate=rate, max_calls=max_calls)
+    account, known = drawn.account, 0
+    account.allow(known)
+    for step in range(ticks):
+        drawn.tick(0.01, range(3))
+        assert account.leased <= known
+        if step % every == 0 or account.is_near_ceiling:
+            account.allow(known)
+            known = account.announce()
+            assert max_calls is None or known <= max_calls
+    assert len(drawn.starts) >= least
+
+
+def test_the_ceiling_is_not_far_above_what_is_leased():
+    """
+    It is what workers may want in the meantime, or the calls of a second.
+    """
+    account = Account(rate=None, max_calls=None)
+    account.lease(1, Request(wanted=100), 0.0)
+    assert account.announce() == 100 + 2 * 100
+    account = Account(rate=20.0, max_calls=None)
+    account.lease(1, Request(wanted=100), 0.0)
+    assert account.leased < account.announce() <= account.leased + 21
+
+
 def test_a_pause_reaches_all_workers():
     """
     After "too many requests" nothing is leased, and nobody starts what it has, until it is over.
