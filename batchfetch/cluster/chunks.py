@@ -3,7 +3,7 @@ Chunks of jobs: what is handed out to whom, what is decided, and what was lost w
 """
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from batchfetch.models import JobState
 
@@ -20,8 +20,8 @@ class Chunk:
     jobs: dict[str, JobState]
     """Those that are not decided, by task id."""
 
-    losses: int = 0
-    """Workers that were lost while they had it."""
+    losses: list[str] = field(default_factory=list)
+    """For each worker that was lost while it had the chunk: how."""
 
 
 class Chunks:
@@ -138,13 +138,14 @@ class Chunks:
         """
         return any(chunk.jobs and chunk.losses for chunk in self._held.get(worker, ()))
 
-    def lose(self, worker: int) -> list[Chunk]:
+    def lose(self, worker: int, how: str) -> list[Chunk]:
         """
-        Take from *worker*, which is gone, what it had; for each chunk `again` has to follow.
+        Take from *worker*, which is lost, and *how*, what it had; for each chunk `again` has to
+        follow.
         """
         lost = [chunk for chunk in self._held.pop(worker, ()) if chunk.jobs]
         for chunk in lost:
-            chunk.losses += 1
+            chunk.losses.append(how)
         self._recovering += len(lost)
         return lost
 

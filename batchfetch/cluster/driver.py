@@ -231,11 +231,12 @@ class ClusterFetcher:
                 self._figures = await self._heard()
                 for message in self._figures.pop("messages"):
                     await self._take(message, answering, fail)
-                for ticket in await self._workforce.failed():
+                for ticket, error in (await self._workforce.failed()).items():
                     self._requests.warn_of_trouble()
-                    answering.start_soon(self._recover, ticket, fail)
+                    answering.start_soon(self._recover, ticket, f"failed with {error}", fail)
                 for ticket, address in self._workforce.cut_off().items():
-                    answering.start_soon(self._recover, ticket, fail)
+                    how = "lost a connection to the scheduler"
+                    answering.start_soon(self._recover, ticket, how, fail)
                     if self._stopped_by is None:
                         log.warning("the worker at %s was cut off, and begins anew", address)
                         await self._workforce.join(address)
@@ -255,17 +256,20 @@ class ClusterFetcher:
                 await self._workforce.join(message["address"])
             case "left":
                 for ticket in self._workforce.leave(message["address"]):
-                    answering.start_soon(self._recover, ticket, fail)
+                    answering.start_soon(self._recover, ticket, "left the cluster", fail)
             case "asked":
                 answering.start_soon(self._requests.answer, message, fail)
 
-    async def _recover(self, ticket: int, fail: Callable[[BatchFetchError], None]) -> None:
+    async def _recover(
+        self, ticket: int, how: str, fail: Callable[[BatchFetchError], None]
+    ) -> None:
         """
-        Find what a worker that is gone had finished, and hand out the rest of its chunks again.
+        Find what a worker that is lost, and *how*, had finished, and hand out the rest of its
+        chunks again.
         """
         self._holds.forget(ticket)
         await self._scheduler.lose(ticket)
-        lost = self._chunks.lose(ticket)
+        lost = self._chunks.lose(ticket, how)
         try:
             await recover(self._wiring, self._recorded, lost, self._recorded.forget(ticket))
         except StorageError as error:

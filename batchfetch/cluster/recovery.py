@@ -2,7 +2,7 @@
 What becomes of the chunks of a worker that is gone.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 
 from batchfetch.cluster.chunks import Chunk, Chunks
@@ -62,7 +62,7 @@ async def recover(wiring: Wiring, recorded: Recorded, lost: list[Chunk], files: 
     if lost or files:
         await _find(wiring, recorded, lost, files)
     for chunk in lost:
-        if chunk.losses >= _MOST_LOSSES:
+        if len(chunk.losses) >= _MOST_LOSSES:
             await _give_up(recorded, chunk)
 
 
@@ -83,12 +83,14 @@ async def _find(wiring: Wiring, recorded: Recorded, lost: list[Chunk], named: li
 
 
 async def _give_up(recorded: Recorded, chunk: Chunk) -> None:
+    how = ", ".join(f"{times} {how}" for how, times in Counter(chunk.losses).items())
+    workers = f"{len(chunk.losses)} workers in a row were lost while they had this task's chunk"
     for state in [*chunk.jobs.values()]:
         await recorded.decide(
             Outcome.of(
                 state,
                 OutcomeStatus.FAILED,
                 reason="worker_lost",
-                detail=f"{chunk.losses} workers in a row died while they had this task's chunk",
+                detail=f"{workers}: {how}",
             )
         )

@@ -113,16 +113,18 @@ class Workforce:
             self.end(ticket)
         return tickets
 
-    async def failed(self) -> list[int]:
+    async def failed(self) -> dict[int, str]:
         """
-        Return the tickets of workers whose work ended with an error.
+        Return the tickets of workers whose work ended with an error, each with the error's name.
         """
-        failed = [key for key, each in self._assignments.items() if each.future.status == "error"]
-        for ticket in failed:
-            error = await self._assignments[ticket].future.exception()
-            self.lost += ticket in self.at_work
-            self.trouble = f"{type(error).__name__}: {error}"
-            self.end(ticket)
+        failed = {}
+        for ticket, each in [*self._assignments.items()]:
+            if each.future.status == "error":
+                error = await each.future.exception()
+                failed[ticket] = type(error).__name__
+                self.lost += ticket in self.at_work
+                self.trouble = f"{type(error).__name__}: {error}"
+                self.end(ticket)
         return failed
 
     def cut_off(self) -> dict[int, str]:

@@ -59,12 +59,12 @@ def test_what_a_lost_worker_had_is_handed_out_again():
     chunks.take(1, more=False)
     chunks.take(1, more=True)
     chunks.settle("t1")
-    first, second = chunks.lose(1)
+    first, second = chunks.lose(1, "left")
     assert not chunks.is_over
     chunks.again(first)
     chunks.again(second)
     assert ids(chunks.take(2, more=False)) == ["t0"]
-    assert chunks.lose(1) == []
+    assert chunks.lose(1, "left") == []
 
 
 def test_a_lost_chunk_is_alone():
@@ -73,7 +73,7 @@ def test_a_lost_chunk_is_alone():
     """
     chunks = offered(6, 2)
     chunks.take(1, more=False)
-    for chunk in chunks.lose(1):
+    for chunk in chunks.lose(1, "left"):
         chunks.again(chunk)
     assert ids(chunks.take(2, more=True)) == ["t2", "t3"]
     assert ids(chunks.take(3, more=False)) == ["t0", "t1"]
@@ -101,7 +101,7 @@ def test_lines_that_come_after_the_loss_count():
     """
     chunks = offered(2, 2)
     chunks.take(1, more=False)
-    (chunk,) = chunks.lose(1)
+    (chunk,) = chunks.lose(1, "left")
     chunks.again(chunk)
     chunks.settle("t0")
     chunks.settle("t1")
@@ -109,16 +109,16 @@ def test_lines_that_come_after_the_loss_count():
     assert chunks.take(2, more=False) is None
 
 
-def test_losses_are_counted():
+def test_losses_are_remembered():
     """
-    Each worker that was lost with a chunk counts, whichever it was.
+    Each worker that was lost with a chunk counts, whichever it was, and how it was.
     """
     chunks = offered(1, 1)
-    for worker in range(3):
+    for worker, how in enumerate(["left", "failed", "left"]):
         chunks.take(worker, more=False)
-        (chunk,) = chunks.lose(worker)
+        (chunk,) = chunks.lose(worker, how)
         chunks.again(chunk)
-    assert chunk.losses == 3
+    assert chunk.losses == ["left", "failed", "left"]
 
 
 @pytest.mark.parametrize("count", [1, 7])

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections import Counter
+from contextlib import ExitStack, contextmanager
 from math import inf
 
 import pytest
@@ -335,7 +336,18 @@ def test_a_chunk_that_kills_three_workers_is_reported(runs):
     assert done.summary["reasons"] == {"worker_lost": done.summary["outcomes"]["Failed"]}
     assert done.summary["workers_lost"] == 3
     assert len(read_report(runs.report)) == 30
+    assert details_of_lost(runs) == {
+        "3 workers in a row were lost while they had this task's chunk: 3 left the cluster"
+    }
     assert run(*runs.argv(), env=runs.env).code == 0
+
+
+def details_of_lost(runs):
+    """
+    Return what the report says of the tasks whose workers were lost.
+    """
+    lines = read_report(runs.report)
+    return {line["detail"] for line in lines if line["reason"] == "worker_lost"}
 
 
 CUT = """
@@ -365,22 +377,56 @@ def test_a_worker_that_was_cut_off_begins_anew(runs):
     Its connections to the scheduler break, and it does not: its chunks are handed out again.
     """
     runs.dask.add_worker()
-    argv = (sys.executable, "-c", CUT, str(runs.dask.file), str(runs.folder))
-    with subprocess.Popen(argv, env=environment()) as cut:
-        try:
-            wait_until((runs.folder / "ready").exists)
-            process = runs.write(names(300)).start("--rate", "50", "--chunk", "100")
-            wait_until(lambda: len(runs.origin.calls) > 40, process)
-            (runs.folder / "now").touch()
-            done = finish(process)
-            assert cut.wait(60) == 0
-        finally:
-            cut.kill()
+    with armed(runs.dask, runs.folder / "cut") as cut:
+        process = runs.write(names(300)).start("--rate", "50", "--chunk", "100")
+        wait_until(lambda: len(runs.origin.calls) > 40, process)
+        cut()
+        done = finish(process)
     assert done.code == 0, done.stderr
     runs.check_complete()
     assert "was cut off, and begins anew" in done.stderr
     assert done.summary["workers_lost"] == 1
     assert len(runs.origin.calls) <= 300 + SLOTS
+
+
+@contextmanager
+def armed(dask, folder):
+    """
+    Yield a function that breaks the connection of the workers' next request to the scheduler.
+    """
+    folder.mkdir()
+    argv = (sys.executable, "-c", CUT, str(dask.file), str(folder))
+    with subprocess.Popen(argv, env=environment()) as process:
+
+        def cut():
+            (folder / "now").touch()
+            assert process.wait(60) == 0
+
+        try:
+            wait_until((folder / "ready").exists)
+            yield cut
+        finally:
+            process.kill()
+
+
+@pytest.mark.slow
+def test_a_chunk_that_is_cut_off_three_times_is_reported(runs):
+    """
+    Its workers did not die, and it is not said that they did.
+    """
+    runs.dask.add_worker()
+    with ExitStack() as stack:
+        cuts = [stack.enter_context(armed(runs.dask, runs.folder / name)) for name in "abc"]
+        process = runs.write(names(900)).start("--rate", "20", "--chunk", "900")
+        for cut in cuts:
+            begun = len(runs.origin.calls)
+            wait_until(lambda: len(runs.origin.calls) > begun + 20, process)  # noqa: B023 - at once
+            cut()
+        done = finish(process)
+    assert done.code == 3, done.stderr
+    assert done.summary["reasons"] == {"worker_lost": done.summary["outcomes"]["Failed"]}
+    (detail,) = details_of_lost(runs)
+    assert detail.endswith("this task's chunk: 3 lost a connection to the scheduler")
 
 
 @pytest.mark.slow
