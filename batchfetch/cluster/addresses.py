@@ -31,6 +31,9 @@ class Address:
     url: str | None = None
     """Of the scheduler of one that is."""
 
+    insecure: bool = False
+    """Whether tokens may pass a network without encryption."""
+
 
 def require_address(text: str, *, insecure: bool) -> Address:
     """
@@ -49,7 +52,25 @@ def require_address(text: str, *, insecure: bool) -> Address:
         )
     url = text if "://" in text else _scheduler_in(text)
     _require_safe(text, url, insecure=insecure)
-    return Address(None, url)
+    return Address(None, url, insecure)
+
+
+def is_safe(url: str) -> bool:
+    """
+    Whether what is sent to *url* is encrypted or stays on this machine.
+    """
+    return url.startswith("tls://") or is_loopback(urlsplit(url).hostname or "")
+
+
+def unsafe_worker(url: str) -> str:
+    """
+    Return what to say of a worker at *url*, which is not safe.
+    """
+    return (
+        f"the worker at {url} would be sent the token without encryption; start scheduler and"
+        " workers with certificates (tls://), or add --insecure-cluster if that network is yours"
+        " alone"
+    )
 
 
 def _is_installed(package: str) -> bool:
@@ -79,7 +100,7 @@ def _require_safe(text: str, url: str, *, insecure: bool) -> None:
         host, port = parts.hostname, parts.port
     if scheme not in {"tcp", "tls"} or not host or not port:
         raise SettingsError(f"--cluster {text} is not the address of a scheduler; give {_FORMS}")
-    if scheme == "tcp" and not is_loopback(host) and not insecure:
+    if not (insecure or is_safe(url)):
         raise SettingsError(
             f"--cluster {text} would show the token to the network, and let anybody there run code"
             f" in your name; use tls://{host}:{port}, or add --insecure-cluster if that network is"

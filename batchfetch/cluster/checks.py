@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio import create_task_group
 
+from batchfetch.cluster.addresses import is_safe, unsafe_worker
 from batchfetch.cluster.messages import PROTOCOL, protocol
 from batchfetch.errors import SettingsError, StorageError
 from batchfetch.storage import mark_name, open_marks
@@ -56,6 +57,18 @@ async def require_worker(client: "Client") -> None:
                 f"the cluster at {url} has had no worker for {_JOINING:.0f} s; start some with"
                 f" dask worker {url}"
             ) from None
+
+
+async def require_safe_workers(client: "Client") -> None:
+    """
+    Check that no token passes a network without encryption: a scheduler may be reached in another
+    way by its workers than by us.  Raises `SettingsError`.
+    """
+    async with answered(client):
+        workers = await client.nthreads()
+    for url in workers:
+        if not is_safe(url):
+            raise SettingsError(unsafe_worker(url))
 
 
 async def require_versions(client: "Client", limit: float = _ANSWERING) -> None:

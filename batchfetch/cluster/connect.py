@@ -54,6 +54,7 @@ async def _opened(address: Address, chunk: int, wiring: Wiring) -> AsyncIterator
         answered,
         new_data,
         require_one_output,
+        require_safe_workers,
         require_versions,
         require_worker,
     )
@@ -66,6 +67,8 @@ async def _opened(address: Address, chunk: int, wiring: Wiring) -> AsyncIterator
     with _silenced():
         async with _connected(address) as client:
             await require_worker(client)
+            if not address.insecure:
+                await require_safe_workers(client)
             await require_versions(client)
             marks = await open_marks(settings.output)
             name, data = mark_name(), new_data()
@@ -79,7 +82,7 @@ async def _opened(address: Address, chunk: int, wiring: Wiring) -> AsyncIterator
                         name=run,
                     )
                 scheduler = SchedulerClient(client, run)
-                workforce = Workforce(client, scheduler, run)
+                workforce = Workforce(client, scheduler, run, insecure=address.insecure)
                 yield ClusterFetcher(
                     *(wiring, scheduler, workforce),
                     {"mark": name, "data": data, "is_local": address.processes is not None},

@@ -253,7 +253,8 @@ class ClusterFetcher:
     ) -> None:
         match message["kind"]:
             case "joined":
-                await self._workforce.join(message["address"])
+                if not await self._workforce.join(message["address"]):
+                    self._requests.warn_of_trouble()
             case "left":
                 for ticket in self._workforce.leave(message["address"]):
                     answering.start_soon(self._recover, ticket, "left the cluster", fail)

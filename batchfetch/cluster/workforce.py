@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
+from batchfetch.cluster.addresses import is_safe, unsafe_worker
 from batchfetch.cluster.scheduler_client import SchedulerClient
 from batchfetch.cluster.worker import work
 
@@ -28,10 +29,13 @@ class Workforce:
     what a dead worker had not done is handed out by the driver.
     """
 
-    def __init__(self, client: "Client", scheduler: SchedulerClient, name: str) -> None:
+    def __init__(
+        self, client: "Client", scheduler: SchedulerClient, name: str, *, insecure: bool
+    ) -> None:
         self._client = client
         self._scheduler = scheduler
         self._name = name
+        self._insecure = insecure
         self._tickets = count(1)
         self._assignments: dict[int, _Assignment] = {}
         self.trouble: str | None = None
@@ -59,12 +63,16 @@ class Workforce:
         """
         return [ticket for ticket, each in self._assignments.items() if each.has_begun]
 
-    async def join(self, address: str) -> None:
+    async def join(self, address: str) -> bool:
         """
-        Have the new worker at *address* begin as soon as it has nothing else to do.
+        Have the new worker at *address* begin as soon as it has nothing else to do, and return
+        whether it may.
         """
         if any(each.address == address for each in self._assignments.values()):
-            return
+            return True
+        if not (self._insecure or is_safe(address)):
+            self.trouble = unsafe_worker(address)
+            return False
         ticket = next(self._tickets)
         await self._scheduler.admit(ticket, address)
         future = self._client.submit(
@@ -77,6 +85,7 @@ class Workforce:
             pure=False,
         )
         self._assignments[ticket] = _Assignment(address, future)
+        return True
 
     def begin(self, ticket: int) -> None:
         """

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from batchfetch.cluster import on_cluster
-from batchfetch.cluster.addresses import Address, require_address
+from batchfetch.cluster.addresses import Address, is_safe, require_address
 from batchfetch.errors import SettingsError
 
 
@@ -44,6 +44,24 @@ def test_a_network_is_named_to_be_allowed():
     with pytest.raises(SettingsError, match=r"use tls://10.0.0.7:8786, or add --insecure-cluster"):
         require_address("tcp://10.0.0.7:8786", insecure=False)
     assert require_address("tcp://10.0.0.7:8786", insecure=True).url == "tcp://10.0.0.7:8786"
+
+
+@pytest.mark.parametrize(
+    ("url", "safe"),
+    [
+        ("tcp://127.0.0.1:1", True),
+        ("tcp://[::1]:1", True),
+        ("tls://10.0.0.7:1", True),
+        ("tcp://10.0.0.7:1", False),
+        ("ws://10.0.0.7:1", False),
+        ("tcp://host:1", False),
+    ],
+)
+def test_what_is_safe(url, safe):
+    """
+    Encryption is, and what does not leave this machine.
+    """
+    assert is_safe(url) is safe
 
 
 def test_a_scheduler_file_is_no_way_around_that(tmp_path):

@@ -2,6 +2,8 @@
 A run on a cluster whose connections are encrypted, and certificates that do not fit.
 """
 
+import socket
+
 import pytest
 from certificates import make_certificate
 from command import (
@@ -9,10 +11,13 @@ from command import (
     SECRET,
     client_credentials,
     expected_images,
+    finish,
     images_in,
     manifest_of,
     read_report,
     run,
+    start,
+    wait_until,
 )
 from dask_cluster import DaskCluster
 from origin import Origin, serving
@@ -119,6 +124,53 @@ def test_workers_with_certificates(dask, tls, tmp_path):
     assert not any(secret in text for secret in secrets for text in (dask.logs, done.stderr))
     assert dask.logs.count("Registered to") == 2
     assert "tcp://" not in dask.logs
+
+
+def in_the_open():
+    """
+    Return options of a worker that others would reach without encryption; nothing is there.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        here = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    return ("--listen-address", here, "--contact-address", "tcp://192.0.2.1:9")
+
+
+def test_a_worker_in_the_open(fetch, tmp_path):
+    """
+    A scheduler on this machine does not make its workers safe: no token is sent to them.
+    """
+    folder = tmp_path / "dask"
+    folder.mkdir()
+    with DaskCluster(folder) as dask:
+        dask.add_worker(*in_the_open())
+        done = fetch(dask.address, {})
+    words = "the worker at tcp://192.0.2.1:9 would be sent the token without encryption"
+    check_refused(done, words, "--insecure-cluster")
+
+
+@pytest.mark.slow
+def test_a_late_worker_in_the_open(tmp_path):
+    """
+    It is left out, with a warning, and the others go on.
+    """
+    folder, out = tmp_path / "dask", tmp_path / "out"
+    folder.mkdir()
+    tasks = [f"task{number}" for number in range(200)]
+    manifest = manifest_of(tmp_path, tasks)
+    with DaskCluster(folder) as dask, serving(Origin()) as origin:
+        dask.add_worker()
+        process = start(
+            *("fetch", manifest, "-o", out, "--base-url", origin.base_url, "--json"),
+            *("--cluster", dask.address, "--rate", "20"),
+            env=client_credentials(),
+        )
+        wait_until(lambda: origin.calls, process)
+        dask.add_worker(*in_the_open())
+        done = finish(process)
+    assert done.code == 0, done.stderr
+    assert done.stderr.count("a worker takes no part: the worker at tcp://192.0.2.1:9") == 1
+    assert images_in(out) == expected_images(tasks)
+    assert done.summary["workers"] == 1
 
 
 def test_a_scheduler_with_another_authority(dask, tls, folder, fetch):
