@@ -203,15 +203,16 @@ class Ledger:
                 return _FRESH
         else:
             filename = fold_name(job.filename)
-        self._ids.mark(task_id, _NAMED)
-        standing = _FRESH
-        if not self._take(filename):
-            if not self._take_over(filename, job.extra.get(RESUBMITS)):
-                return Standing.NAME_TAKEN
-            standing = Standing.SUCCESSOR
         # By now the size of its image was looked up.
-        self._ids.mark(task_id, _HOLDS, number=_name_key(filename))
-        return standing
+        self._ids.mark(task_id, _NAMED | _HOLDS, number=_name_key(filename))
+        if self._take(filename):
+            return _FRESH
+        resubmits = job.extra.get(RESUBMITS)
+        holder = resubmits.casefold() if isinstance(resubmits, str) else task_id
+        if holder != task_id and self._take_over(filename, holder):
+            return Standing.SUCCESSOR
+        self._ids.mark(task_id, 0, clear=_HOLDS)
+        return Standing.NAME_TAKEN
 
     def _take(self, filename: str) -> bool:
         namesake, _ = self._ids.get(filename.removesuffix(".png"))
@@ -219,14 +220,10 @@ class Ledger:
             return False
         return not self._names.mark(filename, _TAKEN)[0] & _TAKEN
 
-    def _take_over(self, filename: str, resubmits: object) -> bool:
+    def _take_over(self, filename: str, holder: str) -> bool:
         """
-        Take the name *filename* from the row of the task *resubmits*; return whether that row had
-        it.
+        Take the name *filename* from the row of the task *holder*; return whether that row had it.
         """
-        if not isinstance(resubmits, str):
-            return False
-        holder = resubmits.casefold()
         flags, number = self._ids.get(holder)
         if flags & _HOLDS:
             if number != _name_key(filename):
