@@ -82,10 +82,12 @@ class Placement:
         job = state.job
         owner = self._ledger.owner_of(job.filename)
         claimed = await self._storage.is_owned_by(job.filename, job.task_id)
+        # What is claimed is not reported yet; an object of a store says for ever whose it is.
+        is_reported = claimed is not True and not self._storage.is_claimed(job.filename)
+        if is_reported and owner is not None and not owner.is_task(job.task_id):
+            return await self._another_s(state, owner)
         if claimed is False:
             return self._taken(state, "the image of a task that a run has fetched and not reported")
-        if claimed is None and owner is not None and not owner.is_task(job.task_id):
-            return await self._another_s(state, owner)
         if owner is not None and _is_image(settled, size):
             await self._storage.release([job.filename])
             return Placed.SETTLED

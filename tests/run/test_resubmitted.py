@@ -8,6 +8,7 @@ import pytest
 from command import images_in, parts_in
 from replies import png_of
 from scripted import ScriptedTransport, pending, ready, says
+from stores import moto, use
 
 from batchfetch import Credentials, Job, OutcomeStatus, Settings, open_batch
 from batchfetch.run.plan import plan
@@ -168,3 +169,23 @@ async def test_successor_takes_the_place_of_an_adopted_image(night, tmp_path):
     calls, summary = await night("o a<o", adopt=True)
     assert (calls, summary.adopted, summary.exit_code) == (["a"], 1, 0)
     assert images_in(tmp_path) == {"page": png_of("a")}
+
+
+async def test_successors_in_a_store(tmp_path, monkeypatch):
+    """
+    An object says whose it is, and the report who follows whom.
+    """
+    with moto() as store:
+        settings = Settings(output=use(store, "out", monkeypatch), report=tmp_path / "report.jsonl")
+        nights = []
+        for text in ("o a<o", "o a<o", "o a<o b<a", "o a<o b<a", "t"):
+            transport = ScriptedTransport()
+            async with open_batch(
+                rows(text), settings, credentials=TOKEN, transport=transport
+            ) as batch:
+                async for outcome in batch:
+                    last = outcome
+            nights.append([call.task_id for call in transport.calls])
+        assert nights == [["o", "a"], [], ["b"], [], []]
+        assert store.get("out/page.png") == png_of("b")
+    assert last.detail.startswith("page.png is the image of task b;")
