@@ -5,7 +5,6 @@ misbehave.
 
 import signal
 import ssl
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -32,10 +31,6 @@ from origin import Origin, serving
 from replies import MIB, Ending, failing, raw, ready, says, status
 
 TASKS = [f"task{number}" for number in range(30)]
-AT_ONCE = 30.0
-"""Seconds within which a run ends that does not wait for `--outage` (15 minutes); most of them are
-for a busy machine."""
-
 EITHER = pytest.mark.parametrize(
     "credentials", [environment, client_credentials], ids=["token", "pair"]
 )
@@ -317,7 +312,6 @@ def test_unknown_certificate_is_refused(fetch, secure):
     """
     Nothing, the token least of all, is sent to a server whose certificate nobody vouches for.
     """
-    started = time.monotonic()
     finished = fetch(secure)
     assert finished.code == 8
     assert finished.summary["stopped_by"] == "unreachable"
@@ -325,7 +319,7 @@ def test_unknown_certificate_is_refused(fetch, secure):
     assert "--ca-file" in finished.stderr
     assert "self-signed certificate" in finished.stderr
     assert secure.calls == []
-    assert time.monotonic() - started < AT_ONCE
+    assert "the run is held" not in finished.stderr
 
 
 def test_private_root_is_trusted_when_given(fetch, secure, certificate, tmp_path):
@@ -353,7 +347,6 @@ def test_port_without_tls(fetch, credentials):
     """
     A server that answers the greeting of TLS with something else: exit 8 at once, and why.
     """
-    started = time.monotonic()
     with serving(Origin()) as origin:
         origin.base_url = origin.base_url.replace("http:", "https:")
         finished = fetch(origin, env=credentials())
@@ -361,7 +354,7 @@ def test_port_without_tls(fetch, credentials):
     assert finished.summary["stopped_by"] == "unreachable"
     assert (finished.summary["left"], finished.summary["calls"]) == (len(TASKS), 0)
     assert "speaks no TLS on this port" in finished.stderr
-    assert time.monotonic() - started < AT_ONCE
+    assert "the run is held" not in finished.stderr
 
 
 def test_ca_file_that_is_none(fetch, secure, tmp_path):
@@ -393,7 +386,6 @@ def test_proxy_that_asks_for_a_password(fetch, credentials):
     """
     407 is for a person to see to: exit 8 at once, and how to give the password.
     """
-    started = time.monotonic()
     with serving(Origin(default=status(407))) as proxy, serving(Origin()) as origin:
         origin.base_url = "https://api.example.test"
         finished = fetch(origin, env=credentials(HTTPS_PROXY=proxy.base_url))
@@ -402,7 +394,7 @@ def test_proxy_that_asks_for_a_password(fetch, credentials):
     assert (finished.summary["left"], finished.summary["calls"]) == (len(TASKS), 0)
     assert "the proxy refused: 407" in finished.stderr
     assert "HTTPS_PROXY=http://user:password@host:port" in finished.stderr
-    assert time.monotonic() - started < AT_ONCE
+    assert "the run is held" not in finished.stderr
 
 
 @EITHER
