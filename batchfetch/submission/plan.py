@@ -11,7 +11,7 @@ from anyio import to_thread
 from pydantic import BaseModel, ConfigDict
 
 from batchfetch.errors import SettingsError
-from batchfetch.paths import expand_home
+from batchfetch.paths import expand_home, is_file, is_there
 from batchfetch.sources import Sources, read_sources
 from batchfetch.submission.image import Sending
 from batchfetch.submission.intake import SubmitIntake
@@ -105,6 +105,11 @@ def checked_sources(sources: Iterable[str | Path] | Sources, settings: SubmitSet
     """
     if not settings.is_to_stdout:
         require_manifest(settings.output)
+        if settings.report is None and _is_special(settings.output):
+            raise SettingsError(
+                f"{settings.output} is no plain file, so the report cannot be beside it; name one"
+                " with --report"
+            )
     if not isinstance(sources, Sources):
         given = list(sources)
         for source in given:
@@ -112,6 +117,14 @@ def checked_sources(sources: Iterable[str | Path] | Sources, settings: SubmitSet
         sources = read_sources(given, only=settings.only)
     sources.check()
     return sources
+
+
+def _is_special(path: Path) -> bool:
+    """
+    Whether nothing can be put beside what is at *path*: a pipe, a device, or a name for one.
+    """
+    is_name = any(path.absolute().is_relative_to(folder) for folder in ("/dev", "/proc"))
+    return is_name or (is_there(path) and not is_file(path))
 
 
 def _require_apart(source: str | Path, settings: SubmitSettings) -> None:

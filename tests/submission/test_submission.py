@@ -4,6 +4,7 @@ What a submission does with its sources, its report and its manifest.
 
 import base64
 import json
+import os
 from math import inf
 from pathlib import Path
 
@@ -547,6 +548,20 @@ async def test_what_a_run_appends_to_is_no_source(scans, manifest, receiver):
     await submit_all(scans, receiver.base_url)
     with pytest.raises(SettingsError, match="is the manifest of this run"):
         await submit_all(manifest, receiver.base_url)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "/dev/full", "/dev/stdout", "/dev/fd/1"])
+async def test_a_manifest_that_has_nothing_beside_it(scans, tmp_path, receiver, kind):
+    """
+    A pipe or a device has no room for a report beside it: that has to be named.
+    """
+    images_at(scans, 1)
+    output = tmp_path / kind
+    if kind == "pipe":
+        os.mkfifo(output)
+    with pytest.raises(SettingsError, match=r"is no plain file.* name one with --report"):
+        await submit_all(scans, receiver.base_url, output=output)
+    assert receiver.posts == 0
 
 
 async def test_a_full_disk_under_the_manifest(scans, receiver, report):
