@@ -172,13 +172,14 @@ async def test_service_that_is_silent_for_a_time(fetch, out):
     """
     As many time-outs in a row as may be in flight are an outage, too.
     """
-    async with Origin(default=failing(replies.silence, first=20, times=16)) as origin:
+    # Twelve at once, and at most eleven that are asked before the last of these has timed out.
+    async with Origin(default=failing(replies.silence, first=20, times=26)) as origin:
         ended = await fetch(
             origin, concurrency=12, attempts=1, connect_timeout=0.5, read_timeout=0.5, outage=60
         )
     assert ended.how == (0, None, {"Completed": len(TASKS)})
     assert images_in(out) == {task_id: png_of(task_id) for task_id in TASKS}
-    assert len(origin.calls) == ended.summary.calls == len(TASKS) + 16
+    assert len(origin.calls) == ended.summary.calls == len(TASKS) + 26
 
 
 async def test_service_that_only_fails(fetch, out):
