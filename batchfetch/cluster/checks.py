@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 _PACKAGES = ("batchfetch", "distributed")
 
 
-# Seconds to wait for the first worker, and for answers, which come at once.
+# Seconds to wait for the first worker, for answers, which come at once, and for a look at the
+# output, which may be a store that is slow to answer.
 _JOINING = 60.0
 _ANSWERING = 20.0
+_LOOKING = 60.0
 
 
 @asynccontextmanager
@@ -147,7 +149,7 @@ def _require(what: str, ours: object, theirs: Mapping[str, object]) -> None:
 
 
 async def require_one_output(
-    client: "Client", output: Path | str, name: str, data: bytes, limit: float = _ANSWERING
+    client: "Client", output: Path | str, name: str, data: bytes, limit: float = _LOOKING
 ) -> None:
     """
     Check that all workers see the mark *name* in *output*, which holds *data*, and that theirs are
