@@ -235,12 +235,13 @@ def test_a_certificate_without_its_key(tls, fetch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("address", ["tls://127.0.0.1:1", "local:1"])
-def test_settings_that_dask_does_not_know(tls, fetch, address):
+@pytest.mark.parametrize(("address", "named"), [("tls://127.0.0.1:1", True), ("local:1", False)])
+def test_settings_that_dask_does_not_know(tls, fetch, address, named):
     """
-    Dask's own words say which.
+    Dask's own words say which, with certificates that are sound and without any.
     """
-    done = fetch(address, tls | {"DASK_DISTRIBUTED__COMM__TLS__MIN_VERSION": "1.0"})
+    version = {"DASK_DISTRIBUTED__COMM__TLS__MIN_VERSION": "1.0"}
+    done = fetch(address, (tls if named else {}) | version)
     check_refused(done, "distributed.comm.tls.min-version=1.0 is not supported")
 
 
