@@ -22,7 +22,7 @@ from batchfetch.cluster.checks import (
 from batchfetch.errors import SettingsError
 from batchfetch.storage import mark_name, open_marks
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.anyio
 
 LIMIT = 5.0
 """Seconds after which who has not answered counts as standing still."""

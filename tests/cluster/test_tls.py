@@ -22,8 +22,6 @@ from command import (
 from dask_cluster import DaskCluster
 from origin import Origin, serving
 
-pytestmark = pytest.mark.timeout(180)
-
 ROLES = ("SCHEDULER", "WORKER", "CLIENT")
 AUTHORITY = "DASK_DISTRIBUTED__COMM__TLS__CA_FILE"
 CERTIFICATE = "DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT"
