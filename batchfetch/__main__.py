@@ -21,9 +21,7 @@ def start() -> None:
         signal.signal(signal.SIGINT, lambda *_: os._exit(_INTERRUPTED))
     from batchfetch.cli.main import entry  # noqa: PLC0415
 
-    if is_ours:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    entry()
+    entry(interruptible=is_ours)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,11 @@ The command's front door: which subcommand, and how it ends.
 
 import os
 import shlex
+import signal
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
@@ -122,15 +124,23 @@ _root = _Commands(
 click.version_option(__version__, message="%(prog)s %(version)s")(_root)
 
 
-def entry() -> NoReturn:
+def entry(*, interruptible: bool) -> NoReturn:
     """
     Run the process's own command line and end the process with its exit code.
+
+    *interruptible* says that SIGINT is to be a `KeyboardInterrupt` while it runs.
 
     All that was said is flushed, so the interpreter is left as it stands.  It would take apart what
     was imported, wait for a thread that reads from a pipe where nothing comes, and close in any
     order what an interrupt left open, and complain of that.
     """
-    code = main()
+    code: int = ExitCode.SIGINT
+    with suppress(KeyboardInterrupt):  # It may come before the first word, or during the last ones.
+        if interruptible:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        code = main()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # There is nothing left to be stopped.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     for thread in set(threading.enumerate()) - {threading.current_thread()}:
         thread.join(timeout=0.5)
     os._exit(code)
