@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -124,11 +125,11 @@ _root = _Commands(
 click.version_option(__version__, message="%(prog)s %(version)s")(_root)
 
 
-def entry(*, interruptible: bool) -> NoReturn:
+def entry(*, signals: AbstractSet[int]) -> NoReturn:
     """
     Run the process's own command line and end the process with its exit code.
 
-    *interruptible* says that SIGINT is to be a `KeyboardInterrupt` while it runs.
+    While it runs no more than *signals* are blocked.
 
     All that was said is flushed, so the interpreter is left as it stands.  It would take apart what
     was imported, wait for a thread that reads from a pipe where nothing comes, and close in any
@@ -136,8 +137,7 @@ def entry(*, interruptible: bool) -> NoReturn:
     """
     code: int = ExitCode.SIGINT
     with suppress(KeyboardInterrupt):  # It may come before the first word, or during the last ones.
-        if interruptible:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, signals)
         code = main()
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # There is nothing left to be stopped.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
