@@ -3,6 +3,7 @@
 """
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -86,6 +87,15 @@ def test_a_plan(scans, tmp_path):
     assert list(tmp_path.iterdir()) == [scans]
 
 
+def test_an_option_of_fetch_is_none_of_submit(scans, tmp_path):
+    """
+    It is said to be none, in the words of whichever release of click is installed.
+    """
+    finished = run("submit", "scans", "--patience", "3", cwd=tmp_path)
+    assert (finished.code, finished.stdout) == (2, "")
+    assert re.search(r"No such option(: --patience| '--patience')", finished.stderr)
+
+
 def test_a_closed_standard_output_is_no_manifest(scans, tmp_path, receiver):
     """
     Nothing is sent whose id would be written nowhere.
@@ -155,7 +165,6 @@ def test_an_uncertain_image_is_explained(scans, tmp_path, receiver):
             "are the same file; give the report",
         ),
         (("scans", "-o", "x.json"), "give a name in .jsonl, not in .json"),
-        (("scans", "--patience", "3"), "--patience"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_sent(scans, tmp_path, options, words):
